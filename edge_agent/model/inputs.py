@@ -1,0 +1,146 @@
+"""Everything that may change the passage core's state: the reduced inputs. The journal records exactly these, in order;
+state is a fold over them. `Tick` is journalled only when it changed something."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drivers.api import Aspect, Grade, Stamp
+
+from .decision import Decision, OfficerAct
+from .identity import Sighting
+from .lane import Zone
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """First input after every start of the process: continuity was lost, whoever is inside is an orphan.
+
+    `seed` feeds the ids the core derives (UUIDv7 random bits), so that a fold gives the same ids."""
+
+    at: Stamp
+    boot_id: str
+    seed: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ZonesChanged:
+    """Levels and edge counters of all zone inputs at one instant; sent when any of them or the session changed."""
+
+    at: Stamp
+    session: int
+    levels: Mapping[Zone, bool]
+    edges: Mapping[Zone, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ZonesLost:
+    """Zone inputs are stale or their module is gone: every zone is unknown until the next `ZonesChanged`."""
+
+    at: Stamp
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class SightingChanged:
+    """A sighting opened, gained weight (more reads, a new peak) or closed."""
+
+    at: Stamp
+    sighting: Sighting
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionReceived:
+    """A decision or revision from the release service."""
+
+    at: Stamp
+    decision: Decision
+
+
+@dataclass(frozen=True, slots=True)
+class ActReceived:
+    """An officer's act, already authenticated; the core decides whether it holds."""
+
+    at: Stamp
+    act: OfficerAct
+
+
+@dataclass(frozen=True, slots=True)
+class CentreLink:
+    """The release service answers heartbeats, or has missed three."""
+
+    at: Stamp
+    up: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConsolePresence:
+    """An officer's console is watching this lane, or none is."""
+
+    at: Stamp
+    present: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SignalChanged:
+    """The signal loop's commanded or confirmed aspect changed. `reason` is the first reason of its ruling;
+    `fault` names a latched signal fault ("" when none); `lease_seq` the lease the ruling was made on (0: none)."""
+
+    at: Stamp
+    commanded: Aspect
+    confirmed: Aspect | None
+    grade: Grade
+    reason: str
+    fault: str
+    lease_seq: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChanged:
+    """A device came up or went down; `required` when policy withholds green without it (camera, reader)."""
+
+    at: Stamp
+    device: str
+    up: bool
+    code: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ClockStepped:
+    """Wall time moved against the monotonic clock by `step_ms`; evidence only, nothing expires by it."""
+
+    at: Stamp
+    step_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoreHealth:
+    """The store is below its reserve or failing (`ok` False), or well again."""
+
+    at: Stamp
+    ok: bool
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time passed. The core has no other clock."""
+
+    at: Stamp
+
+
+CoreInput = (
+    Started
+    | ZonesChanged
+    | ZonesLost
+    | SightingChanged
+    | DecisionReceived
+    | ActReceived
+    | CentreLink
+    | ConsolePresence
+    | SignalChanged
+    | DeviceChanged
+    | ClockStepped
+    | StoreHealth
+    | Tick
+)
