@@ -24,7 +24,7 @@ class LeaseState(StrEnum):
 
 
 class StopLine(StrEnum):
-    """The crossing beam at the stop line, judged on raw input. UNKNOWN: no fresh input, or another input session than the
+    """The crossing beam at the stop line, on raw input. UNKNOWN: no fresh input, or another input session than the
     lease's. BROKEN: something is in the beam now. CROSSED: clear now, but an edge was counted since the lease."""
 
     CLEAR = "clear"
