@@ -1,0 +1,103 @@
+"""Fault switches of the virtual Modbus module: what goes wrong on the wire, how often, and for which requests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from hil.devices.modbus_wire import WRITES, exception_reply, join_frame
+
+WIRE_FAULTS = (
+    "mute",
+    "exception",
+    "wrong_echo",
+    "wrong_function",
+    "wrong_transaction",
+    "zero_transaction",
+    "wrong_unit",
+    "wrong_protocol",
+    "wrong_length",
+    "delay",
+    "drop",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WireFault:
+    """One active fault. `times` left (None: until cleared); `value`: exception code or delay in ms."""
+
+    times: int | None
+    writes_only: bool
+    functions: frozenset[int]
+    value: int
+
+    def concerns(self, function: int) -> bool:
+        """Whether a request of this function code is hit."""
+        if self.functions:
+            return function in self.functions
+        return not self.writes_only or function in WRITES
+
+
+class WireFaults:
+    """The set of active faults."""
+
+    def __init__(self) -> None:
+        self._active: dict[str, WireFault] = {}
+
+    def set(self, request: Mapping[str, Any]) -> None:
+        """Switch one on: {"fault": NAME, "times"?, "writes_only"?, "functions"?, "code"? | "ms"?}.
+
+        ValueError: no such fault.
+        """
+        name = request["fault"]
+        if name not in WIRE_FAULTS:
+            raise ValueError(f"unknown fault {name}; known: {', '.join(WIRE_FAULTS)}")
+        self._active[name] = WireFault(
+            request.get("times"),
+            bool(request.get("writes_only", False)),
+            frozenset(request.get("functions", ())),
+            int(request.get("code", request.get("ms", 4))),
+        )
+
+    def clear(self) -> None:
+        """Switch all off."""
+        self._active.clear()
+
+    def report(self) -> list[str]:
+        """Names of the active ones."""
+        return sorted(self._active)
+
+    def take(self, name: str, function: int) -> WireFault | None:
+        """The fault if it hits this request; counts down."""
+        fault = self._active.get(name)
+        if fault is None or not fault.concerns(function):
+            return None
+        if fault.times is not None:
+            if fault.times <= 1:
+                del self._active[name]
+            else:
+                self._active[name] = replace(fault, times=fault.times - 1)
+        return fault
+
+    def spoil(self, function: int, transaction: int, unit: int, reply: bytes) -> bytes:
+        """The frame to send for a reply, made wrong as switched."""
+        if not self._active:
+            return join_frame(transaction, unit, reply)
+        if self.take("wrong_function", function):
+            reply = bytes([function ^ 0x03 or 1]) + reply[1:]
+        if self.take("wrong_echo", function):
+            reply = reply[:-1] + bytes([reply[-1] ^ 0x01])
+        if self.take("wrong_length", function):
+            reply = reply + b"\x00"
+        if self.take("wrong_transaction", function):
+            transaction = transaction + 7 & 0xFFFF
+        if self.take("zero_transaction", function):
+            transaction = 0
+        if self.take("wrong_unit", function):
+            unit ^= 0x02
+        protocol = 0x5450 if self.take("wrong_protocol", function) else 0
+        return join_frame(transaction, unit, reply, protocol)
+
+    def refusal(self, function: int) -> bytes | None:
+        """An exception answer if one is switched on for this request."""
+        fault = self.take("exception", function)
+        return exception_reply(function, fault.value) if fault else None
