@@ -57,6 +57,7 @@ class VirtualCamera:
         self.sps_in_sdp_only = False
         self.clients: set[Client] = set()
         self.port = 0
+        self.began_utc_s = 0.0
         self.control: ControlChannel | None = None
         self._painter = Painter(options.name, barcode=options.barcode)
         self._encoder = Encoder(gop=options.gop, b_frames=options.b_frames)
@@ -108,6 +109,7 @@ class VirtualCamera:
             await self._wanted.wait()
             self._encoder = Encoder(gop=self.options.gop, b_frames=self.options.b_frames)
             due = started = loop.time()
+            self.began_utc_s = time.time()
             while self._wanted.is_set():
                 if not self.frozen:
                     self._film_one(round((loop.time() - started) * RTP_CLOCK_HZ))
@@ -168,7 +170,14 @@ class Client:
         now_s = time.monotonic()
         if now_s - self._reported_s >= _REPORT_EVERY_S:
             self._reported_s = now_s
-            frames.append(self._framed(1, self.packetiser.sender_report(time.time(), unit.timestamp)))
+            frames.append(
+                self._framed(
+                    1,
+                    self.packetiser.sender_report(
+                        self.camera.began_utc_s + unit.timestamp / RTP_CLOCK_HZ, unit.timestamp
+                    ),
+                )
+            )
         self.writer.write(b"".join(frames))
 
     def _framed(self, offset: int, packet: bytes) -> bytes:
