@@ -1,0 +1,101 @@
+"""How every test runs: `async def` on the virtual clock, no task left behind, no missing tool passed over in CI."""
+
+import asyncio
+import ctypes
+import inspect
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from tests.virtual_loop import VirtualLoop
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Tools of the virtual environment and those `./dev` unpacks are found like installed ones.
+os.environ["PATH"] = os.pathsep.join(
+    [str(Path(sys.executable).parent), str(ROOT / ".dev" / "bin"), os.environ.get("PATH", os.defpath)]
+)
+
+settings.register_profile(
+    "ci", max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.register_profile("deep", max_examples=5_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def _has_library(name: str) -> bool:
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
+
+
+def _has_program(name: str) -> bool:
+    return shutil.which(name) is not None
+
+
+CAPABILITIES: dict[str, Callable[[], bool]] = {
+    "chromium": lambda: _has_program("chromium"),
+    "libmodbus": lambda: _has_library("libmodbus.so.5"),
+    "mbpoll": lambda: _has_program("mbpoll"),
+    "promtool": lambda: _has_program("promtool"),
+    "buf": lambda: _has_program("buf"),
+    "root": lambda: os.geteuid() == 0,
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip by name what this machine cannot run; in CI that is a failure."""
+    for marker in item.iter_markers("needs"):
+        for capability in marker.args:
+            if capability not in CAPABILITIES:
+                pytest.fail(f"unknown capability {capability!r}; known: {', '.join(CAPABILITIES)}")
+            if CAPABILITIES[capability]():
+                continue
+            if os.environ.get("CI"):
+                pytest.fail(f"{capability} is missing, and in CI a skip is a failure")
+            pytest.skip(f"needs {capability}, which this machine has not (./dev test says how to get it)")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """Run an `async def` test: on the virtual loop, or on the real one when marked `real_time`."""
+    if not inspect.iscoroutinefunction(inspect.unwrap(pyfuncitem.obj)) and not _is_hypothesis_async(pyfuncitem.obj):
+        return None
+    real = pyfuncitem.get_closest_marker("real_time") is not None
+    names = pyfuncitem._fixtureinfo.argnames
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    inner = getattr(pyfuncitem.obj, "hypothesis", None)
+    if inner is None:
+        _run(pyfuncitem.obj, arguments, real)
+        return True
+    original = inner.inner_test
+    inner.inner_test = lambda *args, **kwargs: _run(lambda **extra: original(*args, **extra), kwargs, real)
+    try:
+        pyfuncitem.obj(**arguments)
+    finally:
+        inner.inner_test = original
+    return True
+
+
+def _is_hypothesis_async(test: Any) -> bool:
+    inner = getattr(test, "hypothesis", None)
+    return inner is not None and inspect.iscoroutinefunction(inner.inner_test)
+
+
+def _run(test: Callable[..., Any], arguments: dict[str, Any], real: bool) -> None:
+    with asyncio.Runner(loop_factory=None if real else VirtualLoop) as runner:
+        runner.run(_checked(test, arguments))
+
+
+async def _checked(test: Callable[..., Any], arguments: dict[str, Any]) -> None:
+    await test(**arguments)
+    left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
+    assert not left, f"tasks left running: {', '.join(sorted(task.get_name() for task in left))}"
