@@ -1,0 +1,94 @@
+"""The journal's codec: core inputs to bytes and back, driven by the records' own type annotations.
+
+JSON, one object per input, `t` naming its class. The journal is read only by the version family that wrote it; a field
+that is new takes its default, a class that is unknown raises StoreError (a downgrade must not guess).
+"""
+
+import base64
+import dataclasses
+import json
+import types
+from collections.abc import Mapping
+from enum import Enum
+from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+
+from edge_agent.model.errors import StoreError
+from edge_agent.model.inputs import CoreInput
+
+_KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(CoreInput)}
+
+
+def encode_input(event: CoreInput) -> bytes:
+    """The journal bytes of one core input."""
+    body = {"t": type(event).__name__, **_plain_fields(event)}
+    return json.dumps(body, separators=(",", ":")).encode()
+
+
+def decode_input(data: bytes) -> CoreInput:
+    """The core input back; StoreError when the bytes are not one this version knows."""
+    try:
+        body = json.loads(data)
+        kind = _KINDS[body.pop("t")]
+        return cast("CoreInput", _record(kind, body))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            "JOURNAL_UNREADABLE",
+            f"journal record of an unknown kind or shape: {type(error).__name__}",
+            "the store was written by a newer version, or is damaged: see the runbook",
+        ) from error
+
+
+def _plain_fields(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - one return per shape
+    if isinstance(value, Enum):
+        return value.value
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return {_plain(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, tuple | list | frozenset):
+        return [_plain(v) for v in value]
+    return _plain_fields(value)
+
+
+_hints_by_kind: dict[type[Any], dict[str, Any]] = {}
+
+
+def _record(kind: type[Any], body: dict[str, Any]) -> Any:  # noqa: ANN401 - any dataclass
+    hints = _hints_by_kind.get(kind)
+    if hints is None:
+        hints = _hints_by_kind[kind] = get_type_hints(kind)
+    return kind(**{name: _value(hints[name], value) for name, value in body.items()})
+
+
+def _value(hint: Any, value: Any) -> Any:  # noqa: ANN401 - one return per shape
+    if value is None:
+        return None
+    origin = get_origin(hint)
+    if origin in (Union, types.UnionType):
+        return _value(next(a for a in get_args(hint) if a is not type(None)), value)
+    if origin is tuple:
+        return _tuple(get_args(hint), value)
+    if origin is not None and issubclass(origin, Mapping):
+        key, item = get_args(hint)
+        return {_value(key, k): _value(item, v) for k, v in value.items()}
+    if dataclasses.is_dataclass(hint):
+        return _record(cast("type[Any]", hint), value)
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return hint(value)
+    if hint is bytes:
+        return base64.b64decode(value)
+    if hint is float:
+        return float(value)
+    return value
+
+
+def _tuple(items: tuple[Any, ...], value: list[Any]) -> tuple[Any, ...]:
+    if len(items) == 2 and items[1] is Ellipsis:
+        return tuple(_value(items[0], v) for v in value)
+    return tuple(_value(hint, v) for hint, v in zip(items, value, strict=True))
