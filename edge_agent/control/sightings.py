@@ -1,0 +1,176 @@
+"""From tag reads to sightings: classes, tokens, sealing and smoothing. The last place that sees identities in clear.
+
+A sighting is all reads of one transponder by one antenna without a pause longer than `lost_s`. Its peak is the time of
+the strongest median of the last five reads, so that a single multipath spike does not move it.
+"""
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
+from typing import TypeVar
+
+from drivers.api import Secret, Stamp, TagRead, token_of
+from edge_agent.model.identity import IdentityClaim, IdentityKind, Sighting
+from edge_agent.model.inputs import SightingChanged
+
+T = TypeVar("T")
+
+_MEDIAN_OF = 5
+_REPORT_EVERY_NS = 250_000_000
+MAX_TRACKED = 4096
+"""Distinct (antenna, transponder) pairs followed at once: a pallet of item tags must not exhaust memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class TagClass:
+    """A configured card or tag class: EPCs whose leading bits equal `prefix` (under `mask` if given) are of `kind`."""
+
+    kind: IdentityKind
+    prefix: bytes
+    mask: bytes = b""
+
+    def matches(self, epc: bytes) -> bool:
+        """Whether the EPC belongs to this class."""
+        head = epc[: len(self.prefix)]
+        if len(head) < len(self.prefix):
+            return False
+        if not self.mask:
+            return head == self.prefix
+        return all((h ^ p) & m == 0 for h, p, m in zip(head, self.prefix, self.mask, strict=False))
+
+
+@dataclass(slots=True)
+class _Track:
+    sighting: Sighting
+    recent: deque[int] = field(default_factory=lambda: deque(maxlen=_MEDIAN_OF))
+    reported_ns: int = 0
+    reported_reads: int = 0
+
+
+class SightingTracker:
+    """Turns `TagRead` into `SightingChanged`, holding clear values only while a sighting is live.
+
+    `seal(secret, token)` gives the HPKE ciphertext; `new_id(stamp)` a UUIDv7 string. `dropped` counts reads refused
+    because `MAX_TRACKED` transponders are being followed already.
+    """
+
+    def __init__(
+        self,
+        *,
+        classes: Sequence[TagClass],
+        site_key: bytes,
+        seal: Callable[[Secret, str], bytes],
+        sealed_key_id: str,
+        new_id: Callable[[Stamp], str],
+        lost_s: float,
+        early_reads: int,
+    ) -> None:
+        self._classes = tuple(classes)
+        self._key = site_key
+        self._seal = seal
+        self._sealed_key_id = sealed_key_id
+        self._new_id = new_id
+        self._lost_ns = int(lost_s * 1e9)
+        self._early_reads = early_reads
+        self._tracks: dict[tuple[str, int, str], _Track] = {}
+        self._sealed: OrderedDict[str, bytes] = OrderedDict()
+        self._clear: OrderedDict[str, Secret] = OrderedDict()
+        self.dropped = 0
+
+    def read(self, read: TagRead) -> SightingChanged | None:
+        """Take one read; returns the change worth telling the core, if any."""
+        token = token_of(read.epc, self._key)
+        where = (read.device, read.antenna, token)
+        track = self._tracks.get(where)
+        if track is None:
+            if len(self._tracks) >= MAX_TRACKED:
+                self.dropped += 1
+                return None
+            track = self._tracks[where] = _Track(self._open(read, token))
+        self._grow(track, read)
+        if self._worth_reporting(track, read.stamp):
+            return self._report(track, read.stamp)
+        return None
+
+    def sweep(self, now: Stamp) -> Iterator[SightingChanged]:
+        """Close sightings that have been silent for `lost_s`, and report growth that was held back."""
+        for where, track in tuple(self._tracks.items()):
+            if now.mono_ns - track.sighting.last.mono_ns > self._lost_ns:
+                del self._tracks[where]
+                track.sighting = replace(track.sighting, closed=True)
+                yield self._report(track, now)
+            elif track.sighting.reads > track.reported_reads and now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS:
+                yield self._report(track, now)
+
+    def clear_value(self, token: str) -> Secret | None:
+        """The clear value behind a token, for the officer's door; None once it is forgotten."""
+        return self._clear.get(token)
+
+    def forget(self, tokens: Sequence[str]) -> None:
+        """Forget clear values: their passage is sealed."""
+        for token in tokens:
+            self._clear.pop(token, None)
+            self._sealed.pop(token, None)
+
+    def _open(self, read: TagRead, token: str) -> Sighting:
+        claim = IdentityClaim(
+            kind=self._kind(read.epc.reveal()),
+            token=token,
+            sealed=self._sealed_value(read.epc, token),
+            sealed_key_id=self._sealed_key_id,
+            source=f"{read.device}/{read.antenna}",
+        )
+        self._remember(self._clear, token, read.epc)
+        return Sighting(
+            sighting_id=self._new_id(read.stamp),
+            claim=claim,
+            device=read.device,
+            antenna=read.antenna,
+            reads=0,
+            rssi_peak_cdbm=read.rssi_cdbm,
+            first=read.stamp,
+            peak=read.stamp,
+            last=read.stamp,
+        )
+
+    def _grow(self, track: _Track, read: TagRead) -> None:
+        track.recent.append(read.rssi_cdbm)
+        smoothed = int(median(track.recent))
+        before = track.sighting
+        risen = smoothed > before.rssi_peak_cdbm or before.reads == 0
+        track.sighting = replace(
+            before,
+            reads=before.reads + max(1, read.reads),
+            last=read.stamp,
+            rssi_peak_cdbm=smoothed if risen else before.rssi_peak_cdbm,
+            peak=read.stamp if risen else before.peak,
+        )
+
+    def _worth_reporting(self, track: _Track, now: Stamp) -> bool:
+        seen, told = track.sighting.reads, track.reported_reads
+        if told == 0 or (told < self._early_reads <= seen):
+            return True
+        return now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS
+
+    def _report(self, track: _Track, now: Stamp) -> SightingChanged:
+        track.reported_ns = now.mono_ns
+        track.reported_reads = track.sighting.reads
+        return SightingChanged(at=now, sighting=track.sighting)
+
+    def _kind(self, epc: bytes) -> IdentityKind:
+        return next((c.kind for c in self._classes if c.matches(epc)), IdentityKind.OTHER_TAG)
+
+    def _sealed_value(self, epc: Secret, token: str) -> bytes:
+        known = self._sealed.get(token)
+        if known is None:
+            known = self._seal(epc, token)
+            self._remember(self._sealed, token, known)
+        return known
+
+    @staticmethod
+    def _remember(store: OrderedDict[str, T], token: str, value: T) -> None:
+        store[token] = value
+        store.move_to_end(token)
+        while len(store) > MAX_TRACKED:
+            store.popitem(last=False)

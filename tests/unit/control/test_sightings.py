@@ -1,0 +1,121 @@
+"""Reads become sightings: classed, tokenised, sealed once, smoothed, bounded."""
+
+from collections.abc import Iterable
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drivers.api import Secret, Stamp, TagRead
+from edge_agent.control.sightings import MAX_TRACKED, SightingTracker, TagClass
+from edge_agent.model.identity import IdentityKind
+
+CARD = bytes.fromhex("0fa5000000000000000000a1")
+TRANSPONDER = bytes.fromhex("0d70000000000000000000b2")
+KEY = b"k" * 32
+MS = 1_000_000
+
+
+def tracker(seals: list[str] | None = None) -> SightingTracker:
+    count = iter(range(10**6))
+
+    def seal(_secret: Secret, token: str) -> bytes:
+        if seals is not None:
+            seals.append(token)
+        return b"sealed"
+
+    return SightingTracker(
+        classes=(
+            TagClass(IdentityKind.DRIVER_CARD, bytes.fromhex("0fa5")),
+            TagClass(IdentityKind.TRANSPONDER, bytes.fromhex("0d7f"), mask=bytes.fromhex("fff0")),
+        ),
+        site_key=KEY,
+        seal=seal,
+        sealed_key_id="c1",
+        new_id=lambda _stamp: f"s{next(count)}",
+        lost_s=2.0,
+        early_reads=3,
+    )
+
+
+def read(epc: bytes, at_ms: int, rssi: int = -6000, antenna: int = 1) -> TagRead:
+    return TagRead(Stamp(at_ms * MS, at_ms * MS), "reader-1", antenna, Secret(epc), 0x3000, rssi, 1)
+
+
+def test_first_read_and_the_read_that_allows_an_early_decision_are_told_at_once() -> None:
+    tracked = tracker()
+    told = [tracked.read(read(CARD, t)) for t in (0, 10, 20, 30)]
+    assert [change.sighting.reads if change else None for change in told] == [1, None, 3, None]
+
+
+def test_classes_come_from_prefix_and_mask_and_everything_else_is_kept_as_data() -> None:
+    tracked = tracker()
+    kinds = []
+    for epc in (CARD, TRANSPONDER, b"\x30\x00", b"\x0f"):
+        change = tracked.read(read(epc, 0))
+        assert change is not None
+        kinds.append(change.sighting.claim.kind)
+    assert kinds == [
+        IdentityKind.DRIVER_CARD,
+        IdentityKind.TRANSPONDER,
+        IdentityKind.OTHER_TAG,
+        IdentityKind.OTHER_TAG,
+    ]
+
+
+def test_the_peak_is_where_the_smoothed_signal_was_strongest_not_a_single_spike() -> None:
+    tracked = tracker()
+    levels = [-7000, -6900, -4000, -6800, -6600, -6000, -5600, -5500, -5600, -6000, -6500, -7000]
+    for i, level in enumerate(levels):
+        tracked.read(read(CARD, i * 50, level))
+    (closed,) = tracked.sweep(Stamp(10_000 * MS, 0))
+    assert closed.sighting.closed
+    assert 300 * MS <= closed.sighting.peak.mono_ns <= 500 * MS
+    assert closed.sighting.rssi_peak_cdbm < -5000
+
+
+def test_growth_that_was_held_back_is_told_within_a_quarter_second() -> None:
+    tracked = tracker()
+    for t in (0, 10, 20, 30):
+        tracked.read(read(CARD, t))
+    assert list(tracked.sweep(Stamp(200 * MS, 0))) == []
+    (change,) = tracked.sweep(Stamp(290 * MS, 0))
+    assert change.sighting.reads == 4
+    assert not change.sighting.closed
+
+
+def test_a_value_is_sealed_once_and_its_clear_text_forgotten_with_the_passage() -> None:
+    seals: list[str] = []
+    tracked = tracker(seals)
+    first = tracked.read(read(CARD, 0))
+    assert first is not None
+    token = first.sighting.claim.token
+    tracked.read(read(CARD, 5, antenna=2))
+    assert seals == [token]
+    clear = tracked.clear_value(token)
+    assert clear is not None
+    assert clear.reveal() == CARD
+    tracked.forget([token])
+    assert tracked.clear_value(token) is None
+    assert CARD.hex() not in repr(first)
+
+
+def test_a_pallet_of_tags_is_bounded_and_counted() -> None:
+    tracked = tracker()
+    for i in range(MAX_TRACKED + 10):
+        tracked.read(read(i.to_bytes(12, "big"), 0))
+    assert tracked.dropped == 10
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3000), st.integers(-9000, -3000)), max_size=60))
+def test_every_read_ends_in_exactly_one_closed_sighting(reads: Iterable[tuple[int, int, int]]) -> None:
+    tracked = tracker()
+    now, total, closed = 0, 0, 0
+    for tag, pause, level in reads:
+        now += pause
+        for change in tracked.sweep(Stamp(now * MS, 0)):
+            closed += change.sighting.reads if change.sighting.closed else 0
+        tracked.read(read(bytes([0x0F, 0xA5, tag]), now, level))
+        total += 1
+    for change in tracked.sweep(Stamp((now + 5000) * MS, 0)):
+        closed += change.sighting.reads if change.sighting.closed else 0
+    assert closed == total
