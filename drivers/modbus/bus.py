@@ -1,0 +1,356 @@
+"""The owner of one Modbus line or connection: order, time-outs, strict replies. pymodbus is behind it and nowhere else.
+
+pymodbus does framing and transport; the request bytes and the judgement of the reply are ours (`pdu_codec`,
+`mbap_codec`), because it takes replies with another function, address, value or count. Its retries and its reconnect
+are off: a session that loses its connection ends, and the caller opens a new one.
+
+Quiet window: on RTU nothing tells a late reply from the next one, so after a time-out, a cancelled call or a mismatch
+the line rests for `quiet_ms`. On TCP the transaction id does that (checked strictly), so there is none.
+"""
+
+import asyncio
+import heapq
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import IntEnum
+
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.exceptions import ConnectionException, ModbusIOException
+from pymodbus.framer import FramerType
+from pymodbus.pdu import DecodePDU, ModbusPDU
+
+from drivers.api import DeviceError, DeviceRefused, DeviceTimeout, LinkLost, ProtocolViolation
+from drivers.modbus import mbap_codec
+from drivers.modbus.pdu_codec import ExceptionReplyError, ReplyMismatchError, Request, match_reply
+
+# pymodbus logs a line per time-out; the bus counts them and the session's end is reported once, above.
+logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
+
+
+class Priority(IntEnum):
+    """Who goes first. RED overtakes everything that waits."""
+
+    RED = 0
+    WRITE = 1
+    READBACK = 2
+    POLL = 3
+    DIAGNOSTIC = 4
+
+
+@dataclass(frozen=True, slots=True)
+class TcpLine:
+    """A Modbus TCP server."""
+
+    host: str
+    port: int = 502
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class SerialLine:
+    """A Modbus RTU line. `parity` N, E or O; `stop_bits` 1 or 2."""
+
+    path: str
+    baud: int = 19200
+    parity: str = "E"
+    stop_bits: int = 1
+
+    def __str__(self) -> str:
+        return self.path
+
+    @property
+    def character_s(self) -> float:
+        """Time of one character on the wire: start bit, 8 data bits, parity, stop bits."""
+        return (9 + (self.parity != "N") + self.stop_bits) / self.baud
+
+    @property
+    def silence_s(self) -> float:
+        """3.5 characters; fixed 1.75 ms above 19200 baud (Modbus over Serial Line 1.02, 2.5.1.1)."""
+        return 0.00175 if self.baud > 19200 else 3.5 * self.character_s
+
+
+@dataclass(frozen=True, slots=True)
+class BusTiming:
+    """`reply_ms`: bound of one exchange. `quiet_ms`: rest after an unclean one (RTU). `gap_ms`: least pause before a
+    request, on RTU never below 3.5 characters. `connect_ms`: bound of opening."""
+
+    reply_ms: float = 200.0
+    quiet_ms: float = 250.0
+    gap_ms: float = 0.0
+    connect_ms: float = 1000.0
+
+
+@dataclass(slots=True)
+class BusStatistics:
+    """Counters since the bus was made."""
+
+    transactions: int = 0
+    timeouts: int = 0
+    mismatches: int = 0
+    exceptions: int = 0
+    late_replies: int = 0
+    cancelled: int = 0
+    connects: int = 0
+    losses: int = 0
+
+
+class _RawPdu(ModbusPDU):
+    """A PDU as plain bytes, so that pymodbus frames it and nothing more."""
+
+    def __init__(self, pdu: bytes, unit: int = 0) -> None:
+        super().__init__(dev_id=unit)
+        self.function_code = pdu[0]
+        self.pdu = pdu
+
+    def encode(self) -> bytes:
+        return self.pdu[1:]
+
+
+class _RawDecoder(DecodePDU):
+    """Hands the framer's payload on undecoded. It must not raise: pymodbus would drop the connection without a word."""
+
+    def decode(self, frame: bytes) -> ModbusPDU | None:
+        return _RawPdu(bytes(frame)) if frame else None
+
+
+class ModbusBus:
+    """One line, one owner. Single-use: open once, and after a loss make a new one."""
+
+    def __init__(self, device: str, line: TcpLine | SerialLine, timing: BusTiming) -> None:
+        self.statistics = BusStatistics()
+        self._device = device
+        self.line = line
+        self._timing = timing
+        self._serial = line if isinstance(line, SerialLine) else None
+        self._gap_s = max(timing.gap_ms / 1000, self._serial.silence_s if self._serial else 0.0)
+        self._client: AsyncModbusTcpClient | AsyncModbusSerialClient | None = None
+        self._unit = 0
+        self._in_flight = False
+        self._ended: DeviceError | None = None
+        self._busy = False
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._quiet_until = 0.0
+
+    @property
+    def connected(self) -> bool:
+        """Whether the connection is up."""
+        return self._client is not None and self._client.connected
+
+    async def open(self) -> None:
+        """Connect once. LinkLost with the reason when that fails or takes longer than `connect_ms`."""
+        assert self._client is None, "a bus is opened once"
+        self._client = client = self._make_client()
+        client.ctx.framer.decoder = _RawDecoder(False)
+        client.set_max_no_responses(1 << 30)  # it would close the connection by itself after a few time-outs
+        try:
+            async with asyncio.timeout(self._timing.connect_ms / 1000):
+                # not client.connect(): that swallows the reason
+                await client.ctx.call_create()
+        except TimeoutError:
+            raise self._link_lost("no answer to the connection attempt", "check power, cable and address") from None
+        except OSError as error:
+            raise self._link_lost(error.strerror or str(error), "check address, port and cable") from error
+        except Exception as error:
+            # pyserial lets termios.error through when a port vanishes while it is configured: no OSError
+            raise self._link_lost(f"{type(error).__name__}: {error}", "check the port") from error
+        self.statistics.connects += 1
+
+    def close(self) -> None:
+        """Close the connection; a pending call fails with LinkLost. May be called at any time, also twice."""
+        if self._client is not None:
+            self._fail_pending(self._link_lost("closed"))
+            self._client.close()
+
+    async def transact(
+        self, unit: int, request: Request, priority: Priority, before_send: Callable[[], None] | None = None
+    ) -> tuple[int, ...]:
+        """One exchange, in the order of priority. Bits or registers read; () for a write.
+
+        `before_send` is called when the line is ours, just before the bytes leave; what it raises ends the call
+        unsent. Raises LinkLost, DeviceTimeout, ProtocolViolation, and for exception replies DeviceRefused (1, 2, 3:
+        the map is wrong), LinkLost (10, 11: behind a gateway) or DeviceError (MODBUS_DEVICE_FAILURE, MODBUS_BUSY).
+        """
+        await self._take_quiet_turn(priority)
+        try:
+            if before_send is not None:
+                before_send()
+            return await self._exchange(unit, request)
+        finally:
+            self._pass_turn()
+
+    async def _exchange(self, unit: int, request: Request) -> tuple[int, ...]:
+        client = self._client
+        if client is None or not client.connected:
+            raise self._ending()
+        self._unit = unit
+        self._in_flight = True
+        self.statistics.transactions += 1
+        try:
+            reply = await client.ctx.execute(False, _RawPdu(request.pdu(), unit))
+        except asyncio.CancelledError:
+            self.statistics.cancelled += 1
+            self._rest()
+            raise
+        except ModbusIOException:
+            self.statistics.timeouts += 1
+            self._rest()
+            what = f"no answer to function {request.function} in {self._timing.reply_ms:g} ms"
+            raise DeviceTimeout("MODBUS_TIMEOUT", self._told(what), "check unit_id, power and cable") from None
+        except ConnectionException:
+            raise self._ending() from None
+        finally:
+            self._in_flight = False
+            self._mark_line()
+        return self._judged(request, reply)
+
+    def _judged(self, request: Request, reply: ModbusPDU) -> tuple[int, ...]:
+        assert isinstance(reply, _RawPdu)
+        try:
+            return match_reply(request, reply.pdu)
+        except ReplyMismatchError as error:
+            self.statistics.mismatches += 1
+            self._rest()
+            raise ProtocolViolation("MODBUS_WRONG_REPLY", self._told(str(error))) from error
+        except ExceptionReplyError as error:
+            self.statistics.exceptions += 1
+            raise self._refusal(request, error) from error
+
+    def _refusal(self, request: Request, error: ExceptionReplyError) -> DeviceError:
+        what = self._told(f"{error} to function {request.function} at {request.address}")
+        if error.code in (1, 2, 3):
+            return DeviceRefused("MODBUS_CONFIGURATION", what, "the profile's map does not fit this device")
+        if error.code in (5, 6):
+            return DeviceError("MODBUS_BUSY", what)
+        if error.code in (10, 11):
+            return LinkLost("MODBUS_GATEWAY", what, "the gateway cannot reach the device")
+        return DeviceError("MODBUS_DEVICE_FAILURE", what)
+
+    # ---- order ----
+
+    async def _take_quiet_turn(self, priority: Priority) -> None:
+        """Our turn on a line that has been silent long enough. Whoever waits for silence lets a higher priority pass
+        when it is over."""
+        ticket = next(self._order)
+        while True:
+            await self._take_turn(priority, ticket)
+            rest = self._quiet_until - asyncio.get_running_loop().time()
+            if rest <= 0:
+                return
+            try:
+                await asyncio.sleep(rest)
+            except asyncio.CancelledError:
+                self._pass_turn()
+                raise
+            if not self._is_overtaken(priority):
+                return
+            self._pass_turn()
+
+    async def _take_turn(self, priority: Priority, ticket: int) -> None:
+        if not self._busy and not self._waiting:
+            self._busy = True
+            return
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (priority, ticket, turn))
+        if not self._busy:
+            self._pass_turn()
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._pass_turn()  # it was given to us in the instant we were cancelled
+            raise
+
+    def _pass_turn(self) -> None:
+        self._busy = False
+        while self._waiting:
+            _, _, turn = heapq.heappop(self._waiting)
+            if not turn.done():
+                self._busy = True
+                turn.set_result(None)
+                return
+
+    def _is_overtaken(self, priority: Priority) -> bool:
+        return any(waiting < priority and not turn.done() for waiting, _, turn in self._waiting)
+
+    def _rest(self) -> None:
+        """After an unclean exchange on RTU: the line rests until a late reply must have passed."""
+        if self._serial is not None:
+            self._silence(self._timing.quiet_ms / 1000)
+
+    def _mark_line(self) -> None:
+        self._silence(self._gap_s)
+
+    def _silence(self, seconds: float) -> None:
+        if seconds:
+            self._quiet_until = max(self._quiet_until, asyncio.get_running_loop().time() + seconds)
+
+    # ---- pymodbus ----
+
+    def _make_client(self) -> AsyncModbusTcpClient | AsyncModbusSerialClient:
+        reply_s = self._timing.reply_ms / 1000
+        if isinstance(self.line, SerialLine):
+            return AsyncModbusSerialClient(
+                self.line.path,
+                framer=FramerType.RTU,
+                baudrate=self.line.baud,
+                parity=self.line.parity,
+                stopbits=self.line.stop_bits,
+                reconnect_delay=0,
+                timeout=reply_s,
+                retries=0,
+                trace_connect=self._on_connect,
+            )
+        return AsyncModbusTcpClient(
+            self.line.host,
+            port=self.line.port,
+            framer=FramerType.SOCKET,
+            reconnect_delay=0,
+            timeout=reply_s,
+            retries=0,
+            trace_packet=self._on_tcp_bytes,
+            trace_connect=self._on_connect,
+        )
+
+    def _on_connect(self, up: bool) -> None:
+        # pymodbus keeps waiting for a reply that cannot come any more
+        if not up:
+            self.statistics.losses += 1
+            self._ended = self._ended or self._link_lost("connection closed by the device")
+            self._fail_pending(self._ending())
+
+    def _on_tcp_bytes(self, sending: bool, data: bytes) -> bytes:
+        if sending or self._client is None:
+            return data
+        verdict = mbap_codec.judge(data, self._client.ctx.next_tid, self._unit)
+        self.statistics.late_replies += verdict.late
+        if not verdict.fault:
+            return data
+        self.statistics.mismatches += 1
+        code = "MODBUS_NOT_MODBUS" if verdict.lost_framing else "MODBUS_WRONG_REPLY"
+        violation = ProtocolViolation(code, self._told(verdict.fault), verdict.hint)
+        self._fail_pending(violation)
+        if not verdict.lost_framing:
+            return data
+        self._ended = violation
+        asyncio.get_running_loop().call_soon(self._client.close)
+        return b""
+
+    def _fail_pending(self, error: DeviceError) -> None:
+        if self._in_flight and self._client is not None and not self._client.ctx.response_future.done():
+            self._client.ctx.response_future.set_exception(error)
+
+    def _ending(self) -> DeviceError:
+        """Why there is no connection, as a new exception for each caller."""
+        ended = self._ended or self._link_lost("not connected")
+        return type(ended)(ended.code, ended.message, ended.hint)
+
+    def _link_lost(self, why: str, hint: str = "") -> LinkLost:
+        return LinkLost("MODBUS_LINK_LOST", self._told(why), hint)
+
+    def _told(self, what: str) -> str:
+        return f"{self._device} at {self.line}: {what}"

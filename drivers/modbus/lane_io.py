@@ -1,0 +1,399 @@
+"""One session of one Modbus I/O module: the lane's inputs, and the signal head on its outputs.
+
+Start of a session: connect, check identity, write red, arm the module's watchdog, write red again, read it back. Only
+then DeviceUp. A session that ends, however it ends, tries to leave red; the watchdog does it in any case.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from drivers.api import (
+    Aspect,
+    Clock,
+    DeviceError,
+    DeviceInfo,
+    DeviceRefused,
+    DeviceUp,
+    EdgeError,
+    Emit,
+    Grade,
+    InputSnapshot,
+    LinkLost,
+    ProtocolViolation,
+    SignalReadback,
+    Stamp,
+)
+from drivers.modbus.bus import ModbusBus, Priority
+from drivers.modbus.head_codec import HeadWiring, lamps_shown, wired_grade
+from drivers.modbus.input_codec import Continuity, InputPoint, levels_of, span_of
+from drivers.modbus.pdu_codec import READ_COILS, Request, pulse_bit, read_bits, read_registers, write_bits
+from drivers.modbus.profile import Profile
+from drivers.modbus.watchdog import ModuleWatchdog
+
+_LEAVE_RED_S = 0.2
+_WATCHDOG_CHECK_S = 1.0
+_BUSY_TRIES = 3
+_BUSY_PAUSE_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class LaneIoPlan:
+    """What a session does: validated settings without their file form. `head` None: inputs only."""
+
+    unit: int
+    inputs: Mapping[str, InputPoint]
+    head: HeadWiring | None
+    lamp_feedback: bool = False
+    poll_s: float = 0.025
+    stale_s: float = 0.3
+    misses_allowed: int = 1
+    watchdog_ms: int = 1000
+    pulse_ms: int = 2000
+
+
+@dataclass(slots=True)
+class _Sent:
+    """What the outputs must hold: None while unknown. Counts the wishes for red, which void older wishes."""
+
+    block: tuple[bool, ...] | None = None
+    reds: int = 0
+    misses: int = 0
+    fault: DeviceError | None = None
+    found: dict[str, str] = field(default_factory=dict)
+
+
+class LaneIo:
+    """Source and SignalHead of one module (`drivers.api`). One object is one session."""
+
+    def __init__(self, device: str, plan: LaneIoPlan, profile: Profile, clock: Clock, bus: ModbusBus) -> None:
+        self.bus = bus
+        self._device = device
+        self._plan = plan
+        self._profile = profile
+        self._clock = clock
+        _check_points(device, plan, profile)
+        self._grade = wired_grade(plan.inputs, plan.lamp_feedback)
+        self._watchdog = self._make_watchdog()
+        self._continuity = Continuity(plan.inputs, round(plan.stale_s * 1e9))
+        self._sent = _Sent()
+        self._identified = False
+        self._live = False
+
+    @property
+    def grade(self) -> Grade:
+        """The best confirmation the wiring of the head can give."""
+        return self._grade
+
+    @property
+    def green_refusal(self) -> str:
+        """Why GREEN is refused on this module; empty when it is not."""
+        if self._plan.head is None:
+            return "no head is wired to it"
+        if self._profile.green_refusal:
+            return self._profile.green_refusal
+        if self._grade < Grade.CONTACT:
+            return "no feedback is wired: roles red_feedback and green_feedback are needed"
+        return ""
+
+    async def run(self, emit: Emit) -> None:
+        """Run the session until it ends with a DeviceError. DeviceRefused WRONG_DEVICE tells what was found."""
+        try:
+            await self._open()
+            self._live = True
+            emit(DeviceUp(self._clock.stamp(), self._device, self._info()))
+            await self._poll_forever(emit)
+        finally:
+            self._live = False
+            try:
+                await self._leave_red()
+            finally:
+                self.bus.close()
+
+    async def write(self, aspect: Aspect) -> None:
+        """Command an aspect with one write of all head outputs; feeds the watchdog. See `drivers.api.SignalHead`.
+
+        A wish for red voids every older wish that has not left yet (DeviceError SUPERSEDED to its caller).
+        """
+        head = self._writable_head(aspect)
+        if aspect is Aspect.RED:
+            self._sent.reds += 1
+        reds = self._sent.reds
+
+        def leave() -> None:
+            if not self._live:
+                raise self._no_session()
+            if aspect is not Aspect.RED and reds != self._sent.reds:
+                raise DeviceError("SUPERSEDED", f"{self._device}: red overtook {aspect}")
+            self._sent.block = None  # unknown until the echo
+
+        priority = Priority.RED if aspect is Aspect.RED else Priority.WRITE
+        try:
+            await self._write_head(head, aspect, priority, leave)
+        except DeviceError as error:
+            raise await self._session_fault(error) from error
+
+    async def read(self) -> SignalReadback:
+        """Outputs and feedback, read back ahead of polls. A tripped watchdog is an answer, not a fault."""
+        head = self._plan.head
+        if head is None or not self._live:
+            raise self._no_session()
+        stamps: list[Stamp] = []
+        expected: list[tuple[bool, ...] | None] = []
+
+        def leave() -> None:
+            stamps.append(self._clock.stamp())
+            expected.append(self._sent.block)
+
+        try:
+            block = await self._read_block(head, leave)
+            levels = self._levels(await self._read_inputs(Priority.READBACK))
+        except DeviceError as error:
+            if stamps and await self._is_tripped(error):
+                return SignalReadback(stamps[0], self._device, None, None, self._grade, tripped=True)
+            raise
+        differs = expected[0] is not None and block != expected[0] and not self._is_spent_pulse(block)
+        tripped = differs and self._watchdog is not None and await self._watchdog.is_tripped()
+        shown = lamps_shown(levels)
+        return SignalReadback(
+            stamps[0],
+            self._device,
+            head.commanded(block),
+            shown.aspect,
+            self._grade,
+            conflict=shown.conflict or head.commanded(block) is None,
+            tripped=tripped,
+            foreign_write=differs and not tripped,
+        )
+
+    # ---- start ----
+
+    async def _open(self) -> None:
+        await self.bus.open()
+        try:
+            await self._identify()
+        except ProtocolViolation as error:
+            if error.code == "MODBUS_NOT_MODBUS":
+                raise DeviceRefused("WRONG_DEVICE", error.message, error.hint) from error
+            raise
+        self._identified = True
+        if self._plan.head is None:
+            await self._read_inputs(Priority.POLL)
+            return
+        await self._start_red(self._plan.head)
+
+    async def _identify(self) -> None:
+        wrong = []
+        for register in self._profile.identity:
+            request = read_registers(register.function, register.register_, 1)
+            try:
+                (value,) = await self._ask(request)
+            except DeviceRefused as error:
+                what = f"no {register.name} in register {register.register_:#06x}: {error.message}"
+                raise DeviceRefused("WRONG_DEVICE", what, f"it is no {self._profile.model}") from error
+            self._sent.found[register.name] = str(value)
+            if register.expected is not None and value != register.expected:
+                wrong.append(f"{register.name} is {value}, not {register.expected}")
+        if wrong:
+            what = f"{self._device} at {self.bus.line}: {', '.join(wrong)}"
+            raise DeviceRefused("WRONG_DEVICE", what, f"expected {self._profile.model}; the outputs stay locked")
+
+    async def _start_red(self, head: HeadWiring) -> None:
+        if self._watchdog is not None:
+            tripped = await self._watchdog.is_tripped()
+            self._sent.found["watchdog_was_tripped"] = str(tripped).lower()
+            if not tripped:
+                await self._write_head(head, Aspect.RED, Priority.RED)  # before the old watchdog is stopped
+            await self._watchdog.arm()
+            self._sent.found["watchdog_ms"] = str(self._watchdog.time_ms)
+        await self._write_head(head, Aspect.RED, Priority.RED)
+        block = await self._read_block(head)
+        if any(block):
+            raise DeviceError("MODBUS_READBACK", f"{self._device}: outputs read back {block} after red was written")
+
+    def _make_watchdog(self) -> ModuleWatchdog | None:
+        watchdog, plan = self._profile.watchdog, self._plan
+        if watchdog is None or plan.head is None:
+            return None
+        if watchdog.min_ms <= plan.watchdog_ms <= watchdog.max_ms:
+            return ModuleWatchdog(self._device, watchdog, plan.watchdog_ms, self._ask)
+        if self._profile.pulse is not None or self._profile.green_refusal:
+            return None
+        what = f"{self._device}: watchdog_ms {plan.watchdog_ms} is outside {watchdog.min_ms}-{watchdog.max_ms}"
+        raise EdgeError("SETTINGS_INVALID", what)
+
+    def _info(self) -> DeviceInfo:
+        found = dict(self._sent.found)
+        return DeviceInfo(
+            kind="modbus_lane_io",
+            model=self._profile.model,
+            firmware=found.pop("firmware", ""),
+            profile=self._profile.name,
+            profile_digest=self._profile.digest,
+            details=found,
+        )
+
+    # ---- polls ----
+
+    async def _poll_forever(self, emit: Emit) -> None:
+        loop = asyncio.get_running_loop()
+        due = loop.time()
+        check_due = due + _WATCHDOG_CHECK_S
+        while True:
+            await self._poll_once(emit)
+            if self._watchdog is not None and loop.time() >= check_due:
+                check_due = loop.time() + _WATCHDOG_CHECK_S
+                await self._counting_misses(self._watchdog.check)
+            if self._sent.fault is not None:
+                raise self._sent.fault
+            due = max(due + self._plan.poll_s, loop.time())
+            await asyncio.sleep(due - loop.time())
+
+    async def _poll_once(self, emit: Emit) -> None:
+        async def poll() -> None:
+            stamps: list[Stamp] = []
+            if not self._plan.inputs and self._plan.head is not None:
+                await self._read_block(self._plan.head, priority=Priority.POLL)
+                return
+            bits = await self._read_inputs(Priority.POLL, lambda: stamps.append(self._clock.stamp()))
+            seen = self._continuity.take(stamps[-1].mono_ns, self._levels(bits))
+            emit(InputSnapshot(stamps[-1], self._device, seen.session, seen.levels, seen.edges))
+
+        await self._counting_misses(poll)
+
+    async def _counting_misses(self, step: Callable[[], Awaitable[None]]) -> None:
+        """One step of the poll loop: a few failures in a row are forgiven, except those that end a session at once."""
+        try:
+            await step()
+        except (LinkLost, DeviceRefused):
+            raise
+        except DeviceError as error:
+            if error.code.startswith("WATCHDOG_") or await self._is_tripped(error):
+                raise await self._session_fault(error) from error
+            self._sent.misses += 1
+            if self._sent.misses > self._plan.misses_allowed:
+                raise
+        else:
+            self._sent.misses = 0
+
+    async def _read_inputs(self, priority: Priority, before_send: Callable[[], None] | None = None) -> tuple[int, ...]:
+        wired = self._profile.inputs
+        if wired is None or not self._plan.inputs:
+            return ()
+        first, count = span_of(self._plan.inputs)
+        return await self._ask(read_bits(wired.function, wired.base + first, count), priority, before_send)
+
+    def _levels(self, bits: tuple[int, ...]) -> dict[str, bool]:
+        return levels_of(self._plan.inputs, span_of(self._plan.inputs)[0], bits) if bits else {}
+
+    # ---- outputs ----
+
+    def _writable_head(self, aspect: Aspect) -> HeadWiring:
+        head = self._plan.head
+        if not self._live:
+            raise self._no_session()
+        if head is None:
+            raise DeviceRefused("NO_HEAD", f"{self._device}: no head is wired to this module")
+        try:
+            head.block(aspect)
+        except ValueError as error:
+            raise DeviceRefused("ASPECT_REFUSED", f"{self._device}: {error}") from error
+        if aspect is Aspect.GREEN and self.green_refusal:
+            raise DeviceRefused("GREEN_REFUSED", f"{self._device}: {self.green_refusal}")
+        return head
+
+    async def _write_head(
+        self, head: HeadWiring, aspect: Aspect, priority: Priority, before_send: Callable[[], None] | None = None
+    ) -> None:
+        outputs, pulse = self._profile.outputs, self._profile.pulse
+        assert outputs is not None, "checked when the session was made"
+        block = head.block(aspect)
+        pulsed = aspect is Aspect.GREEN and self._watchdog is None and pulse is not None
+        # a pulse lights one point only, so the others are put off first: red in between, never two aspects
+        now = head.block(Aspect.RED) if pulsed and self._sent.block != block else block
+        if not pulsed or self._sent.block != block:
+            await self._ask(write_bits(outputs.write_base + head.first, now), priority, before_send)
+        if pulsed and pulse is not None:
+            units = min(self._plan.pulse_ms, pulse.max_ms) // pulse.unit_ms
+            await self._ask(pulse_bit(pulse.base + head.green, units), priority, before_send)
+        self._sent.block = block
+
+    async def _read_block(
+        self,
+        head: HeadWiring,
+        before_send: Callable[[], None] | None = None,
+        priority: Priority = Priority.READBACK,
+    ) -> tuple[bool, ...]:
+        outputs = self._profile.outputs
+        assert outputs is not None, "checked when the session was made"
+        first, count = (0, outputs.count) if outputs.block_reads else (head.first, head.count)
+        bits = await self._ask(read_bits(READ_COILS, outputs.readback_base + first, count), priority, before_send)
+        return tuple(bool(bit) for bit in bits[head.first - first : head.first - first + head.count])
+
+    def _is_spent_pulse(self, block: tuple[bool, ...]) -> bool:
+        """A timed pulse ends by itself: outputs off are then nobody's foreign write."""
+        return self._watchdog is None and self._profile.pulse is not None and not any(block)
+
+    async def _leave_red(self) -> None:
+        head = self._plan.head
+        if head is None or not self._identified or not self.bus.connected:
+            return
+        with suppress(DeviceError, TimeoutError):
+            async with asyncio.timeout(_LEAVE_RED_S):
+                await self._write_head(head, Aspect.RED, Priority.RED)
+
+    # ---- exchanges and faults ----
+
+    async def _ask(
+        self,
+        request: Request,
+        priority: Priority = Priority.READBACK,
+        before_send: Callable[[], None] | None = None,
+    ) -> tuple[int, ...]:
+        """One exchange; a busy device (exceptions 5 and 6) is asked again, a bounded number of times."""
+        tries = 1
+        while True:
+            try:
+                return await self.bus.transact(self._plan.unit, request, priority, before_send)
+            except DeviceError as error:
+                if error.code != "MODBUS_BUSY" or tries >= _BUSY_TRIES:
+                    raise
+            tries += 1
+            await asyncio.sleep(_BUSY_PAUSE_S)
+
+    async def _is_tripped(self, error: DeviceError) -> bool:
+        """Whether a refused request was refused because the watchdog has tripped."""
+        if self._watchdog is None or error.code != "MODBUS_DEVICE_FAILURE":
+            return False
+        try:
+            return await self._watchdog.is_tripped()
+        except DeviceError:
+            return False
+
+    async def _session_fault(self, error: DeviceError) -> DeviceError:
+        """The error to tell, remembered when it ends the session: after a wrong echo nobody knows what the outputs do,
+        and after a trip the module must be set up anew."""
+        if self._watchdog is not None and await self._is_tripped(error):
+            error = self._watchdog.tripped()
+        if error.code.startswith("WATCHDOG_") or isinstance(error, LinkLost | ProtocolViolation | DeviceRefused):
+            self._sent.fault = self._sent.fault or error
+        return error
+
+    def _no_session(self) -> LinkLost:
+        return LinkLost("NO_SESSION", f"{self._device}: no live session")
+
+
+def _check_points(device: str, plan: LaneIoPlan, profile: Profile) -> None:
+    """Every wired point exists on this kind of module. EdgeError ROLE_INVALID."""
+    wrong = []
+    inputs = profile.inputs.count if profile.inputs else 0
+    outputs = profile.outputs.count if profile.outputs else 0
+    for role, wired in plan.inputs.items():
+        if wired.point >= inputs:
+            wrong.append(f"roles.{role}: point {wired.point}, but {profile.model} has {inputs} inputs")
+    if plan.head is not None and plan.head.first + plan.head.count > outputs:
+        last = plan.head.first + plan.head.count - 1
+        wrong.append(f"roles.green or amber: point {last}, but {profile.model} has {outputs} outputs")
+    if wrong:
+        raise EdgeError("ROLE_INVALID", f"{device}: " + "; ".join(wrong), "points count from 0")

@@ -1,0 +1,151 @@
+"""How a site describes one Modbus I/O module of its lane, and the factory that makes a session of it."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from drivers.api import Clock
+from drivers.modbus.bus import BusTiming, ModbusBus, SerialLine, TcpLine
+from drivers.modbus.head_codec import HeadWiring
+from drivers.modbus.input_codec import InputPoint
+from drivers.modbus.lane_io import LaneIo, LaneIoPlan
+from drivers.modbus.profile import Profile, load_profile
+
+KIND = "modbus_lane_io"
+
+InputRole = Literal[
+    "zone_a",
+    "zone_d",
+    "zone_s",
+    "zone_x",
+    "stop_line_beam",
+    "red_feedback",
+    "amber_feedback",
+    "green_feedback",
+]
+OutputRole = Literal["green", "amber"]
+OUTPUT_ROLES = frozenset({"green", "amber"})
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class SerialSettings(_Settings):
+    """A Modbus RTU line. Modbus' own default is 19200 8E1."""
+
+    path: Annotated[str, Field(min_length=1)]
+    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 19200
+    parity: Literal["N", "E", "O"] = "E"
+    stop_bits: Literal[1, 2] = 1
+
+
+class PointSettings(_Settings):
+    """Which point of the module a role is wired to, counted from 0, and which level means active."""
+
+    point: Annotated[int, Field(ge=0, le=511)]
+    active: Literal["high", "low"] = "high"
+
+
+class LaneIoSettings(_Settings):
+    """One module.
+
+    `host` and `port`, or `serial`. `unit_id`: Modbus unit. `profile`: a file name of `firmware_configs/modbus` without
+    its ending. `poll_ms`: period of the input poll. `stale_ms`: a gap between two polls above this breaks continuity
+    (a new session of the snapshots). `misses_allowed`: failed polls in a row before the session ends counts this + 1.
+    `watchdog_ms`: host-lost time set in the module. `pulse_ms`: green time of a timed pulse. `feedback_grade`: what the
+    feedback inputs feel. `roles`: lane role -> point.
+    """
+
+    host: str | None = None
+    port: Annotated[int, Field(ge=1, le=65535)] = 502
+    serial: SerialSettings | None = None
+    unit_id: Annotated[int, Field(ge=0, le=255)] = 1
+    profile: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+    poll_ms: Annotated[int, Field(ge=5, le=1000)] = 25
+    stale_ms: Annotated[int, Field(ge=50, le=5000)] = 300
+    misses_allowed: Annotated[int, Field(ge=0, le=10)] = 1
+    watchdog_ms: Annotated[int, Field(ge=100, le=2000)] = 1000
+    pulse_ms: Annotated[int, Field(ge=100, le=2000)] = 2000
+    feedback_grade: Literal["contact", "lamp"] = "contact"
+    roles: dict[InputRole | OutputRole, PointSettings]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if (self.host is None) == (self.serial is None):
+            raise ValueError("give host or serial, one of them")
+        if self.serial is not None and not 1 <= self.unit_id <= 247:
+            raise ValueError("unit_id on a serial line is 1-247 (0 is broadcast and never answers)")
+        if self.stale_ms <= self.poll_ms:
+            raise ValueError("stale_ms must be over poll_ms")
+        self._check_points()
+        return self
+
+    def _check_points(self) -> None:
+        for names in (self.inputs, self.outputs):
+            seen: dict[int, str] = {}
+            for role, wiring in names.items():
+                if wiring.point in seen:
+                    raise ValueError(f"roles.{role} and roles.{seen[wiring.point]} share point {wiring.point}")
+                seen[wiring.point] = role
+        for role, wiring in self.outputs.items():
+            if wiring.active == "low":
+                raise ValueError(f"roles.{role}: active low would need a coil on for red; wire energise to proceed")
+        if "amber" in self.roles and "green" not in self.roles:
+            raise ValueError("roles.amber without roles.green")
+        felt = {"red_feedback", "green_feedback"} & self.roles.keys()
+        if "amber" in self.roles and felt and "amber_feedback" not in self.roles:
+            raise ValueError("roles.amber_feedback is missing: a lit amber could not be told from a dark head")
+
+    @property
+    def inputs(self) -> dict[str, PointSettings]:
+        """Roles wired to inputs."""
+        return {role: wiring for role, wiring in self.roles.items() if role not in OUTPUT_ROLES}
+
+    @property
+    def outputs(self) -> dict[str, PointSettings]:
+        """Roles wired to outputs."""
+        return {role: wiring for role, wiring in self.roles.items() if role in OUTPUT_ROLES}
+
+
+def default_profile_dir() -> Path:
+    """Where the profiles are: beside the installed package, or in the source tree."""
+    packaged = Path(__file__).parent.parent / "_profiles" / "modbus"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "firmware_configs" / "modbus"
+
+
+def make_lane_io(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir: Path | None = None) -> LaneIo:
+    """One session of one module. EdgeError PROFILE_INVALID or ROLE_INVALID, DeviceRefused PROFILE_UNSAFE."""
+    profile = load_profile((profile_dir or default_profile_dir()) / f"{settings.profile}.yaml")
+    timeouts = profile.timeouts
+    timing = BusTiming(timeouts.reply_ms, timeouts.quiet_ms, timeouts.gap_ms, timeouts.connect_ms)
+    return LaneIo(device_id, _plan(settings, profile), profile, clock, ModbusBus(device_id, _line(settings), timing))
+
+
+def _line(settings: LaneIoSettings) -> TcpLine | SerialLine:
+    if settings.serial is not None:
+        serial = settings.serial
+        return SerialLine(serial.path, serial.baud, serial.parity, serial.stop_bits)
+    assert settings.host is not None, "validated: host or serial"
+    return TcpLine(settings.host, settings.port)
+
+
+def _plan(settings: LaneIoSettings, profile: Profile) -> LaneIoPlan:
+    points = {role: InputPoint(wiring.point, wiring.active == "high") for role, wiring in settings.inputs.items()}
+    outputs = settings.outputs
+    head = None
+    if outputs:
+        amber = outputs.get("amber")
+        head = HeadWiring(outputs["green"].point, amber.point if amber else None)
+    return LaneIoPlan(
+        unit=settings.unit_id,
+        inputs=points,
+        head=head,
+        lamp_feedback=settings.feedback_grade == "lamp",
+        poll_s=settings.poll_ms / 1000,
+        stale_s=settings.stale_ms / 1000,
+        misses_allowed=settings.misses_allowed,
+        watchdog_ms=settings.watchdog_ms,
+        pulse_ms=settings.pulse_ms,
+    )

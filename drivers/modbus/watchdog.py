@@ -1,0 +1,77 @@
+"""Arms and checks the host-lost timer inside a module, as its profile describes it."""
+
+from collections.abc import Awaitable, Callable
+
+from drivers.api import DeviceError, DeviceRefused
+from drivers.modbus.pdu_codec import READ_HOLDING_REGISTERS, WRITE_COILS, Request, read_registers, write_register
+from drivers.modbus.profile import Watchdog
+
+Ask = Callable[[Request], Awaitable[tuple[int, ...]]]
+
+FED_BY_BLOCK_WRITES = 1 << (WRITE_COILS - 1)
+"""Mask with one function code: the one the head is written with. Reads of a foreign poller do not feed it."""
+
+
+class ModuleWatchdog:
+    """The watchdog of one module. `ask` is one exchange with it; `time_ms` is rounded down to the module's unit."""
+
+    def __init__(self, device: str, profile: Watchdog, time_ms: int, ask: Ask) -> None:
+        self._device = device
+        self._profile = profile
+        self._units = time_ms // profile.unit_ms
+        self._ask = ask
+        assert self._units > 0, "profile and settings are validated"
+
+    @property
+    def time_ms(self) -> int:
+        """The time it is set to."""
+        return self._units * self._profile.unit_ms
+
+    async def is_tripped(self) -> bool:
+        """Whether it has dropped the outputs. Works while process data is refused."""
+        return await self._read(self._profile.state_register) == self._profile.state_tripped
+
+    async def arm(self) -> None:
+        """Stop it (which clears a trip), set time and feed rule, start it, and read all of that back.
+
+        DeviceRefused when the module does not take it.
+        """
+        profile = self._profile
+        for step in profile.stop:
+            await self._ask(write_register(step.register_, step.value))
+        await self._ask(write_register(profile.time_register, self._units))
+        if profile.function_mask_register is not None:
+            await self._ask(write_register(profile.function_mask_register, FED_BY_BLOCK_WRITES))
+        wrong = await self._disagreement()
+        if wrong:
+            raise DeviceRefused("WATCHDOG_NOT_ARMED", f"{self._device}: {wrong}", "the outputs stay locked")
+
+    async def check(self) -> None:
+        """Raise DeviceError when it tripped, or is not as it was set: somebody else changed it, or a reboot did."""
+        if await self.is_tripped():
+            raise self.tripped()
+        wrong = await self._disagreement()
+        if wrong:
+            raise DeviceError("WATCHDOG_CHANGED", f"{self._device}: {wrong}", "module rebooted, or a second master")
+
+    def tripped(self) -> DeviceError:
+        """The fault of a trip."""
+        return DeviceError(
+            "WATCHDOG_TRIPPED",
+            f"{self._device}: no write for {self.time_ms} ms, the module has released its outputs",
+            "the control cycle stood still, or the link did",
+        )
+
+    async def _disagreement(self) -> str:
+        profile = self._profile
+        expected = {profile.time_register: self._units, profile.state_register: profile.state_running}
+        if profile.function_mask_register is not None:
+            expected[profile.function_mask_register] = FED_BY_BLOCK_WRITES
+        for register, value in expected.items():
+            found = await self._read(register)
+            if found != value:
+                return f"watchdog register {register:#06x} holds {found}, not {value}"
+        return ""
+
+    async def _read(self, register: int) -> int:
+        return (await self._ask(read_registers(READ_HOLDING_REGISTERS, register, 1)))[0]
