@@ -40,6 +40,7 @@ class ViewerQueue:
     def __init__(self, start: tuple[MediaFrame, ...]) -> None:
         self.dropped_frames = 0
         self.dropped_to_key = 0
+        self.wants_group = False  # set by a viewer that lost its picture: the next one comes with its whole group
         self._frames = deque(start)
         self._burst = len(start)
         self._awaiting_key = not start
@@ -47,6 +48,11 @@ class ViewerQueue:
         self._woken = asyncio.Event()
         if start:
             self._woken.set()
+
+    @property
+    def in_burst(self) -> bool:
+        """Whether the next picture is still of the group the viewer began with."""
+        return self._burst > 0
 
     def put(self, frame: MediaFrame) -> None:
         """Add a picture; drops to the next key picture when the viewer is too far behind."""
@@ -67,12 +73,12 @@ class ViewerQueue:
         self._woken.set()
 
     def restart(self, start: tuple[MediaFrame, ...]) -> None:
-        """Begin again with `start`, a fresh group of pictures: what a viewer that lost its picture needs."""
-        if start:
-            self._frames = deque(start)
-            self._burst = len(start)
-            self._awaiting_key = False
-            self._woken.set()
+        """Begin again with `start`, a whole group of pictures, instead of what is queued."""
+        self.wants_group = False
+        self._frames = deque(start)
+        self._burst = len(start)
+        self._awaiting_key = False
+        self._woken.set()
 
     async def get(self) -> MediaFrame | None:
         """The next picture; None once closed."""
@@ -98,7 +104,7 @@ class Fanout:
         self._queues: set[ViewerQueue] = set()
         self._group: list[MediaFrame] = []
         self._group_bytes = 0
-        self._timestamp = 0
+        self._timestamp = GROUP_FRAMES_MAX * _SQUEEZED_TICKS  # so that a squeezed group never begins below zero
         self._last: CameraFrame | None = None
 
     @property
@@ -114,20 +120,25 @@ class Fanout:
     def publish(self, frame: CameraFrame) -> MediaFrame:
         """Hand a picture to every viewer."""
         payloads = packetise(frame.nals)
-        self._timestamp += self._step_to(frame)
+        step = self._step_to(frame)
+        self._timestamp += step
         self._last = frame
         size = sum(map(len, payloads))
         media = MediaFrame(payloads, self._timestamp, frame.is_key, size, frame.stamp.mono_ns)
         self._keep(media)
         for queue in self._queues:
             dropped = queue.dropped_to_key
+            if queue.wants_group and self._group:
+                # Squeezed into the time since the picture before, so that a viewer never sees time go back.
+                queue.restart(self._squeezed(max(1, min(_SQUEEZED_TICKS, step // (len(self._group) + 1)))))
+                continue
             queue.put(media)
             self.dropped_to_key += queue.dropped_to_key - dropped
         return media
 
     def subscribe(self) -> ViewerQueue:
         """A queue that begins with the running group of pictures, if there is one."""
-        queue = ViewerQueue(self.catch_up())
+        queue = ViewerQueue(self._squeezed(_SQUEEZED_TICKS))
         self._queues.add(queue)
         return queue
 
@@ -136,11 +147,10 @@ class Fanout:
         self._queues.discard(queue)
         queue.close()
 
-    def catch_up(self) -> tuple[MediaFrame, ...]:
-        """The running group of pictures with squeezed timestamps, the last one live; empty when there is none."""
+    def _squeezed(self, ticks: int) -> tuple[MediaFrame, ...]:
         last = len(self._group) - 1
         return tuple(
-            replace(frame, timestamp=self._timestamp - (last - index) * _SQUEEZED_TICKS)
+            replace(frame, timestamp=self._timestamp - (last - index) * ticks)
             for index, frame in enumerate(self._group)
         )
 
