@@ -1,0 +1,64 @@
+"""The interlock: one question, one answer. Pure, total, no state; anything unknown, stale or not of its type is red.
+
+Why each condition exists and which test proves it: `README.md` beside this file.
+"""
+
+from drivers.api import Aspect
+
+from .facts import Amber, Facts, LeaseState, Permit, Readback, Reason, Ruling, StopLine
+
+_PLANNED = frozenset({Reason.LEASE_EXPIRED, Reason.MODE, Reason.MINIMUM_RED})
+"""The only reasons that may end green through amber; every other one is red at once."""
+
+
+def rule(facts: Facts) -> Ruling:
+    """Green exactly when nothing speaks against it; amber only to end a green as planned; everything else red.
+
+    Never raises. A value outside its declared type counts as the unsafe one.
+    """
+    reasons = _against(facts)
+    if not reasons:
+        return Ruling(Aspect.GREEN, ())
+    if _may_end_in_amber(facts, reasons):
+        return Ruling(Aspect.AMBER, reasons)
+    return Ruling(Aspect.RED, reasons)
+
+
+def _against(f: Facts) -> tuple[Reason, ...]:
+    """Every reason against green, in the order of `Reason`. Tests are by identity, so that a foreign value never
+    passes for a permission."""
+    showable = f.showing is Aspect.RED or f.showing is Aspect.AMBER or f.showing is Aspect.GREEN
+    permitted = f.permit is Permit.ROLLING or (f.permit is Permit.STANDING and f.lease_standing is True)
+    judged_by_readback = f.readback is Readback.AGREES or f.readback is Readback.DISAGREES
+    line_seen = f.stop_line is StopLine.CLEAR or f.stop_line is StopLine.BROKEN or f.stop_line is StopLine.CROSSED
+    granted = f.lease is LeaseState.LIVE or f.lease is LeaseState.EXPIRED
+    checks = (
+        (f.fault_latched is not False, Reason.FAULT_LATCHED),
+        (f.hold is not False, Reason.HOLD),
+        (f.module_ready is not True, Reason.MODULE_NOT_READY),
+        (f.readback is Readback.DISAGREES, Reason.READBACK_DISAGREES),
+        (not judged_by_readback or not showable, Reason.READBACK_UNKNOWN),
+        (f.can_confirm is not True, Reason.CANNOT_CONFIRM),
+        (not permitted, Reason.MODE),
+        (not line_seen, Reason.STOP_LINE_UNKNOWN),
+        (f.stop_line is StopLine.BROKEN, Reason.NOSE_OVER_LINE),
+        (f.stop_line is StopLine.CROSSED, Reason.ALREADY_CROSSED),
+        (not granted, Reason.NO_LEASE),
+        (f.lease is LeaseState.EXPIRED, Reason.LEASE_EXPIRED),
+        (f.source_alive is not True, Reason.SOURCE_LOST),
+        (f.order_known is not True and f.lease_standing is not True, Reason.ORDER_UNKNOWN),
+        (f.lease_standing is not False and f.stop_loop_occupied is not True, Reason.NOT_STANDING),
+        (f.green_overdue is not False, Reason.GREEN_OVERDUE),
+        (f.showing is not Aspect.GREEN and f.red_long_enough is not True, Reason.MINIMUM_RED),
+    )
+    return tuple(reason for applies, reason in checks if applies)
+
+
+def _may_end_in_amber(f: Facts, reasons: tuple[Reason, ...]) -> bool:
+    """Amber warns a driver who can still stop: green or amber is showing, the nose is upstream, the end is planned."""
+    return (
+        (f.showing is Aspect.GREEN or f.showing is Aspect.AMBER)
+        and f.amber is Amber.DUE
+        and f.stop_line is StopLine.CLEAR
+        and _PLANNED.issuperset(reasons)
+    )

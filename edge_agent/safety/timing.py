@@ -1,0 +1,312 @@
+"""Numbers in, facts out: everything the interlock asks that involves time, counters or the past. Pure, no clock.
+
+The past is a `History` record that goes in and comes out; the signal loop keeps it and owns nothing else. All times are
+nanoseconds on one monotonic clock. Figures in brackets are the lane defaults.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from drivers.api import Aspect, Grade, InputSnapshot, SignalReadback
+from edge_agent.model.decision import Lease
+from edge_agent.model.lane import Zone
+
+from .facts import Amber, Facts, LeaseState, Permit, Readback, StopLine
+
+_MS = 1_000_000
+_S = 1_000_000_000
+
+
+class SignalFault(StrEnum):
+    """Signal faults that latch until an authorised person clears them. STUCK_GREEN is the gravest: software cannot
+    end it."""
+
+    STUCK_GREEN = "SIGNAL_STUCK_GREEN"
+    CONFLICT = "SIGNAL_CONFLICT"
+    DARK = "SIGNAL_DARK"
+    DISAGREES = "SIGNAL_DISAGREES"
+    FOREIGN_WRITE = "SIGNAL_FOREIGN_WRITE"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The T values of one lane, in ns.
+
+    `stale_ns` age at which inputs and readbacks are worthless [300 ms]; `settle_ns` T_rb, time for a change to be
+    confirmed and for a disagreement to become a fault [300 ms]; `dark_ns` red lamp missing [700 ms, not less: NEMA TS 2
+    red failure]; `conflict_ns` red and green together [200 ms, not less; with a poll of 100 ms tripped before 450 ms:
+    NEMA TS 2]; `red_min_ns` shortest red after green [500 ms]; `amber_ns` length of amber, 0 on heads without (see
+    `minimum_amber_ns`); `green_max_ns` longest green [45 s]; `stall_ns` longest stay on the stop loop under green
+    [12 s]; `source_grace_ns` how long a green outlives the source of its lease [0].
+    """
+
+    stale_ns: int = 300 * _MS
+    settle_ns: int = 300 * _MS
+    dark_ns: int = 700 * _MS
+    conflict_ns: int = 200 * _MS
+    red_min_ns: int = 500 * _MS
+    amber_ns: int = 0
+    green_max_ns: int = 45 * _S
+    stall_ns: int = 12 * _S
+    source_grace_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SignalOrders:
+    """What the rest of the program asks of the signal, as levels: always the newest, never a queue.
+
+    `hold` is a hold on the lane or on the conveyance of `lease`. `fault_cleared_seq` counts authorised fault clearings;
+    only an increase clears. `source_alive` is raw (the grace is applied here): whoever gave `lease` can revoke it.
+    """
+
+    permit: Permit
+    hold: bool
+    fault_cleared_seq: int
+    order_known: bool
+    lease: Lease | None
+    source_alive: bool
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What the signal loop remembers between cycles; times in ns.
+
+    `commanded` the last aspect the module acknowledged (None: unknown, e.g. after a failed exchange or in a new
+    session), unchanged since `changed_ns`. `ready` once red was read back in this session. `mismatch_ns` and
+    `conflict_ns`: since when without interruption. `fault` the latched one. `green_seq` and `green_for`: lease and
+    conveyance of the green in force, or else of the last one, whose lease is used up. `waiting_ns`: under green, since
+    when somebody is on the stop loop. `overdue_seq`: leases up to this one have had a green that was withdrawn as
+    overdue.
+    """
+
+    commanded: Aspect | None = None
+    changed_ns: int = 0
+    ready: bool = False
+    mismatch_ns: int | None = None
+    conflict_ns: int | None = None
+    fault: SignalFault | None = None
+    cleared_seq: int = 0
+    newest_seq: int = 0
+    green_seq: int = 0
+    green_for: str = ""
+    waiting_ns: int | None = None
+    overdue_seq: int = 0
+    source_lost_ns: int | None = None
+
+
+def classify(
+    history: History,
+    orders: SignalOrders,
+    zones: InputSnapshot | None,
+    reading: SignalReadback | None,
+    now_ns: int,
+    limits: Limits,
+) -> tuple[Facts, History]:
+    """The facts at `now_ns`, and the history with what was seen added. Asking twice at one instant changes nothing."""
+    occupied = stop_loop_occupied(zones, now_ns, limits.stale_ns)
+    history = _with_reading(_with_orders(history, orders, occupied, now_ns), reading, limits)
+    overdue = _overdue_now(history, now_ns, limits)
+    if overdue:
+        history = replace(history, overdue_seq=history.newest_seq)
+    lease = orders.lease
+    facts = Facts(
+        permit=orders.permit,
+        hold=orders.hold,
+        fault_latched=history.fault is not None,
+        module_ready=history.ready,
+        can_confirm=reading is not None and reading.lamps is not None and reading.grade >= Grade.CONTACT,
+        order_known=orders.order_known,
+        lease=lease_state(history, lease, now_ns),
+        lease_standing=lease is not None and lease.standing,
+        stop_loop_occupied=occupied,
+        stop_line=stop_line(zones, lease, now_ns, limits.stale_ns),
+        source_alive=source_alive(history, now_ns, limits.source_grace_ns),
+        readback=readback(history, reading, now_ns, limits),
+        red_long_enough=history.commanded is Aspect.RED and now_ns - history.changed_ns >= limits.red_min_ns,
+        green_overdue=overdue or (lease is not None and lease.seq <= history.overdue_seq),
+        showing=history.commanded or Aspect.RED,
+        amber=amber_phase(history, now_ns, limits.amber_ns),
+    )
+    return facts, history
+
+
+def begin_green(history: History, lease: Lease) -> History:
+    """Called before green goes on the wire: from here on the lease counts as used, even if the write fails."""
+    return replace(history, green_seq=lease.seq, green_for=lease.conveyance_id)
+
+
+def acknowledged(history: History, aspect: Aspect, now_ns: int) -> History:
+    """The module has taken `aspect`. A change must be confirmed from now on."""
+    if aspect is history.commanded:
+        return history
+    return replace(history, commanded=aspect, changed_ns=now_ns, mismatch_ns=now_ns, waiting_ns=None)
+
+
+def exchange_lost(history: History) -> History:
+    """An exchange failed or the session ended: what the module shows is unknown until red is written and read back.
+    A latched fault stays."""
+    return replace(history, commanded=None, ready=False, mismatch_ns=None, conflict_ns=None, waiting_ns=None)
+
+
+def unsettled(history: History) -> bool:
+    """Whether the next readback should come soon: a change or deviation is not yet confirmed nor judged."""
+    return history.fault is None and (history.mismatch_ns is not None or history.conflict_ns is not None)
+
+
+def lease_state(history: History, lease: Lease | None, now_ns: int) -> LeaseState:
+    """One green per lease and per conveyance: a lease that had its green, or that names another conveyance than the
+    green in force, counts as expired; an older one than the newest seen counts as none (replay)."""
+    if lease is None or lease.seq < history.newest_seq:
+        return LeaseState.NONE
+    in_force = history.commanded is Aspect.GREEN
+    if in_force and lease.conveyance_id != history.green_for:
+        return LeaseState.EXPIRED
+    if not in_force and lease.seq <= history.green_seq:
+        return LeaseState.EXPIRED
+    return LeaseState.LIVE if now_ns < lease.deadline_mono_ns else LeaseState.EXPIRED
+
+
+def stop_line(zones: InputSnapshot | None, lease: Lease | None, now_ns: int, stale_ns: int) -> StopLine:
+    """The crossing beam. Without a lease there is no counter to compare with: then only the level speaks."""
+    if zones is None or not _fresh(zones.stamp.mono_ns, now_ns, stale_ns):
+        return StopLine.UNKNOWN
+    level, edges = zones.levels.get(Zone.BEAM), zones.edges.get(Zone.BEAM)
+    if level is None or edges is None:
+        return StopLine.UNKNOWN
+    if level:
+        return StopLine.BROKEN
+    if lease is None:
+        return StopLine.CLEAR
+    if zones.session != lease.input_session:
+        return StopLine.UNKNOWN
+    return StopLine.CLEAR if edges == lease.beam_edges else StopLine.CROSSED
+
+
+def stop_loop_occupied(zones: InputSnapshot | None, now_ns: int, stale_ns: int) -> bool:
+    """Whether the stop loop is freshly known to be occupied."""
+    return (
+        zones is not None and _fresh(zones.stamp.mono_ns, now_ns, stale_ns) and zones.levels.get(Zone.S, False) is True
+    )
+
+
+def readback(history: History, reading: SignalReadback | None, now_ns: int, limits: Limits) -> Readback:
+    """Command against feedback.
+
+    While a change settles, and for lamp flicker under green or amber up to T_rb, it agrees. Under red every deviation
+    counts at once: it costs nothing and forbids green. Outputs that differ count at once after the settling time.
+    """
+    if reading is None or history.commanded is None or not _fresh(reading.stamp.mono_ns, now_ns, limits.stale_ns):
+        return Readback.UNKNOWN
+    if _longer(history.conflict_ns, now_ns, limits.conflict_ns):
+        return Readback.DISAGREES
+    if history.mismatch_ns is None or now_ns - history.changed_ns <= limits.settle_ns:
+        return Readback.AGREES
+    if history.commanded is Aspect.RED or reading.coils is not history.commanded:
+        return Readback.DISAGREES
+    return Readback.DISAGREES if _longer(history.mismatch_ns, now_ns, limits.settle_ns) else Readback.AGREES
+
+
+def source_alive(history: History, now_ns: int, grace_ns: int) -> bool:
+    """A lost source gives no new green at once; a green in force outlives it by the grace."""
+    if history.source_lost_ns is None:
+        return True
+    return history.commanded is Aspect.GREEN and now_ns - history.source_lost_ns < grace_ns
+
+
+def amber_phase(history: History, now_ns: int, amber_ns: int) -> Amber:
+    """Amber is due while green shows and for `amber_ns` after it; 0 means that the head has none."""
+    if amber_ns == 0:
+        return Amber.NOT_FITTED
+    if history.commanded is Aspect.GREEN:
+        return Amber.DUE
+    if history.commanded is Aspect.AMBER and now_ns - history.changed_ns < amber_ns:
+        return Amber.DUE
+    return Amber.PASSED
+
+
+def minimum_amber_ns(v_max_kmh: float, reaction_s: float, decel_ms2: float) -> int:
+    """Shortest amber a driver at `v_max_kmh` can obey: t + v / (2 a), the kinematic formula of the ITE and the MUTCD.
+
+    `reaction_s` > 0, `decel_ms2` > 0. Rounded up to 1 ms.
+    """
+    seconds = reaction_s + v_max_kmh / 3.6 / (2 * decel_ms2)
+    return math.ceil(seconds * 1000) * _MS
+
+
+def confirmed(reading: SignalReadback | None) -> Aspect | None:
+    """What feedback shows: lamps where wired, else the outputs; None while unknown or in conflict."""
+    if reading is None or reading.conflict:
+        return None
+    return reading.coils if reading.lamps is None else reading.lamps
+
+
+def _with_orders(history: History, orders: SignalOrders, occupied: bool, now_ns: int) -> History:
+    """Notice clearings, the newest lease, a waiting vehicle and a lost source."""
+    waiting_ns = _since(history.commanded is Aspect.GREEN and occupied, history.waiting_ns, now_ns)
+    return replace(
+        history,
+        fault=None if orders.fault_cleared_seq > history.cleared_seq else history.fault,
+        cleared_seq=max(history.cleared_seq, orders.fault_cleared_seq),
+        newest_seq=max(history.newest_seq, orders.lease.seq if orders.lease is not None else 0),
+        waiting_ns=waiting_ns,
+        source_lost_ns=_since(not orders.source_alive, history.source_lost_ns, now_ns),
+    )
+
+
+def _with_reading(history: History, reading: SignalReadback | None, limits: Limits) -> History:
+    """Run the deviation timers on the reading's own stamp. A reading from before the last change says nothing."""
+    if reading is None or history.commanded is None or reading.stamp.mono_ns <= history.changed_ns:
+        return history
+    at_ns = reading.stamp.mono_ns
+    deviates = reading.conflict or reading.coils is not history.commanded or not _lamps_agree(history, reading)
+    history = replace(
+        history,
+        mismatch_ns=_since(deviates, history.mismatch_ns, at_ns),
+        conflict_ns=_since(reading.conflict, history.conflict_ns, at_ns),
+        ready=not reading.tripped and (history.ready or (history.commanded is Aspect.RED and not deviates)),
+    )
+    return replace(history, fault=history.fault or _fault(history, reading, limits))
+
+
+def _fault(history: History, reading: SignalReadback, limits: Limits) -> SignalFault | None:
+    """The fault that this reading makes certain. Thresholds are also the point where the readback disagrees, so that
+    going red in consequence cannot hide the fault."""
+    at_ns = reading.stamp.mono_ns
+    if reading.foreign_write and not reading.tripped:
+        return SignalFault.FOREIGN_WRITE
+    if _longer(history.conflict_ns, at_ns, limits.conflict_ns):
+        return SignalFault.CONFLICT
+    red_lamp_out = history.commanded is Aspect.RED and reading.coils is Aspect.RED and reading.lamps is Aspect.DARK
+    if not _longer(history.mismatch_ns, at_ns, limits.dark_ns if red_lamp_out else limits.settle_ns):
+        return None
+    if history.commanded is not Aspect.GREEN and Aspect.GREEN in (reading.coils, reading.lamps):
+        return SignalFault.STUCK_GREEN
+    return SignalFault.DARK if reading.lamps is Aspect.DARK else SignalFault.DISAGREES
+
+
+def _lamps_agree(history: History, reading: SignalReadback) -> bool:
+    return reading.lamps is None or reading.lamps is history.commanded
+
+
+def _overdue_now(history: History, now_ns: int, limits: Limits) -> bool:
+    """Green has lasted its maximum, or somebody stands on the stop loop under green and does not move off."""
+    if history.commanded is not Aspect.GREEN:
+        return False
+    stalled = history.waiting_ns is not None and now_ns - history.waiting_ns >= limits.stall_ns
+    return stalled or now_ns - history.changed_ns >= limits.green_max_ns
+
+
+def _since(holds: bool, since_ns: int | None, now_ns: int) -> int | None:
+    """Start of an uninterrupted condition: kept while it holds, None when it does not."""
+    if not holds:
+        return None
+    return now_ns if since_ns is None else since_ns
+
+
+def _longer(since_ns: int | None, now_ns: int, limit_ns: int) -> bool:
+    return since_ns is not None and now_ns - since_ns > limit_ns
+
+
+def _fresh(stamp_ns: int, now_ns: int, stale_ns: int) -> bool:
+    return now_ns - stamp_ns <= stale_ns
