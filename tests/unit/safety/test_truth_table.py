@@ -318,8 +318,8 @@ CAUSES: dict[Reason, Bools] = {
     Reason.GREEN_OVERDUE: _is("green_overdue", True),
     Reason.MINIMUM_RED: _is("red_long_enough", False) & ~_is("showing", Aspect.GREEN),
 }
-# What the kind of a lease means when there is none, and what red stands for when the commanded aspect is none of the
-# three, is left open: a reason may be missing or added there.
+# Left open, so a reason may be missing or added there: what is said about a lease that does not exist, and how red is
+# explained when the commanded aspect is none of the three.
 OPEN: dict[Reason, Bools] = {
     Reason.SOURCE_LOST: _is("lease", LeaseState.NONE),
     Reason.ORDER_UNKNOWN: _is("lease", LeaseState.NONE),
