@@ -1,0 +1,131 @@
+"""Plays the world in real time on virtual devices: trucks reach the sensors, lamps reach the drivers."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from hil.rig.processes import Control
+from hil.world.events import EventKind, WorldEvent
+from hil.world.geometry import KMH, Lamp
+from hil.world.world import World
+
+STEP_S = 0.02
+_FIELD_S = 0.1
+_SCENE_S = 0.1
+
+INPUT_BITS: Mapping[str, int] = {"zone_a": 0, "zone_d": 1, "zone_s": 2, "stop_line_beam": 3, "zone_x": 4}
+"""Which input of the virtual module each zone sensor is wired to."""
+
+
+class WorldDriver:
+    """Steps `world` at 50 Hz of real time. World second 0 is `start_ns` on CLOCK_MONOTONIC, the devices' own clock.
+
+    `on_event` is told every world event, `on_lamp(t, aspect)` every lamp change at the module, both in world seconds.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        module: Control,
+        reader: Control,
+        camera: Control | None,
+        *,
+        on_event: Callable[[WorldEvent], None],
+        on_lamp: Callable[[float, str], None],
+        released: Callable[[str], bool] = lambda _truck: False,
+    ) -> None:
+        self.world = world
+        self.start_ns = time.monotonic_ns()
+        self._module = module
+        self._reader = reader
+        self._camera = camera
+        self._on_event = on_event
+        self._on_lamp = on_lamp
+        self._released = released
+        self._field: Sequence[tuple[str, int]] = ()
+        self.lamp = "red"
+
+    @property
+    def now_s(self) -> float:
+        """World seconds now."""
+        return (time.monotonic_ns() - self.start_ns) / 1e9
+
+    def world_s(self, at_ns: int) -> float:
+        """World seconds of a device's stamp."""
+        return (at_ns - self.start_ns) / 1e9
+
+    async def run(self) -> None:
+        """Drive until cancelled. The first levels are set before the first step."""
+        await self._set_inputs(self.world.zones())
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow_lamps())
+            group.create_task(self._step())
+            if self._camera is not None:
+                group.create_task(self._draw(self._camera))
+
+    async def _step(self) -> None:
+        field_at = 0.0
+        due = asyncio.get_running_loop().time()
+        while True:
+            before = self.world.zones()
+            now = self.now_s
+            for event in self.world.advance(max(now, self.world.now)):
+                self._on_event(event)
+                if event.kind is EventKind.ZONE and self.world.zones() == before:
+                    await self._pulse(event)
+            levels = self.world.zones()
+            if levels != before:
+                await self._set_inputs({z: on for z, on in levels.items() if before[z] != on})
+            if now >= field_at:
+                field_at = now + _FIELD_S
+                await self._set_field(now)
+            due += STEP_S
+            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+
+    async def _pulse(self, event: WorldEvent) -> None:
+        """A zone that went on and off within one step still makes an edge at the module."""
+        await self._set_inputs({event.place: event.on})
+
+    async def _set_inputs(self, levels: Mapping[str, bool]) -> None:
+        await self._module.do("set_inputs", bits={str(INPUT_BITS[zone]): on for zone, on in levels.items()})
+
+    async def _set_field(self, now: float) -> None:
+        tags = self.world.tags_in_field(min(now, self.world.now))
+        key = tuple((tag.epc, round(tag.rssi_dbm)) for tag in tags)
+        if key == tuple(self._field):
+            return
+        self._field = key
+        fields: list[dict[str, Any]] = [
+            {"epc": tag.epc, "tid": tag.tid, "rssi_dbm": tag.rssi_dbm, "antenna": tag.antenna} for tag in tags
+        ]
+        await self._reader.do("field", tags=fields)
+
+    async def _follow_lamps(self) -> None:
+        state = await self._module.do("get")
+        self._show(self.now_s, str(state.get("lamp", "red")))
+        async for event in self._module.events():
+            if event["event"] == "lamp":
+                self._show(self.world_s(int(event["at_ns"])), str(event["aspect"]))
+
+    def _show(self, t: float, aspect: str) -> None:
+        self.lamp = aspect
+        self._on_lamp(t, aspect)
+        # Drivers who see red and green together stop, as for a dark head.
+        self.world.set_lamp(aspect if aspect in tuple(Lamp) else Lamp.DARK)
+
+    async def _draw(self, camera: Control) -> None:
+        while True:
+            trucks = [
+                {
+                    "id": view.id,
+                    "nose_m": view.nose_m,
+                    "tail_m": view.tail_m,
+                    "speed_kmh": view.v_mps / KMH,
+                    "plate": view.plate_front or "",
+                    "released": self._released(view.id),
+                }
+                for view in self.world.trucks()
+            ]
+            await camera.do("scene", trucks=trucks, lamp=self.lamp, lane_m=[-70, 45])
+            await asyncio.sleep(_SCENE_S)
