@@ -1,0 +1,544 @@
+"""Mercury serial protocol (ThingMagic M5e, M6e, Nano, M7e): frames, commands and the continuous-read stream. Pure.
+
+Layouts follow the published MercuryAPI C sources and captured frames; all integers are big-endian. Time is passed in.
+A tag record follows its response type byte directly, as every captured frame has it; a record count byte in between
+is accepted only when the lengths and the tag's own CRC prove it.
+"""
+
+from binascii import crc_hqx
+from collections.abc import Callable, Iterable
+from functools import lru_cache
+from operator import itemgetter
+from struct import Struct
+from typing import Any, NamedTuple
+
+from drivers.api import ProtocolViolation
+
+START = 0xFF
+MAX_COMMAND_DATA = 250
+MAX_REPLY_DATA = 248
+MAX_FRAME = 255
+HALF_FRAME_S = 0.2
+
+# The register preset FFFF advanced by sixteen zero bits: the protocol shifts data into the low end of the register,
+# crc_hqx into the high end, so the last two bytes enter by exclusive-or.
+_PRESET = 0x1D0F
+
+GET_VERSION = 0x03
+BOOT = 0x04
+SET_BAUD = 0x06
+GET_PROGRAM = 0x0C
+READ_MULTIPLE = 0x22
+CLEAR_BUFFER = 0x2A
+MULTI_PROTOCOL = 0x2F
+GET_ANTENNA = 0x61
+GET_POWER = 0x62
+LIST_REGIONS = 0x71
+GET_TEMPERATURE = 0x72
+SET_ANTENNA = 0x91
+SET_POWER = 0x92
+SET_PROTOCOL = 0x93
+SET_REGION = 0x97
+SET_OPTION = 0x9A
+SET_GEN2 = 0x9B
+
+OK = 0x0000
+NO_TAGS = 0x0400
+REGION_NOT_SET = 0x0405
+ANTENNA_NOT_CONNECTED = 0x0503
+OVER_TEMPERATURE = 0x0504
+HIGH_RETURN_LOSS = 0x0505
+BUFFER_FULL = 0x0601
+
+STATUS_NAMES = {
+    0x0000: "ok",
+    0x0100: "wrong data count",
+    0x0101: "bad opcode, or still in the bootloader",
+    0x0102: "unimplemented opcode",
+    0x0103: "power too high",
+    0x0105: "bad parameter value",
+    0x0106: "power too low",
+    0x0109: "unsupported",
+    0x010A: "baud rate refused",
+    0x010B: "region refused",
+    0x0200: "firmware image CRC",
+    0x0400: "no tags",
+    0x0401: "no protocol set",
+    0x0402: "bad protocol",
+    0x0404: "no data",
+    0x0405: "radio off: region not set",
+    0x0406: "tag write failed",
+    0x040A: "tag error",
+    0x0410: "invalid EPC",
+    0x0424: "tag memory locked",
+    0x0425: "authentication failed",
+    0x042B: "tag under-powered",
+    0x0500: "bad frequency",
+    0x0501: "channel busy",
+    0x0502: "transmitter on",
+    0x0503: "antenna not connected",
+    0x0504: "over temperature",
+    0x0505: "high return loss",
+    0x0507: "bad antenna configuration",
+    0x0509: "supply voltage",
+    0x0600: "not enough tags",
+    0x0601: "tag buffer full",
+    0x0603: "tag repeated",
+    0x0604: "authentication requested",
+    0x7F00: "unknown system error",
+    0x7F01: "firmware assertion",
+}
+
+MODELS = {
+    0x00: "M5e",
+    0x01: "M5e Compact",
+    0x18: "M6e",
+    0x19: "M6e PRC",
+    0x20: "M6e Micro",
+    0x30: "M6e Nano",
+    0x38: "M7e",
+    0x80: "M3e",
+}
+
+PROTOCOLS = {0x03: "iso18000-6b", 0x05: "gen2", 0x06: "ucode", 0x07: "ipx64", 0x08: "ipx256", 0x1D: "ata"}
+_ATA = 0x1D
+
+
+def status_name(status: int) -> str:
+    """Plain words for a status word, with its number."""
+    return f"{STATUS_NAMES.get(status, 'unlisted status')} ({status:04X})"
+
+
+def crc16(message: bytes) -> int:
+    """Frame check over LEN through the last data byte (at least 2 bytes): polynomial 1021, preset FFFF, bits into the
+    low end."""
+    return crc_hqx(message[:-2], _PRESET) ^ (message[-2] << 8 | message[-1])
+
+
+def tag_crc(block: bytes) -> int:
+    """The tag's own StoredCRC over PC [XPC] EPC (ISO/IEC 18000-63: CRC-16/CCITT, inverted)."""
+    return crc_hqx(block, 0xFFFF) ^ 0xFFFF
+
+
+def encode_command(op: int, data: bytes = b"") -> bytes:
+    """One host frame. ValueError when `data` is longer than 250 bytes or `op` is no byte."""
+    if len(data) > MAX_COMMAND_DATA:
+        raise ValueError(f"command data is {len(data)} bytes, limit {MAX_COMMAND_DATA}")
+    body = bytes((len(data), op)) + data
+    return b"\xff" + body + crc16(body).to_bytes(2, "big")
+
+
+def start_data(metadata: int, on_ms: int, off_ms: int = 0, *, use_antenna_list: bool = True) -> bytes:
+    """Data of 2F that starts continuous Gen2 reading: every sighting is streamed with the `metadata` fields. Times
+    0-65535 ms; with `off_ms` the duty-cycle flag is set."""
+    flags = 0x0018 | (0x0003 if use_antenna_list else 0) | (0x0400 if off_ms else 0)
+    inner = b"\x10" + flags.to_bytes(2, "big") + on_ms.to_bytes(2, "big")
+    if off_ms:
+        inner += off_ms.to_bytes(2, "big")
+    inner += metadata.to_bytes(2, "big")
+    return b"\x00\x00\x01\x22\x00\x00\x05" + bytes((len(inner), READ_MULTIPLE)) + inner
+
+
+STOP = encode_command(MULTI_PROTOCOL, b"\x00\x00\x02")
+STOP_REPLY_DATA = b"\x02"
+
+
+class Frame(NamedTuple):
+    """One reader frame whose CRC was right. `data` may hold identity values: never log it."""
+
+    op: int
+    status: int
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Frame(op={self.op:02X}, status={self.status:04X}, data=<{len(self.data)} bytes>)"
+
+
+class FrameSplitter:
+    """Finds frames in a byte stream. Holds at most one unfinished frame (255 bytes).
+
+    Resynchronises by dropping one byte after a bad CRC and searching inside the same bytes again; a half frame older
+    than `half_frame_s` is dropped the same way. Counters: `crc_errors`, `dropped_bytes`, `frames`.
+    """
+
+    __slots__ = ("_head_at", "_last_at", "_rest", "crc_errors", "dropped_bytes", "frames", "half_frame_s")
+
+    def __init__(self, half_frame_s: float = HALF_FRAME_S) -> None:
+        self.half_frame_s = half_frame_s
+        self.crc_errors = 0
+        self.dropped_bytes = 0
+        self.frames = 0
+        self._rest = b""
+        self._head_at = 0.0
+        self._last_at = 0.0
+
+    @property
+    def pending(self) -> int:
+        """Bytes held of an unfinished frame, 0-254."""
+        return len(self._rest)
+
+    def reset(self) -> None:
+        """Forget the unfinished frame; counters stay."""
+        self._rest = b""
+
+    def feed(self, data: bytes, now_s: float) -> list[Frame]:
+        """Frames completed by bytes that arrived at `now_s` (monotonic seconds), in order."""
+        frames = self.expire(now_s) if self._rest else []
+        held = len(self._rest)
+        used = self._split(self._rest + data if held else data, frames)
+        if used >= held:
+            self._head_at = now_s
+        elif used:
+            self._head_at = self._last_at
+        self._last_at = now_s
+        return frames
+
+    def expire(self, now_s: float) -> list[Frame]:
+        """Give up the head of a half frame that is too old; frames found behind it."""
+        frames: list[Frame] = []
+        while self._rest and now_s - self._head_at > self.half_frame_s:
+            self.dropped_bytes += 1
+            self._split(self._rest[1:], frames)
+            # The bytes behind a false head came later than it: they get their own time from the newest arrival.
+            self._head_at = self._last_at
+            if now_s - self._last_at > self.half_frame_s:
+                continue
+            break
+        return frames
+
+    def _split(self, buffer: bytes, frames: list[Frame]) -> int:
+        """Append the frames of `buffer`, keep its unfinished tail, return how many bytes were used up."""
+        at = dropped = 0
+        size = len(buffer)
+        while True:
+            start = buffer.find(START, at)
+            if start < 0:
+                dropped += size - at
+                at = size
+                break
+            dropped += start - at
+            at = start
+            if size - at < 2:
+                break
+            length = buffer[at + 1]
+            end = at + length + 7
+            if length <= MAX_REPLY_DATA:
+                if end > size:
+                    break
+                body = buffer[at + 1 : end - 2]
+                check = crc_hqx(body[:-2], _PRESET) ^ (body[-2] << 8 | body[-1])
+                if check == buffer[end - 2] << 8 | buffer[end - 1]:
+                    frames.append(Frame(body[1], body[2] << 8 | body[3], body[4:]))
+                    at = end
+                    continue
+                self.crc_errors += 1
+            dropped += 1
+            at += 1
+        self._rest = buffer[at:]
+        self.dropped_bytes += dropped
+        self.frames += len(frames)
+        return at
+
+
+class TagRecord(NamedTuple):
+    """One sighting as the reader reports it; fields whose metadata flag is off are 0 or None. `epc` is an identity
+    value: the printed form hides it.
+
+    `antenna` raw byte (high nibble TX, low nibble RX, 0 means 16); `rssi_dbm` signed; `frequency_khz`; `timestamp_ms`
+    since the read command; `phase_deg` 0-180; `data` embedded read result, empty with `data_status` set when it failed.
+    """
+
+    reads: int
+    rssi_dbm: int
+    antenna: int
+    timestamp_ms: int
+    phase_deg: int
+    protocol: int
+    gpio: int
+    q: int
+    blf: int
+    target: int
+    brand: int
+    frequency_khz: int
+    data: bytes | None
+    data_status: int
+    pc: int
+    xpc: bytes
+    epc: bytes
+    tag_crc_ok: bool | None
+
+    def __repr__(self) -> str:
+        return f"TagRecord(antenna={self.antenna:02X}, rssi_dbm={self.rssi_dbm}, epc=<{len(self.epc)} bytes>)"
+
+    @property
+    def antenna_port(self) -> int:
+        """Transmit port, 1-16."""
+        return (self.antenna >> 4) or 16
+
+
+class Statistics(NamedTuple):
+    """Content of a statistics frame: raw items by flag; `temperature_c` when it was among them."""
+
+    items: dict[int, bytes]
+    temperature_c: int | None
+
+
+class NoTags(NamedTuple):
+    """A read cycle ended without tags: the stream's sign of life."""
+
+
+class CycleEnd(NamedTuple):
+    """A read cycle ended; `tags` seen in it."""
+
+    tags: int
+
+
+class StreamEnd(NamedTuple):
+    """The module ended continuous reading by itself."""
+
+
+class StreamStatus(NamedTuple):
+    """A status word inside the stream, such as 0504 over temperature."""
+
+    status: int
+
+
+class Malformed(NamedTuple):
+    """A frame with a right CRC whose content breaks its layout: noise decodes as tags. To count and drop."""
+
+    reason: str
+
+
+StreamEvent = TagRecord | Statistics | NoTags | CycleEnd | StreamEnd | StreamStatus | Malformed
+
+# Metadata fields in wire order: flag, struct code, names. 0080 (embedded data) has variable length and splits the list.
+_FIELDS_BEFORE_DATA = (
+    (0x0001, "B", ("reads",)),
+    (0x0002, "b", ("rssi",)),
+    (0x0004, "B", ("antenna",)),
+    (0x0008, "BH", ("freq_high", "freq_low")),
+    (0x0010, "I", ("timestamp",)),
+    (0x0020, "H", ("phase",)),
+    (0x0040, "B", ("protocol",)),
+)
+_FIELDS_AFTER_DATA = (
+    (0x0100, "B", ("gpio",)),
+    (0x0200, "B", ("q",)),
+    (0x0400, "B", ("blf",)),
+    (0x0800, "B", ("target",)),
+    (0x1000, "H", ("brand",)),
+)
+_ORDER = ("reads", "rssi", "antenna", "timestamp", "phase", "protocol", "gpio", "q", "blf", "target", "brand")
+_KNOWN_FLAGS = 0x1FFF
+_BLOCK = Struct(">HH")  # EPC block length in bits, protocol control word
+
+
+class _Layout(NamedTuple):
+    before: Struct
+    after: Struct
+    has_data: bool
+    arrange: Callable[[tuple[Any, ...]], tuple[Any, ...]]
+
+
+@lru_cache(maxsize=64)
+def _layout(flags: int) -> _Layout:
+    """How a record with these metadata flags is cut: two fixed runs around the embedded data, and the order in which
+    the values (followed by one 0 for absent fields) become a TagRecord."""
+    names: list[str] = []
+    codes = ["", ""]
+    for run, fields in enumerate((_FIELDS_BEFORE_DATA, _FIELDS_AFTER_DATA)):
+        for flag, code, parts in fields:
+            if flags & flag:
+                codes[run] += code
+                names.extend(parts)
+    absent = len(names)
+    wanted = (*_ORDER, "freq_high", "freq_low")
+    picks = [names.index(name) if name in names else absent for name in wanted]
+    return _Layout(Struct(">" + codes[0]), Struct(">" + codes[1]), bool(flags & 0x0080), itemgetter(*picks))
+
+
+def decode_stream(frame: Frame) -> StreamEvent:
+    """Meaning of an opcode 22 frame that arrived unasked while reading continuously. Never raises: what does not fit
+    its layout is `Malformed`."""
+    data = frame.data
+    if frame.status:
+        return NoTags() if frame.status == NO_TAGS else StreamStatus(frame.status)
+    at = 1 if data[:1] == b"\x88" else 0  # 88: multi-select marker in front of the option byte
+    size = len(data) - at
+    if size == 7:
+        return CycleEnd(int.from_bytes(data[-4:], "big"))
+    if size < 4:
+        return Malformed("short header")
+    flags = 0
+    type_at = at + 3
+    if data[at] & 0x10:
+        if size < 6:
+            return Malformed("short metadata header")
+        flags = data[at + 3] << 8 | data[at + 4]
+        type_at = at + 5
+    kind = data[type_at]
+    if kind == 0x01:
+        return decode_record(data, type_at + 1, flags)
+    if kind == 0x02:
+        return _decode_statistics(data, type_at + 1)
+    if kind == 0x00:
+        return StreamEnd()
+    return Malformed("unknown response type")
+
+
+def decode_record(data: bytes, at: int, flags: int) -> TagRecord | Malformed:
+    """The tag record that starts at `at`, with the fields of `flags`."""
+    if flags & ~_KNOWN_FLAGS:
+        return Malformed("unknown metadata flags")
+    record, end = _cut_record(data, at, flags)
+    if end == len(data):
+        return record
+    if data[at : at + 1] == b"\x01":
+        counted, counted_end = _cut_record(data, at + 1, flags)
+        if counted_end == len(data) and isinstance(counted, TagRecord) and counted.tag_crc_ok:
+            return counted
+    return record
+
+
+def _cut_record(data: bytes, at: int, flags: int) -> tuple[TagRecord | Malformed, int]:
+    """The record and where it ends; end -1 when it does not fit."""
+    before, after, has_data, arrange = _layout(flags)
+    size = len(data)
+    if at + before.size + after.size + 4 > size:
+        return Malformed("record runs past its frame"), -1
+    values = before.unpack_from(data, at)
+    at += before.size
+    embedded: bytes | None = None
+    data_status = 0
+    if has_data:
+        embedded, data_status, at = _cut_embedded(data, at)
+        if at < 0 or at + after.size + 4 > size:
+            return Malformed("embedded data runs past its frame"), -1
+    if after.size:
+        values += after.unpack_from(data, at)
+        at += after.size
+    *fields, freq_high, freq_low = arrange((*values, 0))
+    bits, pc = _BLOCK.unpack_from(data, at)
+    at += 2
+    end = at + (bits + 7 >> 3)
+    if end > size:
+        return Malformed("EPC runs past its frame"), -1
+    if fields[5] == _ATA:  # American Trucking Associations tags carry neither PC nor CRC
+        tail: tuple[Any, ...] = (0, b"", data[at:end], None)
+    else:
+        block = data[at : end - 2]
+        epc_at = 2
+        if pc & 0x0200:
+            epc_at = 6 if len(block) > 2 and block[2] & 0x80 else 4
+        if len(block) < epc_at:
+            return Malformed("EPC length below zero"), -1
+        stored = data[end - 2] << 8 | data[end - 1]
+        tail = (pc, block[2:epc_at], block[epc_at:], crc_hqx(block, 0xFFFF) ^ 0xFFFF == stored)
+    return TagRecord._make((*fields, freq_high << 16 | freq_low, embedded, data_status, *tail)), end
+
+
+def _cut_embedded(data: bytes, at: int) -> tuple[bytes, int, int]:
+    """Embedded operation result: bytes, status (0 when it worked), where it ends (-1: it does not fit)."""
+    if at + 2 > len(data):
+        return b"", 0, -1
+    bits = data[at] << 8 | data[at + 1]
+    at += 2
+    if bits & 0x8000:
+        return b"", int.from_bytes(data[at : at + 2], "big"), at + 2
+    end = at + (bits + 7 >> 3)
+    return data[at:end], 0, end
+
+
+def _decode_statistics(data: bytes, at: int) -> Statistics | Malformed:
+    items: dict[int, bytes] = {}
+    _, at = _variable_number(data, at)  # content flags: each item repeats its own
+    while 0 < at < len(data):
+        flag, at = _variable_number(data, at)
+        if at < 0 or at >= len(data):
+            return Malformed("statistics item cut off")
+        end = at + 1 + data[at]
+        if end > len(data):
+            return Malformed("statistics item runs past its frame")
+        items[flag] = data[at + 1 : end]
+        at = end
+    if at < 0:
+        return Malformed("statistics flags cut off")
+    heat = items.get(0x0100)
+    return Statistics(items, int.from_bytes(heat, "big", signed=True) if heat else None)
+
+
+def _variable_number(data: bytes, at: int) -> tuple[int, int]:
+    """Extensible bit vector (7 bits a byte, top bit: more follow) and where it ends; end -1 when cut off or over 4
+    bytes."""
+    value = 0
+    for offset in range(4):
+        if at + offset >= len(data):
+            return 0, -1
+        byte = data[at + offset]
+        value = value << 7 | byte & 0x7F
+        if not byte & 0x80:
+            return value, at + offset + 1
+    return 0, -1
+
+
+class Version(NamedTuple):
+    """Reply to 03 (and the notice 04 that a module sends after a reset)."""
+
+    bootloader: bytes
+    hardware: bytes
+    firmware_date: bytes
+    firmware: bytes
+    protocols: int
+
+    @property
+    def model(self) -> str:
+        """Module family by hardware id byte 0; unknown ids are shown, not refused."""
+        return MODELS.get(self.hardware[0], f"Mercury module {self.hardware[0]:02X}")
+
+
+class PowerLimits(NamedTuple):
+    """Reply to 62 with option 01, centi-dBm."""
+
+    current_cdbm: int
+    max_cdbm: int
+    min_cdbm: int
+
+
+def decode_version(data: bytes) -> Version:
+    """ProtocolViolation when it is not 20 bytes."""
+    _require(len(data) == 20, "version")
+    return Version(data[0:4], data[4:8], data[8:12], data[12:16], int.from_bytes(data[16:20], "big"))
+
+
+def decode_program(data: bytes) -> bool:
+    """True when the module is in its bootloader."""
+    _require(len(data) >= 1, "program")
+    return data[0] & 0x03 == 1
+
+
+def decode_power_limits(data: bytes) -> PowerLimits:
+    """ProtocolViolation when it is not option 01 with three values."""
+    _require(len(data) == 7 and data[0] == 1, "power")
+    low, high = _signed(data[5:7]), _signed(data[3:5])
+    _require(low <= high, "power")
+    return PowerLimits(_signed(data[1:3]), high, low)
+
+
+def decode_antennas(data: bytes) -> dict[int, bool]:
+    """Reply to antenna detect (option 05): port -> an antenna is connected."""
+    _require(len(data) % 2 == 1 and data[0] == 5, "antennas")
+    return {port: state == 1 for port, state in zip(data[1::2], data[2::2], strict=True)}
+
+
+def antenna_list(ports: Iterable[int]) -> bytes:
+    """Data of 91: search list over mono-static ports, in order."""
+    return b"\x02" + b"".join(bytes((port, port)) for port in ports)
+
+
+def _signed(two: bytes) -> int:
+    return int.from_bytes(two, "big", signed=True)
+
+
+def _require(fits: bool, what: str) -> None:
+    if not fits:
+        raise ProtocolViolation("RFID_BAD_REPLY", f"the reader's {what} reply breaks its layout", "update the firmware")

@@ -1,0 +1,361 @@
+"""Mercury RFID reader (ThingMagic M6e family) as a source of tag reads. Read `mercury_codec.py` for the wire format."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from enum import Enum, auto
+
+from drivers.api import (
+    Clock,
+    DeviceError,
+    DeviceInfo,
+    DeviceTimeout,
+    DeviceUp,
+    Emit,
+    ProtocolViolation,
+    ReaderEvent,
+    ReaderEventCode,
+    Secret,
+    Source,
+    Stamp,
+    TagRead,
+)
+from drivers.link.link import Link
+from drivers.link.serial import open_serial
+from drivers.rfid import mercury_codec as codec
+from drivers.rfid.mercury_codec import Frame, TagRecord
+from drivers.rfid.mercury_dialogue import Dialogue, ModuleRestarted, accepted
+from drivers.rfid.mercury_setup import Configured, Found, configure, find_module, select_antennas
+from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
+
+_LEAVE_S = 0.3
+_NOTICE_S = 1.0  # the same trouble is reported at most this often
+_RESTARTS_ALLOWED = 3
+_RESTART_WINDOW_S = 60.0
+_POWER_HINT = "check the reader's supply voltage and its cable"
+
+_TROUBLE = {
+    codec.ANTENNA_NOT_CONNECTED: ReaderEventCode.ANTENNA_NOT_CONNECTED,
+    codec.OVER_TEMPERATURE: ReaderEventCode.OVER_TEMPERATURE,
+    codec.HIGH_RETURN_LOSS: ReaderEventCode.HIGH_RETURN_LOSS,
+}
+
+
+class _Action(Enum):
+    """What a stream frame asks the session to do between frames."""
+
+    RESTART = auto()
+    LOWER_DUTY = auto()
+    RESTORE_DUTY = auto()
+    CLEAR_BUFFER = auto()
+    CHECK_ANTENNAS = auto()
+
+
+class MercuryReader:
+    """One session with one module: finds it, configures it, reads continuously until a fault or cancellation.
+
+    Emits DeviceUp, then TagRead per sighting, and ReaderEvents. DeviceError codes: SERIAL_* from the port,
+    RFID_NO_ANSWER, RFID_SILENT, RFID_GARBLED, RFID_RESTARTING, RFID_BAD_REPLY, RFID_COMMAND_FAILED; refused:
+    WRONG_DEVICE, RFID_REGION_REFUSED, RFID_POWER_OUT_OF_RANGE, RFID_ANTENNA_UNKNOWN, RFID_SETTING_REFUSED.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        settings: MercurySettings,
+        profile: MercuryProfile,
+        clock: Clock,
+        open_link: Callable[[], Awaitable[Link]],
+    ) -> None:
+        self._device = device_id
+        self._settings = settings
+        self._profile = profile
+        self._clock = clock
+        self._open_link = open_link
+
+    async def run(self, emit: Emit) -> None:
+        """One session; see the class. Cancellation stops the module and ends within 1 s."""
+        link = await self._open_link()
+        talk = Dialogue(link, self._clock)
+        try:
+            await _Session(self._device, self._settings, self._profile, self._clock, talk, emit).run()
+        finally:
+            await _leave(talk, link)
+
+
+def make_mercury_reader(device_id: str, settings: MercurySettings, clock: Clock) -> Source:
+    """A reader on the serial port of `settings`. DeviceRefused when its profile is missing or invalid."""
+    profile = load_mercury_profile(settings.profile)
+    return MercuryReader(device_id, settings, profile, clock, lambda: open_serial(settings.port, settings.baud))
+
+
+async def _leave(talk: Dialogue, link: Link) -> None:
+    """Ask the module to stop, so that the next session finds it quiet, and release the port."""
+    talk.on_stream = None
+    try:
+        async with asyncio.timeout(_LEAVE_S):
+            await talk.stop(_LEAVE_S)
+    except (DeviceError, TimeoutError, ModuleRestarted):
+        pass
+    finally:
+        await link.close()
+
+
+class _Session:
+    """State of one session: what was configured, what is wrong, when the module last gave a sign of life."""
+
+    def __init__(
+        self,
+        device: str,
+        settings: MercurySettings,
+        profile: MercuryProfile,
+        clock: Clock,
+        talk: Dialogue,
+        emit: Emit,
+    ) -> None:
+        self._device = device
+        self._settings = settings
+        self._profile = profile
+        self._clock = clock
+        self._talk = talk
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        self._up = False
+        self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
+        self._noticed: dict[ReaderEventCode, float] = {}
+        self._derated = False
+        self._hot_at = 0.0
+        self._missing: tuple[int, ...] = ()
+        self._antennas_checked_at = 0.0
+        self._malformed = 0
+        self._lost_reported = 0
+
+    async def run(self) -> None:
+        """Find, configure, read; configure again after every reset notice."""
+        found: Found | None = None
+        while True:
+            try:
+                if found is None:
+                    found = await find_module(self._talk, self._settings.baud)
+                configured = await configure(self._talk, self._settings, self._profile)
+                self._announce(found, configured)
+                await self._read()
+            except ModuleRestarted:
+                self._note_restart()
+
+    def _announce(self, found: Found, configured: Configured) -> None:
+        if not self._up:
+            self._up = True
+            self._emit(DeviceUp(self._clock.stamp(), self._device, self._info(found, configured)))
+        self._antennas_checked_at = self._loop.time()
+        self._report_missing(configured.missing)
+        if configured.temperature_c is not None:
+            self._event(ReaderEventCode.TEMPERATURE, value=float(configured.temperature_c))
+
+    def _info(self, found: Found, configured: Configured) -> DeviceInfo:
+        version = found.version
+        details = {
+            "baud": str(found.baud),
+            "hardware": version.hardware.hex("."),
+            "firmware_date": version.firmware_date.hex("."),
+            "antennas": " ".join(map(str, configured.antennas)),
+            "refused_options": " ".join(configured.refused_options),
+            "profile_evidence": self._profile.evidence,
+            "hardware_listed": "yes" if version.hardware[0] in self._profile.hardware_ids else "no",
+        }
+        return DeviceInfo(
+            kind="mercury",
+            model=version.model,
+            firmware=version.firmware.hex("."),
+            profile=self._profile.profile,
+            profile_digest=self._profile.digest,
+            details=details,
+        )
+
+    def _note_restart(self) -> None:
+        """Count a restart. DeviceTimeout RFID_RESTARTING when they come too fast to be of use."""
+        now = self._loop.time()
+        self._talk.on_stream = None
+        if self._up:
+            self._event(ReaderEventCode.RESTARTED)
+        if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
+            span = now - self._restarts[0]
+            message = f"{self._device}: the reader restarted {_RESTARTS_ALLOWED + 1} times in {span:.0f} s"
+            raise DeviceTimeout("RFID_RESTARTING", message, _POWER_HINT)
+        self._restarts.append(now)
+
+    async def _read(self) -> None:
+        """Read continuously until the module is silent, garbled or restarted."""
+        await self._start()
+        while True:
+            seen = self._talk.bytes_seen
+            arrived = await self._talk.next_frame(self._silence_s())
+            if arrived is None:
+                self._give_up(self._talk.bytes_seen - seen)
+            else:
+                action = self._report(*arrived) or self._due()
+                if action is not None:
+                    await self._act(action)
+
+    def _silence_s(self) -> float:
+        cycle_ms = self._settings.cycle_ms
+        derate = self._profile.derate
+        if self._derated:
+            cycle_ms = derate.on_ms + derate.off_ms
+        bound = self._profile.silent_cycles * cycle_ms / 1000
+        # A module that has stopped transmitting for heat may be silent: it must not be restarted in a loop.
+        return max(bound, derate.retry_s) if self._derated else bound
+
+    def _give_up(self, unframed_bytes: int) -> None:
+        silence = self._silence_s()
+        self._event(ReaderEventCode.GAP, value=silence)
+        if unframed_bytes:
+            raise ProtocolViolation(
+                "RFID_GARBLED",
+                f"{self._device}: {unframed_bytes} bytes in {silence:g} s and no valid frame",
+                "check the cable's screen and ground, and that the bit rate is the reader's",
+            )
+        raise DeviceTimeout(
+            "RFID_SILENT", f"{self._device}: no sign of life from the reader for {silence:g} s", _POWER_HINT
+        )
+
+    async def _start(self) -> None:
+        """Start the stream at the duty the temperature allows."""
+        derate = self._profile.derate
+        while True:
+            if self._derated:
+                request = codec.start_data(self._profile.metadata_flags, derate.on_ms, derate.off_ms)
+            else:
+                request = codec.start_data(self._profile.metadata_flags, self._settings.cycle_ms)
+            self._talk.on_stream = self._report
+            reply = await self._talk.ask(codec.MULTI_PROTOCOL, request)
+            if reply.status == codec.REGION_NOT_SET:
+                raise ModuleRestarted
+            if reply.status != codec.OVER_TEMPERATURE:
+                accepted("the start of reading", reply)
+                return
+            self._heat()
+            self._derated = True
+            await self._wait_cool(derate.retry_s)
+
+    async def _wait_cool(self, duration_s: float) -> None:
+        deadline = self._loop.time() + duration_s
+        while (arrived := await self._talk.next_frame(deadline - self._loop.time())) is not None:
+            if self._report(*arrived) is _Action.RESTART:
+                raise ModuleRestarted
+
+    async def _act(self, action: _Action) -> None:
+        """Change something that needs the stream stopped; tags still under way are reported."""
+        if action is _Action.RESTART:
+            raise ModuleRestarted
+        await self._talk.stop()
+        if action is _Action.CLEAR_BUFFER:
+            await self._talk.order("clearing the tag buffer", codec.CLEAR_BUFFER)
+        elif action is _Action.CHECK_ANTENNAS:
+            self._antennas_checked_at = self._loop.time()
+            _, missing = await select_antennas(self._talk, self._settings.antennas)
+            self._report_missing(missing)
+        else:
+            self._derated = action is _Action.LOWER_DUTY
+        await self._start()
+
+    def _due(self) -> _Action | None:
+        """Changes that wait for their time."""
+        now = self._loop.time()
+        if self._derated and now - self._hot_at > self._profile.derate.cool_down_s:
+            return _Action.RESTORE_DUTY
+        if self._missing and now - self._antennas_checked_at > self._profile.antenna_recheck_s:
+            return _Action.CHECK_ANTENNAS
+        return None
+
+    def _report(self, stamp: Stamp, frame: Frame) -> _Action | None:
+        """Emit what one frame says; returns what it asks for."""
+        if frame.op == codec.BOOT:
+            return _Action.RESTART
+        if frame.op != codec.READ_MULTIPLE:
+            return None
+        event = codec.decode_stream(frame)
+        self._report_losses(stamp)
+        if isinstance(event, TagRecord):
+            self._emit(self._tag(stamp, event))
+            return None
+        if isinstance(event, codec.StreamStatus):
+            return self._report_status(stamp, event.status)
+        if isinstance(event, codec.StreamEnd):
+            return _Action.RESTART
+        if isinstance(event, codec.NoTags) or (isinstance(event, codec.CycleEnd) and not event.tags):
+            self._event(ReaderEventCode.KEEPALIVE, stamp=stamp)
+        elif isinstance(event, codec.Statistics) and event.temperature_c is not None:
+            self._event(ReaderEventCode.TEMPERATURE, value=float(event.temperature_c), stamp=stamp)
+        elif isinstance(event, codec.Malformed):
+            self._malformed += 1
+        return None
+
+    def _report_status(self, stamp: Stamp, status: int) -> _Action | None:
+        if status == codec.REGION_NOT_SET:
+            return _Action.RESTART
+        if status == codec.BUFFER_FULL:
+            return _Action.CLEAR_BUFFER
+        code = _TROUBLE.get(status)
+        if code is None:
+            self._event(ReaderEventCode.DEVICE_STATUS, value=float(status), stamp=stamp)
+            return None
+        if code is ReaderEventCode.OVER_TEMPERATURE:
+            self._heat()
+            return None if self._derated else _Action.LOWER_DUTY
+        if self._may_notice(code):
+            self._event(code, stamp=stamp)
+            if code is ReaderEventCode.ANTENNA_NOT_CONNECTED and not self._missing:
+                return _Action.CHECK_ANTENNAS
+        return None
+
+    def _heat(self) -> None:
+        self._hot_at = self._loop.time()
+        if self._may_notice(ReaderEventCode.OVER_TEMPERATURE):
+            self._event(ReaderEventCode.OVER_TEMPERATURE)
+
+    def _report_missing(self, missing: tuple[int, ...]) -> None:
+        self._missing = missing
+        for port in missing:
+            self._event(ReaderEventCode.ANTENNA_NOT_CONNECTED, antenna=port)
+
+    def _report_losses(self, stamp: Stamp) -> None:
+        """Records dropped for a bad CRC or a broken layout, at most once a second."""
+        lost = self._malformed + self._talk.splitter.crc_errors
+        if lost > self._lost_reported and self._may_notice(ReaderEventCode.DROPPED_RECORD):
+            self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost - self._lost_reported), stamp=stamp)
+            self._lost_reported = lost
+
+    def _tag(self, stamp: Stamp, record: TagRecord) -> TagRead:
+        return TagRead(
+            stamp=stamp,
+            device=self._device,
+            antenna=record.antenna_port,
+            epc=Secret(record.epc),
+            pc=record.pc,
+            rssi_cdbm=record.rssi_dbm * 100,
+            reads=record.reads,
+            protocol=codec.PROTOCOLS.get(record.protocol, f"{record.protocol:02X}"),
+            frequency_khz=record.frequency_khz,
+            phase_deg=record.phase_deg,
+            reader_ms=record.timestamp_ms,
+            tag_crc_ok=record.tag_crc_ok,
+        )
+
+    def _may_notice(self, code: ReaderEventCode) -> bool:
+        now = self._loop.time()
+        last = self._noticed.get(code)
+        if last is not None and now - last < _NOTICE_S:
+            return False
+        self._noticed[code] = now
+        return True
+
+    def _event(
+        self,
+        code: ReaderEventCode,
+        *,
+        value: float | None = None,
+        antenna: int | None = None,
+        stamp: Stamp | None = None,
+    ) -> None:
+        self._emit(ReaderEvent(stamp or self._clock.stamp(), self._device, code, antenna, value))

@@ -1,0 +1,130 @@
+"""Settings of RFID readers as a lane's configuration gives them, and the profiles in `firmware_configs/rfid`."""
+
+import hashlib
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from drivers.api import DeviceRefused
+
+MercuryRegion = Literal["na", "eu", "in", "jp", "prc", "eu3", "kr2", "au", "nz", "na2", "na3", "open"]
+REGION_CODES: dict[str, int] = {
+    "na": 0x01,
+    "eu": 0x02,
+    "in": 0x04,
+    "jp": 0x05,
+    "prc": 0x06,
+    "eu3": 0x08,
+    "kr2": 0x09,
+    "au": 0x0B,
+    "nz": 0x0C,
+    "na2": 0x0D,
+    "na3": 0x0E,
+    "open": 0xFF,
+}
+
+AntennaPort = Annotated[int, Field(ge=1, le=16)]
+
+# A wheel carries the profiles inside the package; a source tree has them beside it.
+_PROFILE_FOLDERS = (
+    Path(__file__).parents[1] / "_profiles" / "rfid",
+    Path(__file__).parents[2] / "firmware_configs" / "rfid",
+)
+
+
+class MercurySettings(BaseModel):
+    """One Mercury reader on a serial port.
+
+    `baud` bits/s; `antennas` ports in search order; `power_cdbm` centi-dBm, checked against the module's own limits;
+    `cycle_ms` length of one read cycle and of the sign-of-life period.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["mercury"] = "mercury"
+    port: str = Field(min_length=1, max_length=255)
+    baud: Literal[9600, 19200, 38400, 57600, 115200, 230400, 460800, 921600] = 115200
+    region: MercuryRegion
+    antennas: tuple[AntennaPort, ...] = Field(min_length=1, max_length=16)
+    power_cdbm: int = Field(default=2700, ge=-1000, le=4000)
+    cycle_ms: int = Field(default=1000, ge=50, le=60_000)
+    profile: str = Field(default="mercury_m6e", pattern=r"^[a-z0-9_]+$")
+
+    @field_validator("antennas")
+    @classmethod
+    def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(ports)) != len(ports):
+            raise ValueError("an antenna port is listed twice")
+        return ports
+
+
+class ReaderOption(BaseModel):
+    """One opcode 9A setting."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    key: int = Field(ge=0, le=0xFF)
+    value: int = Field(ge=0, le=0xFF)
+    required: bool
+
+
+class Derate(BaseModel):
+    """Duty cycle while the module is too hot."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    on_ms: int = Field(ge=1, le=60_000)
+    off_ms: int = Field(ge=1, le=60_000)
+    cool_down_s: float = Field(gt=0)
+    retry_s: float = Field(gt=0)
+
+
+class MercuryProfile(BaseModel):
+    """What is set on a module family. `digest` is the SHA-256 of the file it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str
+    version: int = Field(ge=1)
+    model: str
+    evidence: Literal["manual", "bench", "site"]
+    sources: tuple[str, ...]
+    hardware_ids: tuple[int, ...]
+    protocol: int = Field(ge=1, le=0xFFFF)
+    metadata_flags: int = Field(ge=0, le=0x1FFF)
+    options: tuple[ReaderOption, ...]
+    silent_cycles: int = Field(ge=2, le=20)
+    derate: Derate
+    antenna_recheck_s: float = Field(gt=0)
+    digest: str = ""
+
+    @field_validator("metadata_flags")
+    @classmethod
+    def _has_what_a_lane_needs(cls, flags: int) -> int:
+        if flags & 0x57 != 0x57:
+            raise ValueError("read count, RSSI, antenna, reader time and protocol (0x57) must be on")
+        return flags
+
+
+def load_mercury_profile(name: str) -> MercuryProfile:
+    """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
+    for folder in _PROFILE_FOLDERS:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return _parse_profile(name, path.read_bytes())
+    known = sorted(path.stem for folder in _PROFILE_FOLDERS for path in folder.glob("mercury_*.yaml"))
+    raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
+
+
+def _parse_profile(name: str, text: bytes) -> MercuryProfile:
+    try:
+        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
+        profile = MercuryProfile.model_validate(data)
+    except (yaml.YAMLError, TypeError, ValidationError) as error:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
+    if profile.profile != name:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
+    return profile
