@@ -143,6 +143,7 @@ async def _identify(talk: Dialogue, rate: int, wanted: int) -> Found:
     reply = await talk.ask(codec.SET_BAUD, wanted.to_bytes(4, "big"))
     if reply.status != codec.OK:
         return Found(rate, version)
+    await asyncio.sleep(_QUIET_S)  # the module acknowledges at the old rate and switches after that
     talk.set_baud(wanted)
     return Found(wanted, await _version(talk))
 
