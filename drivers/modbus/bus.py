@@ -12,6 +12,7 @@ import asyncio
 import heapq
 import itertools
 import logging
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -154,7 +155,9 @@ class ModbusBus:
         except TimeoutError:
             raise self._link_lost("no answer to the connection attempt", "check power, cable and address") from None
         except OSError as error:
-            raise self._link_lost(error.strerror or str(error), "check address, port and cable") from error
+            # asyncio's own text names the call and not the cause; name resolution has negative numbers of its own
+            why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+            raise self._link_lost(why, "check address, port and cable") from error
         except Exception as error:
             # pyserial lets termios.error through when a port vanishes while it is configured: no OSError
             raise self._link_lost(f"{type(error).__name__}: {error}", "check the port") from error

@@ -1,0 +1,1 @@
+"""Modbus driver: codecs, profiles, the bus against scripted servers, sessions against the virtual module."""

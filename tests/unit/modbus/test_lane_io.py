@@ -1,0 +1,441 @@
+"""Sessions of a lane I/O module against the virtual module: start, inputs, head, faults, end."""
+
+import asyncio
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.api import (
+    Aspect,
+    DeviceError,
+    DeviceRefused,
+    DeviceTimeout,
+    DeviceUp,
+    Grade,
+    InputSnapshot,
+    LinkLost,
+    Observation,
+    ProtocolViolation,
+    SignalReadback,
+    Stamp,
+)
+from drivers.modbus.bus import BusTiming, ModbusBus, TcpLine
+from drivers.modbus.lane_io import LaneIo, LaneIoPlan
+from drivers.modbus.profile import Pulse, load_profile
+from drivers.modbus.settings import LaneIoSettings, default_profile_dir, make_lane_io
+from hil.devices.modbus_maps import Wago750352
+from hil.devices.modbus_module import Module
+from hil.devices.modbus_state import Wiring
+from tests.unit.modbus.scripted import scripted_server, until
+
+pytestmark = pytest.mark.real_time
+
+ROLES: dict[str, Any] = {
+    "green": {"point": 0},
+    "amber": {"point": 3},
+    "zone_a": {"point": 0},
+    "stop_line_beam": {"point": 1, "active": "low"},
+    "red_feedback": {"point": 8},
+    "amber_feedback": {"point": 9},
+    "green_feedback": {"point": 10},
+}
+WIRING = Wiring(green=0, amber=3, red_feedback=8, amber_feedback=9, green_feedback=10, lamp_delay_s=0.005)
+
+
+class RealClock:
+    """Both clocks of this computer."""
+
+    def stamp(self) -> Stamp:
+        return Stamp(time.monotonic_ns(), time.time_ns())
+
+
+@dataclass
+class Bench:
+    """A module on a free port, its events, and what a session emits."""
+
+    module: Module
+    profile: str
+    events: list[dict[str, Any]] = field(default_factory=list)
+    seen: list[Observation] = field(default_factory=list)
+
+    def session(self, **changes: Any) -> LaneIo:
+        settings = {"host": "127.0.0.1", "port": self.module.address[1], "profile": self.profile, "roles": ROLES}
+        return make_lane_io("io-1", LaneIoSettings.model_validate({**settings, "poll_ms": 10, **changes}), RealClock())
+
+    def named(self, name: str) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["event"] == name]
+
+    @asynccontextmanager
+    async def running(self, io: LaneIo) -> AsyncIterator[asyncio.Task[None]]:
+        """A session that is up; ended by cancellation."""
+        task = asyncio.ensure_future(io.run(self.seen.append))
+        try:
+            await until(lambda: any(isinstance(item, DeviceUp) for item in self.seen) or task.done())
+            yield task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, DeviceError):
+                await task
+
+    async def fails(self, io: LaneIo) -> DeviceError:
+        """Run a session to its end."""
+        with pytest.raises(DeviceError) as ended:
+            await io.run(self.seen.append)
+        return ended.value
+
+
+@asynccontextmanager
+async def bench(profile: str = "wago_750_352") -> AsyncIterator[Bench]:
+    with tempfile.TemporaryDirectory(prefix="mb") as folder:
+        kind = "generic" if profile == "generic_coils" else profile
+        module = Module(kind, WIRING, Path(folder) / "control")
+        found = Bench(module, profile)
+        publish = module.control.publish
+
+        def record(event: str, **fields: Any) -> None:
+            found.events.append({"event": event, **fields})
+            publish(event, **fields)
+
+        module.control.publish = record  # type: ignore[method-assign]
+        module.state._publish = module.state.lamps._publish = module.state.watchdog._publish = record
+        await module.open("127.0.0.1", 0)
+        try:
+            yield found
+        finally:
+            await module.close()
+            module.state.watchdog.stop()
+            await asyncio.sleep(0.01)
+
+
+async def shown(io: LaneIo, wanted: Aspect) -> SignalReadback:
+    """The readback once the lamps have followed."""
+    async with asyncio.timeout(10):
+        while (found := await io.read()).lamps is not wanted:  # noqa: ASYNC110 - the lamps are another device
+            await asyncio.sleep(0.002)
+    return found
+
+
+@pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
+async def test_a_session_identifies_arms_and_verifies_red_before_it_is_up(profile: str) -> None:
+    async with bench(profile) as b:
+        io = b.session()
+        async with b.running(io):
+            up = b.seen[0]
+            assert isinstance(up, DeviceUp)
+            assert up.info.profile == profile
+            assert len(up.info.profile_digest) == 64
+            assert up.info.details["watchdog_ms"] == "1000"
+            assert b.module.state.watchdog.state == 1
+            assert not any(b.module.state.outputs)
+            assert b.named("write")[0]["function"] == 15, "red is written before anything else"
+            await until(lambda: len(b.seen) > 3)
+            snapshot = b.seen[-1]
+            assert isinstance(snapshot, InputSnapshot)
+            assert snapshot.levels["red_feedback"]
+            assert snapshot.levels["stop_line_beam"], "active low: nothing on the input means active"
+        if profile == "wago_750_352":
+            assert up.info.details["item"] == "352"
+            assert b.module.state.watchdog.functions == {15}
+
+
+@pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
+async def test_aspects_are_written_as_one_and_confirmed_by_lamps(profile: str) -> None:
+    async with bench(profile) as b:
+        io = b.session(feedback_grade="lamp")
+        async with b.running(io):
+            for aspect in (Aspect.GREEN, Aspect.AMBER, Aspect.GREEN, Aspect.RED):
+                await io.write(aspect)
+                found = await shown(io, aspect)
+                assert (found.coils, found.grade) == (aspect, Grade.LAMP)
+                assert (found.conflict, found.tripped, found.foreign_write) == (False, False, False)
+            assert {event["function"] for event in b.named("write") if event["address"] < 8} <= {15}
+            assert [event["aspect"] for event in b.named("lamp")] == ["red", "green", "amber", "green", "red"]
+
+
+async def test_edges_are_counted_and_a_gap_begins_a_new_session() -> None:
+    async with bench() as b:
+        io = b.session(stale_ms=100, misses_allowed=10)
+        async with b.running(io):
+            await until(lambda: len(b.seen) > 1)
+            b.module.state.set_inputs({0: True})
+            await until(lambda: isinstance(b.seen[-1], InputSnapshot) and b.seen[-1].edges["zone_a"] == 1)
+            first = b.seen[-1]
+            assert isinstance(first, InputSnapshot)
+            assert first.levels["zone_a"]
+            b.module.faults.set({"fault": "mute", "times": 2})
+            await until(lambda: isinstance(b.seen[-1], InputSnapshot) and b.seen[-1].session != first.session)
+            last = b.seen[-1]
+            assert isinstance(last, InputSnapshot)
+            assert last.edges["zone_a"] == 0
+
+
+async def test_wrong_identity_locks_the_outputs_and_tells_what_was_found() -> None:
+    async with bench() as b:
+        b.module._map = Wago750352(item=881)
+        error = await b.fails(b.session())
+        assert (type(error), error.code) == (DeviceRefused, "WRONG_DEVICE")
+        assert "item is 881, not 352" in error.message
+        assert not b.named("write"), "nothing is written to a wrong device"
+
+
+async def test_another_map_on_the_port_is_a_wrong_device() -> None:
+    async with bench("generic_coils") as b:
+        b.profile = "wago_750_352"
+        error = await b.fails(b.session())
+        assert (type(error), error.code) == (DeviceRefused, "WRONG_DEVICE")
+
+
+async def test_a_web_server_on_the_port_is_a_wrong_device() -> None:
+    async with (
+        bench() as b,
+        scripted_server(lambda script, _seen: script.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")) as script,
+    ):
+        error = await b.fails(b.session(port=script.port))
+        assert (type(error), error.code) == (DeviceRefused, "WRONG_DEVICE")
+        assert "HTTP" in error.message
+
+
+@pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
+async def test_without_writes_the_module_goes_red_and_a_new_session_starts_over(profile: str) -> None:
+    async with bench(profile) as b:
+        io = b.session(watchdog_ms=150)
+        async with b.running(io) as session:
+            await io.write(Aspect.GREEN)
+            with pytest.raises(DeviceError) as ended:
+                await session
+            assert ended.value.code == "WATCHDOG_TRIPPED"
+            assert b.module.state.watchdog.trips == 1
+        with pytest.raises(LinkLost):
+            await io.write(Aspect.GREEN)
+        b.seen.clear()
+        io = b.session()
+        async with b.running(io):
+            up = b.seen[0]
+            assert isinstance(up, DeviceUp)
+            assert up.info.details["watchdog_was_tripped"] == "true"
+            assert (await shown(io, Aspect.RED)).coils is Aspect.RED, "an old green is never replayed"
+            await io.write(Aspect.GREEN)
+
+
+async def test_reads_of_anybody_do_not_feed_the_watchdog() -> None:
+    async with bench() as b:
+        io = b.session(watchdog_ms=200)
+        async with b.running(io) as session:
+            await io.write(Aspect.GREEN)
+            foreign = b.session(roles={"zone_a": {"point": 0}})
+            async with b.running(foreign):
+                with pytest.raises(DeviceError, match="released its outputs"):
+                    await session
+            assert not any(b.module.state.outputs)
+
+
+async def test_a_tripped_module_is_told_by_the_readback() -> None:
+    async with bench() as b:
+        io = b.session(poll_ms=1000, stale_ms=2000, watchdog_ms=100)
+        async with b.running(io):
+            await io.write(Aspect.GREEN)
+            await until(lambda: b.module.state.watchdog.trips == 1)
+            found = await io.read()
+            assert (found.tripped, found.coils, found.foreign_write) == (True, None, False)
+
+
+async def test_a_second_master_is_seen() -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io):
+            await io.write(Aspect.GREEN)
+            b.module._foreign_write({"point": 0, "on": False})
+            assert (await io.read()).foreign_write
+            b.module._foreign_write({"point": 3, "on": True})
+            b.module._foreign_write({"point": 0, "on": True})
+            both = await io.read()
+            assert (both.coils, both.conflict, both.foreign_write) == (None, True, True)
+            await io.write(Aspect.RED)
+            assert not (await io.read()).foreign_write
+
+
+async def test_a_watchdog_switched_off_by_somebody_ends_the_session() -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io) as session:
+            b.module.state.watchdog.stop()
+            with pytest.raises(DeviceError) as ended:
+                await session
+            assert ended.value.code == "WATCHDOG_CHANGED"
+
+
+async def test_a_mute_module_ends_the_session_after_the_allowed_misses() -> None:
+    async with bench() as b:
+        io = b.session(misses_allowed=1)
+        async with b.running(io) as session:
+            before = io.bus.statistics.timeouts
+            b.module.faults.set({"fault": "mute"})
+            with pytest.raises(DeviceTimeout):
+                await session
+            # two missed polls, and at most one more exchange: the attempt to leave red
+            assert 2 <= io.bus.statistics.timeouts - before <= 3
+
+
+async def test_one_miss_is_forgiven() -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io) as session:
+            b.module.faults.set({"fault": "mute", "times": 1})
+            await until(lambda: io.bus.statistics.timeouts == 1)
+            count = len(b.seen)
+            await until(lambda: len(b.seen) > count)
+            assert not session.done()
+
+
+@pytest.mark.parametrize("fault", ["wrong_echo", "wrong_function", "wrong_unit", "zero_transaction", "wrong_protocol"])
+async def test_a_wrong_answer_to_a_write_is_told_and_ends_the_session(fault: str) -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io) as session:
+            b.module.faults.set({"fault": fault, "times": 1, "writes_only": True})
+            with pytest.raises(ProtocolViolation):
+                await io.write(Aspect.GREEN)
+            with pytest.raises(DeviceError):
+                await session
+            await until(lambda: b.module.state.lamps.aspect == "red" or fault == "wrong_protocol")
+
+
+async def test_a_late_echo_is_no_acknowledgement() -> None:
+    async with bench() as b:
+        io = b.session(misses_allowed=10)
+        async with b.running(io):
+            b.module.faults.set({"fault": "delay", "ms": 260, "times": 1, "writes_only": True})
+            with pytest.raises(DeviceTimeout):
+                await io.write(Aspect.GREEN)
+            await io.write(Aspect.RED)
+            await until(lambda: io.bus.statistics.late_replies == 1)
+            assert (await io.read()).coils is Aspect.RED
+
+
+async def test_a_busy_module_is_asked_again_and_a_wrong_map_is_not() -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io) as session:
+            b.module.faults.set({"fault": "exception", "code": 6, "times": 2, "writes_only": True})
+            await io.write(Aspect.GREEN)
+            b.module.faults.set({"fault": "exception", "code": 2, "times": 1, "writes_only": True})
+            with pytest.raises(DeviceRefused):
+                await io.write(Aspect.GREEN)
+            with pytest.raises(DeviceRefused):
+                await session
+
+
+async def test_a_reset_connection_ends_the_session() -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io) as session:
+            b.module._reset_connections()
+            with pytest.raises(LinkLost):
+                await session
+
+
+async def test_a_power_cycle_is_started_over() -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io) as session:
+            await io.write(Aspect.GREEN)
+            b.module._power_cycle({"off_ms": 20})
+            with pytest.raises(LinkLost):
+                await session
+        await until(lambda: bool(b.module._server))
+        b.seen.clear()
+        async with b.running(b.session()):
+            assert b.module.state.watchdog.state == 1
+
+
+async def test_a_green_that_waits_is_voided_by_red() -> None:
+    async with bench() as b:
+        io = b.session(misses_allowed=10)
+        async with b.running(io):
+            b.module.faults.set({"fault": "mute", "times": 1})
+            timeouts = io.bus.statistics.timeouts
+            await until(lambda: io.bus._busy)
+            green = asyncio.ensure_future(io.write(Aspect.GREEN))
+            await asyncio.sleep(0)
+            red = asyncio.ensure_future(io.write(Aspect.RED))
+            results = await asyncio.gather(green, red, return_exceptions=True)
+            assert isinstance(results[0], DeviceError)
+            assert results[0].code == "SUPERSEDED"
+            assert results[1] is None
+            assert io.bus.statistics.timeouts == timeouts + 1
+            assert "green" not in [event["aspect"] for event in b.named("lamp")]
+
+
+async def test_green_needs_feedback_and_a_head() -> None:
+    async with bench() as b:
+        io = b.session(roles={"green": {"point": 0}, "zone_a": {"point": 0}})
+        async with b.running(io):
+            with pytest.raises(DeviceRefused, match="no feedback"):
+                await io.write(Aspect.GREEN)
+            with pytest.raises(DeviceRefused, match="no amber"):
+                await io.write(Aspect.AMBER)
+            await io.write(Aspect.RED)
+            assert (await io.read()).grade is Grade.COIL
+        b.seen.clear()
+        io = b.session(roles={"zone_a": {"point": 0}})
+        async with b.running(io):
+            with pytest.raises(DeviceRefused, match="no head"):
+                await io.write(Aspect.RED)
+
+
+async def test_the_end_of_a_session_leaves_red() -> None:
+    async with bench() as b:
+        io = b.session()
+        async with b.running(io):
+            await io.write(Aspect.GREEN)
+            assert any(b.module.state.report()["outputs"])
+        assert not any(b.module.state.outputs)
+        assert b.module.state.watchdog.trips == 0, "by a write, not by the watchdog"
+
+
+async def test_lamp_faults_show_in_the_readback() -> None:
+    async with bench() as b:
+        io = b.session(feedback_grade="lamp")
+        async with b.running(io):
+            b.module._lamp_fault("red", None)
+            assert (await shown(io, Aspect.DARK)).coils is Aspect.RED
+            b.module._clear()
+            b.module._lamp_fault(None, "green")
+            assert (await shown(io, Aspect.GREEN)).coils is Aspect.RED
+            b.module._bypass_red()
+            found = await io.read()
+            assert (found.conflict, found.lamps) == (True, None)
+
+
+async def test_green_without_a_watchdog_is_a_timed_pulse_sent_again() -> None:
+    profile = load_profile(default_profile_dir() / "generic_coils.yaml")
+    pulsed = profile.model_copy(update={"watchdog": None, "pulse": Pulse(base=0x200, unit_ms=100, max_ms=2000)})
+    sent: list[bytes] = []
+
+    def answer(script: Any, seen: Any) -> None:
+        sent.append(seen.pdu)
+        script.send(seen.answer(bytes([seen.pdu[0], 1, 0]) if seen.pdu[0] in (1, 2) else seen.pdu[:5]))
+
+    settings = LaneIoSettings.model_validate({"host": "x", "profile": "generic_coils", "roles": ROLES})
+    points = make_lane_io("io-1", settings, RealClock())._plan.inputs
+    async with scripted_server(answer) as script, bench() as b:
+        plan = LaneIoPlan(1, {**points}, make_lane_io("io-1", settings, RealClock())._plan.head, pulse_ms=2000)
+        plan = replace(plan, inputs={role: point for role, point in points.items() if point.point >= 8})
+        io = LaneIo(
+            "io-1", plan, pulsed, RealClock(), ModbusBus("io-1", TcpLine("127.0.0.1", script.port), BusTiming())
+        )
+        async with b.running(io):
+            sent.clear()
+            await io.write(Aspect.GREEN)
+            await io.write(Aspect.GREEN)
+            writes = [pdu for pdu in sent if pdu[0] in (5, 15)]
+            assert writes == [bytes.fromhex("0F 0000 0004 01 00"), *[bytes.fromhex("05 0200 0014")] * 2]
+            assert not (await io.read()).foreign_write, "the pulse has ended"
+            await io.write(Aspect.RED)
+            assert [pdu for pdu in sent if pdu[0] in (5, 15)][-1] == bytes.fromhex("0F 0000 0004 01 00")
