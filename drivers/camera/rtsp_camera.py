@@ -55,6 +55,7 @@ _RTP_TICKS_PER_S = 90_000
 _READ_BYTES = 65_536
 _WRITE_BACKLOG_BYTES = 65_536
 _CLOSE_TIMEOUT_S = 0.5
+_PICTURE_TIMEOUT_S = 15.0
 _DEVICE_UNKNOWN = "unknown"
 
 
@@ -143,18 +144,24 @@ class RtspCamera:
         depacketiser = Depacketiser(self._device, track.parameter_sets, self._counters.losses)
         silent_s = self._settings.silent_ms / 1000
         keep_alive_at = loop.time() + terms.timeout_s / 2
+        # A camera may be far from its next key picture, so packets count as life, but not for ever.
+        picture_by = loop.time() + _PICTURE_TIMEOUT_S
         try:
             async with asyncio.timeout(silent_s) as silence:
                 while True:
                     for frame in await connection.frames():
                         for unit in self._units_of(frame, track, terms, depacketiser):
-                            silence.reschedule(loop.time() + silent_s)
+                            picture_by = loop.time() + _PICTURE_TIMEOUT_S
                             emit(self._frame_of(unit))
+                        if frame.channel == terms.channel:
+                            silence.reschedule(min(loop.time() + silent_s, picture_by))
                     if loop.time() >= keep_alive_at:
                         keep_alive_at = loop.time() + terms.timeout_s / 2
                         connection.keep_alive()
         except TimeoutError as error:
-            message = f"{self._device}: no picture for {self._settings.silent_ms} ms"
+            message = f"{self._device}: no packet for {silent_s:g} s"
+            if loop.time() >= picture_by:
+                message = f"{self._device}: packets, but no picture that can be shown for {_PICTURE_TIMEOUT_S:g} s"
             raise DeviceTimeout("CAMERA_SILENT", message, "look at the camera's own page and its cabling") from error
 
     def _units_of(

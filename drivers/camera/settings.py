@@ -24,7 +24,7 @@ class RtspCameraSettings(BaseModel):
     url: Annotated[str, AfterValidator(_rtsp_url), Field(description="rtsp://host[:port]/path of the H.264 stream")]
     user: Annotated[str | None, Field(description="User name, with password_file")] = None
     password_file: Annotated[Path | None, Field(description="File holding the password and nothing else")] = None
-    silent_ms: Annotated[int, Field(ge=500, le=10_000, description="No picture for so long: session given up")] = 3_000
+    silent_ms: Annotated[int, Field(ge=500, le=10_000, description="No packet for so long: session given up")] = 3_000
     connect_timeout_ms: Annotated[int, Field(ge=200, le=30_000, description="Bound of connecting and each answer")] = (
         4_000
     )

@@ -155,14 +155,12 @@ class Client:
         self._nonce = secrets.token_hex(16)
         self._channel = 0
         self._set_up = False
-        self._started = False
         self._reported_s = 0.0
 
     def send(self, unit: AccessUnit, parameter_sets: tuple[bytes, ...]) -> None:
-        """Send one access unit, beginning with a key picture; a client that does not read is cut off."""
-        if self.packetiser is None or not (self._started or unit.is_key):
+        """Send one access unit, from wherever the stream is; a client that does not read is cut off."""
+        if self.packetiser is None:
             return
-        self._started = True
         if self.writer.transport.get_write_buffer_size() > _BACKLOG_BYTES:
             self.writer.transport.abort()
             return
