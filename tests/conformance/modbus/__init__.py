@@ -1,0 +1,1 @@
+"""Modbus driver and virtual module, each against another Modbus stack (libmodbus, mbpoll)."""

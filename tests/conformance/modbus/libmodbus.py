@@ -1,0 +1,157 @@
+"""libmodbus (C) through ctypes: another stack at the far end, as a slave or as a client."""
+
+import ctypes
+import os
+import socket
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from ctypes import POINTER, c_int, c_uint8, c_uint16, c_void_p
+from types import TracebackType
+from typing import Self
+
+_LONGEST_FRAME = 260
+
+
+class _Mapping(ctypes.Structure):
+    """modbus_mapping_t of libmodbus 3.1."""
+
+    _fields_ = [
+        ("nb_bits", c_int),
+        ("start_bits", c_int),
+        ("nb_input_bits", c_int),
+        ("start_input_bits", c_int),
+        ("nb_input_registers", c_int),
+        ("start_input_registers", c_int),
+        ("nb_registers", c_int),
+        ("start_registers", c_int),
+        ("tab_bits", POINTER(c_uint8)),
+        ("tab_input_bits", POINTER(c_uint8)),
+        ("tab_input_registers", POINTER(c_uint16)),
+        ("tab_registers", POINTER(c_uint16)),
+    ]
+
+
+def _load() -> ctypes.CDLL:
+    library = ctypes.CDLL("libmodbus.so.5", use_errno=True)
+    library.modbus_new_tcp.restype = c_void_p
+    library.modbus_mapping_new.restype = POINTER(_Mapping)
+    library.modbus_strerror.restype = ctypes.c_char_p
+    for name in ("close", "free", "connect"):
+        getattr(library, f"modbus_{name}").argtypes = [c_void_p]
+    return library
+
+
+class LibmodbusError(OSError):
+    """A call that libmodbus refused, with its own text."""
+
+
+class Slave:
+    """A libmodbus TCP slave in a thread: 1024 coils, 64 inputs, registers 0-0x2fff. `after` sees every request after it
+    was carried out, and may change the tables."""
+
+    def __init__(self, after: Callable[["Slave"], None] | None = None) -> None:
+        self._library = _load()
+        self._context = c_void_p(self._library.modbus_new_tcp(b"127.0.0.1", 0))
+        self.mapping = self._library.modbus_mapping_new(1024, 64, 0x3000, 16).contents
+        self._after = after
+        self._listening = self._library.modbus_tcp_listen(self._context, 1)
+        with socket.socket(fileno=os.dup(self._listening)) as copy:
+            self.port: int = copy.getsockname()[1]
+            self._waker = copy.dup()
+        self._client: socket.socket | None = None
+        self._ending = False
+        self.requests = 0
+        self._thread = threading.Thread(target=self._serve, name="libmodbus-slave", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cut the client, end the thread, free everything. May be called twice."""
+        if self._ending:
+            return
+        self._ending = True
+        ends = [end for end in (self._client, self._waker) if end is not None]
+        for end in ends:
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        for end in ends:
+            end.close()
+        os.close(self._listening)
+        self._library.modbus_mapping_free(ctypes.byref(self.mapping))
+        self._library.modbus_free(self._context)
+
+    def _serve(self) -> None:
+        frame = (c_uint8 * _LONGEST_FRAME)()
+        while not self._ending:
+            listening = c_int(self._listening)
+            number = self._library.modbus_tcp_accept(self._context, ctypes.byref(listening))
+            if number < 0:
+                return
+            with socket.socket(fileno=os.dup(number)) as copy:
+                self._client = copy.dup()
+            while (size := self._library.modbus_receive(self._context, frame)) >= 0:
+                if size:
+                    self._library.modbus_reply(self._context, frame, size, ctypes.byref(self.mapping))
+                    self.requests += 1
+                    if self._after is not None:
+                        self._after(self)
+            self._library.modbus_close(self._context)
+
+
+class Client:
+    """A libmodbus TCP client. Every call raises LibmodbusError on an exception reply or a fault."""
+
+    def __init__(self, port: int) -> None:
+        self._library = _load()
+        self._context = c_void_p(self._library.modbus_new_tcp(b"127.0.0.1", port))
+        self._checked(self._library.modbus_connect(self._context))
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._library.modbus_close(self._context)
+        self._library.modbus_free(self._context)
+
+    def read_bits(self, address: int, count: int, inputs: bool = False) -> list[int]:
+        """Functions 1 and 2."""
+        values = (c_uint8 * count)()
+        call = self._library.modbus_read_input_bits if inputs else self._library.modbus_read_bits
+        self._checked(call(self._context, address, count, values))
+        return list(values)
+
+    def read_registers(self, address: int, count: int, inputs: bool = False) -> list[int]:
+        """Functions 3 and 4."""
+        values = (c_uint16 * count)()
+        call = self._library.modbus_read_input_registers if inputs else self._library.modbus_read_registers
+        self._checked(call(self._context, address, count, values))
+        return list(values)
+
+    def write_bit(self, address: int, on: bool) -> None:
+        """Function 5."""
+        self._checked(self._library.modbus_write_bit(self._context, address, int(on)))
+
+    def write_bits(self, address: int, values: Sequence[bool]) -> None:
+        """Function 15."""
+        array = (c_uint8 * len(values))(*values)
+        self._checked(self._library.modbus_write_bits(self._context, address, len(values), array))
+
+    def write_register(self, address: int, value: int) -> None:
+        """Function 6."""
+        self._checked(self._library.modbus_write_register(self._context, address, value))
+
+    def write_registers(self, address: int, values: Sequence[int]) -> None:
+        """Function 16."""
+        array = (c_uint16 * len(values))(*values)
+        self._checked(self._library.modbus_write_registers(self._context, address, len(values), array))
+
+    def _checked(self, result: int) -> None:
+        if result < 0:
+            number = ctypes.get_errno()
+            raise LibmodbusError(number, self._library.modbus_strerror(number).decode())
