@@ -28,7 +28,8 @@ def _against(f: Facts) -> tuple[Reason, ...]:
     """Every reason against green, in the order of `Reason`. Tests are by identity, so that a foreign value never
     passes for a permission."""
     showable = f.showing is Aspect.RED or f.showing is Aspect.AMBER or f.showing is Aspect.GREEN
-    permitted = f.permit is Permit.ROLLING or (f.permit is Permit.STANDING and f.lease_standing is True)
+    standing_will_do = f.lease_standing is True or f.lease is LeaseState.NONE  # no lease offends no mode
+    permitted = f.permit is Permit.ROLLING or (f.permit is Permit.STANDING and standing_will_do)
     judged_by_readback = f.readback is Readback.AGREES or f.readback is Readback.DISAGREES
     line_seen = f.stop_line is StopLine.CLEAR or f.stop_line is StopLine.BROKEN or f.stop_line is StopLine.CROSSED
     granted = f.lease is LeaseState.LIVE or f.lease is LeaseState.EXPIRED
@@ -60,5 +61,6 @@ def _may_end_in_amber(f: Facts, reasons: tuple[Reason, ...]) -> bool:
         (f.showing is Aspect.GREEN or f.showing is Aspect.AMBER)
         and f.amber is Amber.DUE
         and f.stop_line is StopLine.CLEAR
+        and type(f.permit) is Permit
         and _PLANNED.issuperset(reasons)
     )

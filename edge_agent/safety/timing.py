@@ -185,9 +185,7 @@ def stop_line(zones: InputSnapshot | None, lease: Lease | None, now_ns: int, sta
 
 def stop_loop_occupied(zones: InputSnapshot | None, now_ns: int, stale_ns: int) -> bool:
     """Whether the stop loop is freshly known to be occupied."""
-    return (
-        zones is not None and _fresh(zones.stamp.mono_ns, now_ns, stale_ns) and zones.levels.get(Zone.S, False) is True
-    )
+    return zones is not None and _fresh(zones.stamp.mono_ns, now_ns, stale_ns) and zones.levels.get(Zone.S) is True
 
 
 def readback(history: History, reading: SignalReadback | None, now_ns: int, limits: Limits) -> Readback:

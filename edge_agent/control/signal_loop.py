@@ -1,0 +1,306 @@
+"""The signal loop: the only place in the program that commands a signal head.
+
+Level-triggered, at its own pace: read back, build the facts, ask the interlock, write its answer, report. Every
+completed cycle writes, because the write feeds the module's watchdog; a cycle that failed does not, and the module
+falls to red by itself. Events only wake the loop early. Nothing here waits for anything but the head.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+
+from drivers.api import (
+    Aspect,
+    Clock,
+    DeviceError,
+    Grade,
+    InputSnapshot,
+    SignalHead,
+    SignalReadback,
+    Stamp,
+)
+from edge_agent.model.decision import Lease
+from edge_agent.model.inputs import SignalChanged
+from edge_agent.safety import timing
+from edge_agent.safety.facts import Reason, Ruling
+from edge_agent.safety.interlock import rule
+from edge_agent.safety.timing import History, Limits, SignalFault, SignalOrders
+
+__all__ = ["Limits", "SignalFault", "SignalLoop", "SignalOrders", "SignalPorts", "SignalState", "interlock_digest"]
+
+_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class SignalState:
+    """The signal as it is now, for the API and `why`.
+
+    `commanded` None: unknown (no session, or the last exchange failed). `confirmed` what feedback showed at
+    `confirmed_at`, None while unknown, stale or in conflict; `grade` how well. `reasons_since` lists the ruling's
+    reasons with the time each appeared. `fault` the latched fault's code or "". `lease_seq` the lease ruled on, 0
+    without. `failures` counts failed cycles, `last_failure` is the code of the last one.
+    """
+
+    commanded: Aspect | None
+    since: Stamp
+    confirmed: Aspect | None
+    grade: Grade
+    confirmed_at: Stamp | None
+    ruling: Ruling
+    reasons_since: tuple[tuple[Reason, Stamp], ...]
+    fault: str
+    lease_seq: int
+    cycles: int
+    last_cycle: Stamp | None
+    failures: int
+    last_failure: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignalPorts:
+    """What the composition root hands in. All are synchronous and quick; none may raise.
+
+    `head` the live session's head, the same object for the whole session, None while there is none. `zones` the newest
+    snapshot of the lane inputs. `on_change` hears every change of commanded, confirmed, grade or fault; `on_cycle`
+    every cycle that came to its end, failed ones too.
+    """
+
+    head: Callable[[], SignalHead | None]
+    zones: Callable[[], InputSnapshot | None]
+    orders: Callable[[], SignalOrders]
+    clock: Clock
+    on_change: Callable[[SignalChanged], None]
+    on_cycle: Callable[[], None]
+
+
+class SignalLoop:
+    """One head's reconcile loop. `latched` is the fault in force when the process last ended (from the journal): a
+    restart clears nothing. `cycle_ms` 20..250, with a watchdog several times longer; `reread_ms` the pace while a
+    change or deviation is unsettled; `leave_ms` bounds the last red on the way out."""
+
+    def __init__(
+        self,
+        ports: SignalPorts,
+        limits: Limits,
+        *,
+        cycle_ms: int = 100,
+        reread_ms: int = 25,
+        leave_ms: int = 1000,
+        latched: SignalFault | None = None,
+    ) -> None:
+        self._ports = ports
+        self._limits = limits
+        self._cycle_ns = cycle_ms * _MS
+        self._reread_ns = reread_ms * _MS
+        self._leave_s = leave_ms / 1000
+        self._history = History(fault=latched, cleared_seq=ports.orders().fault_cleared_seq)
+        self._session: SignalHead | None = None
+        self._reading: SignalReadback | None = None
+        self._lease: Lease | None = None
+        self._ruling = Ruling(Aspect.RED, (Reason.MODULE_NOT_READY,))
+        self._since = ports.clock.stamp()
+        self._reasons_since = {Reason.MODULE_NOT_READY: self._since}
+        self._told: tuple[Aspect, Aspect | None, Grade, str] | None = None
+        self._cycles = 0
+        self._last_cycle: Stamp | None = None
+        self._failures = 0
+        self._last_failure = ""
+        self._bell = asyncio.Event()
+        self._woken = False
+        self._whole = True
+        self._due_ns = self._since.mono_ns
+
+    def wake(self) -> None:
+        """Look again at once: a lease, a hold or a beam edge has come. From the loop's own thread only."""
+        self._woken = True
+        self._bell.set()
+
+    def state(self) -> SignalState:
+        """The signal as last seen. `confirmed` grows stale by itself, so ask when it is needed."""
+        shown, grade = self._shown()
+        return SignalState(
+            commanded=self._history.commanded,
+            since=self._since,
+            confirmed=shown,
+            grade=grade,
+            confirmed_at=self._reading.stamp if self._reading is not None and shown is not None else None,
+            ruling=self._ruling,
+            reasons_since=tuple((reason, self._reasons_since[reason]) for reason in self._ruling.reasons),
+            fault=self._fault_code(),
+            lease_seq=self._lease.seq if self._lease is not None else 0,
+            cycles=self._cycles,
+            last_cycle=self._last_cycle,
+            failures=self._failures,
+            last_failure=self._last_failure,
+        )
+
+    async def run(self) -> None:
+        """Until cancelled; then one bounded red, read back. A program error ends it the same way and is raised."""
+        try:
+            while True:
+                await self._turn()
+                await self._pause()
+        finally:
+            await self._leave()
+
+    async def _turn(self) -> None:
+        """One cycle, or, between two cycles, one early look at an unsettled head."""
+        whole = self._whole
+        if whole:
+            self._due_ns = self._now_ns() + self._cycle_ns
+        head = self._ports.head()
+        if head is not self._session:
+            self._session = head
+            self._forget()
+        try:
+            if head is not None:
+                await self._exchange(head, whole)
+        except DeviceError as error:
+            self._failures += 1
+            self._last_failure = error.code
+            self._forget()
+            whole = True
+        if self._history.commanded is None:
+            self._judge()
+        self._tell(self._history.commanded or self._ruling.aspect)
+        if whole:
+            self._cycles += 1
+            self._last_cycle = self._ports.clock.stamp()
+            self._ports.on_cycle()
+
+    async def _exchange(self, head: SignalHead, whole: bool) -> None:
+        """Towards red: on the wire before anything is read. Towards green: only on a reading taken now."""
+        if self._history.commanded is None:
+            await self._show(head, Aspect.RED)
+        else:
+            sooner = self._judge()
+            if sooner is not Aspect.GREEN and sooner is not self._history.commanded:
+                await self._show(head, sooner)
+        self._reading = await head.read()
+        aspect = self._judge()
+        if whole or aspect is not self._history.commanded:
+            await self._show(head, aspect)
+
+    def _judge(self) -> Aspect:
+        """Put the question to the interlock, with everything as it is at this instant."""
+        orders, now = self._ports.orders(), self._ports.clock.stamp()
+        facts, self._history = timing.classify(
+            self._history, orders, self._ports.zones(), self._reading, now.mono_ns, self._limits
+        )
+        self._lease = orders.lease
+        self._ruling = rule(facts)
+        known = self._reasons_since
+        self._reasons_since = {reason: known.get(reason, now) for reason in self._ruling.reasons}
+        return self._ruling.aspect
+
+    async def _show(self, head: SignalHead, aspect: Aspect) -> None:
+        """Write one aspect. The only place that asks a head for anything, and green in one line of it."""
+        try:
+            if aspect is Aspect.GREEN:
+                assert self._lease is not None, "the interlock gives no green without a lease"
+                self._history = timing.begin_green(self._history, self._lease)
+                await head.write(Aspect.GREEN)
+            else:
+                await head.write(aspect)
+        except DeviceError:
+            self._tell(aspect)  # it may be showing: the record must say that it was tried
+            raise
+        now = self._ports.clock.stamp()
+        if aspect is not self._history.commanded:
+            self._since = now
+        self._history = timing.acknowledged(self._history, aspect, now.mono_ns)
+
+    def _forget(self) -> None:
+        """What the head shows is unknown from now on."""
+        if self._history.commanded is not None:
+            self._since = self._ports.clock.stamp()
+        self._history = timing.exchange_lost(self._history)
+        self._reading = None
+
+    def _tell(self, commanded: Aspect) -> None:
+        shown, grade = self._shown()
+        news = (commanded, shown, grade, self._fault_code())
+        if news == self._told:
+            return
+        self._told = news
+        self._ports.on_change(
+            SignalChanged(
+                at=self._ports.clock.stamp(),
+                commanded=commanded,
+                confirmed=shown,
+                grade=grade,
+                reason=self._ruling.reasons[0].value if self._ruling.reasons else "",
+                fault=self._fault_code(),
+                lease_seq=self._lease.seq if self._lease is not None else 0,
+            )
+        )
+
+    def _shown(self) -> tuple[Aspect | None, Grade]:
+        """What feedback shows and how well that is known; nothing when the reading is stale."""
+        reading = self._reading
+        if reading is None or self._now_ns() - reading.stamp.mono_ns > self._limits.stale_ns:
+            return None, Grade.NONE
+        shown = timing.confirmed(reading)
+        if shown is None:
+            return None, Grade.NONE
+        return shown, reading.grade if reading.lamps is not None else Grade.COIL
+
+    def _fault_code(self) -> str:
+        return self._history.fault.value if self._history.fault is not None else ""
+
+    def _now_ns(self) -> int:
+        return self._ports.clock.stamp().mono_ns
+
+    async def _pause(self) -> None:
+        """Until the next cycle is due, sooner while the head is unsettled, at once when woken."""
+        now_ns = self._now_ns()
+        soon_ns = now_ns + self._reread_ns
+        early = timing.unsettled(self._history) and soon_ns < self._due_ns
+        delay_ns = max(0, (soon_ns if early else self._due_ns) - now_ns)
+        timer = asyncio.get_running_loop().call_later(delay_ns / 1e9, self._bell.set)
+        try:
+            await self._bell.wait()
+        finally:
+            timer.cancel()
+        self._bell.clear()
+        self._whole = self._woken or not early
+        self._woken = False
+
+    async def _leave(self) -> None:
+        """The last word is red. What cannot be said in time is left to the module's watchdog."""
+        head = self._ports.head()
+        if head is None:
+            return
+        if head is not self._session:
+            self._session = head
+            self._forget()
+        try:
+            await asyncio.wait_for(self._red_verified(head), self._leave_s)
+        except TimeoutError:
+            self._failures += 1
+            self._last_failure = "SIGNAL_RED_NOT_VERIFIED"
+            self._forget()
+        except DeviceError as error:
+            self._failures += 1
+            self._last_failure = error.code
+            self._forget()
+        self._tell(Aspect.RED)
+
+    async def _red_verified(self, head: SignalHead) -> None:
+        await self._show(head, Aspect.RED)
+        while True:
+            self._reading = await head.read()
+            self._judge()
+            if self._reading.coils is Aspect.RED and timing.confirmed(self._reading) is Aspect.RED:
+                return
+            await asyncio.sleep(self._reread_ns / 1e9)
+
+
+def interlock_digest() -> str:
+    """SHA-256 over the bytes of the interlock's three modules in this order, in hex: goes into every bundle."""
+    digest = hashlib.sha256()
+    for name in ("facts.py", "timing.py", "interlock.py"):
+        digest.update(files("edge_agent.safety").joinpath(name).read_bytes())
+    return digest.hexdigest()
