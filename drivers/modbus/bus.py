@@ -131,6 +131,7 @@ class ModbusBus:
         self._client: AsyncModbusTcpClient | AsyncModbusSerialClient | None = None
         self._unit = 0
         self._in_flight = False
+        self._up = asyncio.Event()
         self._ended: DeviceError | None = None
         self._busy = False
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
@@ -152,6 +153,7 @@ class ModbusBus:
             async with asyncio.timeout(self._timing.connect_ms / 1000):
                 # not client.connect(): that swallows the reason
                 await client.ctx.call_create()
+                await self._up.wait()  # a serial transport reports itself a little later
         except TimeoutError:
             raise self._link_lost("no answer to the connection attempt", "check power, cable and address") from None
         except OSError as error:
@@ -320,8 +322,9 @@ class ModbusBus:
         )
 
     def _on_connect(self, up: bool) -> None:
-        # pymodbus keeps waiting for a reply that cannot come any more
-        if not up:
+        if up:
+            self._up.set()
+        else:  # pymodbus keeps waiting for a reply that cannot come any more
             self.statistics.losses += 1
             self._ended = self._ended or self._link_lost("connection closed by the device")
             self._fail_pending(self._ending())

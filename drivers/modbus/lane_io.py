@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import NoReturn
 
 from drivers.api import (
     Aspect,
@@ -132,7 +133,7 @@ class LaneIo:
         try:
             await self._write_head(head, aspect, priority, leave)
         except DeviceError as error:
-            raise await self._session_fault(error) from error
+            await self._end_or_raise(error)
 
     async def read(self) -> SignalReadback:
         """Outputs and feedback, read back ahead of polls. A tripped watchdog is an answer, not a fault."""
@@ -270,7 +271,7 @@ class LaneIo:
             raise
         except DeviceError as error:
             if error.code.startswith("WATCHDOG_") or await self._is_tripped(error):
-                raise await self._session_fault(error) from error
+                await self._end_or_raise(error)
             self._sent.misses += 1
             if self._sent.misses > self._plan.misses_allowed:
                 raise
@@ -371,14 +372,15 @@ class LaneIo:
         except DeviceError:
             return False
 
-    async def _session_fault(self, error: DeviceError) -> DeviceError:
-        """The error to tell, remembered when it ends the session: after a wrong echo nobody knows what the outputs do,
-        and after a trip the module must be set up anew."""
+    async def _end_or_raise(self, error: DeviceError) -> NoReturn:
+        """Raise the error, and remember it when it ends the session: after a wrong echo nobody knows what the outputs
+        do, and after a trip the module must be set up anew."""
         if self._watchdog is not None and await self._is_tripped(error):
-            error = self._watchdog.tripped()
+            self._sent.fault = self._watchdog.tripped()
+            raise self._sent.fault from error
         if error.code.startswith("WATCHDOG_") or isinstance(error, LinkLost | ProtocolViolation | DeviceRefused):
             self._sent.fault = self._sent.fault or error
-        return error
+        raise error
 
     def _no_session(self) -> LinkLost:
         return LinkLost("NO_SESSION", f"{self._device}: no live session")

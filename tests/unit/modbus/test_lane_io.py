@@ -113,6 +113,11 @@ async def bench(profile: str = "wago_750_352") -> AsyncIterator[Bench]:
             await asyncio.sleep(0.01)
 
 
+def open_files() -> int:
+    """How many descriptors this process holds."""
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
 async def shown(io: LaneIo, wanted: Aspect) -> SignalReadback:
     """The readback once the lamps have followed."""
     async with asyncio.timeout(10):
@@ -439,3 +444,34 @@ async def test_green_without_a_watchdog_is_a_timed_pulse_sent_again() -> None:
             assert not (await io.read()).foreign_write, "the pulse has ended"
             await io.write(Aspect.RED)
             assert [pdu for pdu in sent if pdu[0] in (5, 15)][-1] == bytes.fromhex("0F 0000 0004 01 00")
+
+
+async def test_a_hundred_sessions_leave_nothing_open() -> None:
+    async with bench() as b:
+        before = open_files()
+        for _ in range(100):
+            b.seen.clear()
+            async with b.running(b.session()):
+                pass
+        await until(lambda: not b.module.connections)
+        assert open_files() <= before
+
+
+@pytest.mark.parametrize("step", range(12))
+async def test_a_session_ends_at_once_wherever_it_is_cancelled(step: int) -> None:
+    async with bench() as b:
+        count = 0
+
+        def stop_answering(frame: Any) -> bytes | None:
+            nonlocal count
+            count += 1
+            return answer(frame) if count <= step else None
+
+        answer = b.module.answer
+        b.module.answer = stop_answering  # type: ignore[method-assign]
+        task = asyncio.ensure_future(b.session().run(b.seen.append))
+        await until(lambda: count > step)
+        task.cancel()
+        async with asyncio.timeout(1.0):
+            with pytest.raises(asyncio.CancelledError):
+                await task
