@@ -50,7 +50,7 @@ class Viewer:
         self._on_change = on_change
         # No STUN server: lane networks are closed, and the library's default is a public one.
         self._peer = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self._sender = _ForwardingSender(fanout, counters)
+        self._sender = _ForwardingSender(fanout, counters, on_change)
 
     async def accept(self, offer: str) -> None:
         """Answer the viewer's SDP offer; `answer` has all our candidates after. Raises OfferRefused."""
@@ -99,7 +99,15 @@ class Viewer:
         """Free everything; may be called again."""
         self.ended = True
         self._sender.stop()
-        await self._peer.close()
+        # The library's close must run to its end even when our caller is cancelled: broken off half-way it leaves the
+        # connection open, and every later close waiting for ever.
+        closing = asyncio.get_running_loop().create_task(self._peer.close(), name="viewer-close")
+        try:
+            await asyncio.wait({closing})
+        except asyncio.CancelledError:
+            await asyncio.wait({closing})
+            raise
+        closing.result()
 
     def _state_changed(self) -> None:
         state = self._peer.connectionState
@@ -126,11 +134,12 @@ class _ForwardingSender:
     pass-through stream; both need its one inner hook, replaced here and nowhere else.
     """
 
-    def __init__(self, fanout: Fanout, counters: ViewerCounters) -> None:
+    def __init__(self, fanout: Fanout, counters: ViewerCounters, on_first: Callable[[], None]) -> None:
         self.first_s: float | None = None
         self._fanout = fanout
         self._queue: ViewerQueue | None = None
         self._counters = counters
+        self._on_first = on_first
         self._sent_in_burst = 0
         self._requested_s = float("-inf")
         self._stopped = False
@@ -166,6 +175,7 @@ class _ForwardingSender:
             raise MediaStreamError
         if self.first_s is None:
             self.first_s = loop.time()
+            self._on_first()
         self._sent_in_burst += len(frame.payloads)
         self._counters.packets += len(frame.payloads)
         self._counters.octets += frame.size_bytes
