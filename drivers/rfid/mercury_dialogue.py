@@ -14,6 +14,7 @@ STOP_TIMEOUT_S = 2.0
 _READ_SIZE = 4096
 _EXPIRY_CHECK_S = 0.05
 _BITS_PER_BYTE = 10
+_CLOCK_STEP_S = 1e-6  # a timer set closer than a clock's step fires without the time having moved
 
 # Statuses that say "this module will not do that": asking again changes nothing.
 _REFUSALS = frozenset((0x0100, 0x0101, 0x0102, 0x0103, 0x0105, 0x0106, 0x0109, 0x010A, 0x010B, 0x0402, 0x0507))
@@ -58,7 +59,7 @@ class Dialogue:
         deadline = loop.time() + timeout_s
         while not self._inbox:
             left = deadline - loop.time()
-            if left <= 0:
+            if left <= _CLOCK_STEP_S:
                 return None
             try:
                 async with asyncio.timeout(min(left, _EXPIRY_CHECK_S) if self.splitter.pending else left):

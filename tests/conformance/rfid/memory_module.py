@@ -84,7 +84,7 @@ class Bench:
                 continue
             seen = 0
             end = loop.time() + stream.on_ms / 1000
-            while self.module.stream is stream and (left := end - loop.time()) > 0:
+            while self.module.stream is stream and (left := end - loop.time()) > 1e-6:
                 for tag in self.module.readable_tags():
                     self.module.sight(tag, loop.time() * 1000)
                     seen += 1
