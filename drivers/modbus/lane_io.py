@@ -34,7 +34,7 @@ from drivers.modbus.profile import Profile
 from drivers.modbus.watchdog import ModuleWatchdog
 
 _LEAVE_RED_S = 0.2
-_WATCHDOG_CHECK_S = 1.0
+_WATCHDOG_CHECK_S = 0.25
 _BUSY_TRIES = 3
 _BUSY_PAUSE_S = 0.02
 
@@ -245,7 +245,7 @@ class LaneIo:
             await self._poll_once(emit)
             if self._watchdog is not None and loop.time() >= check_due:
                 check_due = loop.time() + _WATCHDOG_CHECK_S
-                await self._counting_misses(self._watchdog.check)
+                await self._counting_misses(self._watchdog.check_next)
             if self._sent.fault is not None:
                 raise self._sent.fault
             due = max(due + self._plan.poll_s, loop.time())

@@ -21,6 +21,10 @@ class ModuleWatchdog:
         self._units = time_ms // profile.unit_ms
         self._ask = ask
         assert self._units > 0, "profile and settings are validated"
+        self._settings = [(profile.state_register, profile.state_running), (profile.time_register, self._units)]
+        if profile.function_mask_register is not None:
+            self._settings.append((profile.function_mask_register, FED_BY_BLOCK_WRITES))
+        self._checked = -1
 
     @property
     def time_ms(self) -> int:
@@ -42,16 +46,22 @@ class ModuleWatchdog:
         await self._ask(write_register(profile.time_register, self._units))
         if profile.function_mask_register is not None:
             await self._ask(write_register(profile.function_mask_register, FED_BY_BLOCK_WRITES))
-        wrong = await self._disagreement()
-        if wrong:
-            raise DeviceRefused("WATCHDOG_NOT_ARMED", f"{self._device}: {wrong}", "the outputs stay locked")
+        for register, value in self._settings:
+            found = await self._read(register)
+            if found != value:
+                wrong = _disagreement(register, found, value)
+                raise DeviceRefused("WATCHDOG_NOT_ARMED", f"{self._device}: {wrong}", "the outputs stay locked")
 
-    async def check(self) -> None:
-        """Raise DeviceError when it tripped, or is not as it was set: somebody else changed it, or a reboot did."""
-        if await self.is_tripped():
+    async def check_next(self) -> None:
+        """Read one of its registers, another one each time: raise DeviceError when it tripped, or is not as it was set
+        because somebody else changed it, or a reboot did."""
+        self._checked = (self._checked + 1) % len(self._settings)
+        register, value = self._settings[self._checked]
+        found = await self._read(register)
+        if register == self._profile.state_register and found == self._profile.state_tripped:
             raise self.tripped()
-        wrong = await self._disagreement()
-        if wrong:
+        if found != value:
+            wrong = _disagreement(register, found, value)
             raise DeviceError("WATCHDOG_CHANGED", f"{self._device}: {wrong}", "module rebooted, or a second master")
 
     def tripped(self) -> DeviceError:
@@ -62,16 +72,9 @@ class ModuleWatchdog:
             "the control cycle stood still, or the link did",
         )
 
-    async def _disagreement(self) -> str:
-        profile = self._profile
-        expected = {profile.time_register: self._units, profile.state_register: profile.state_running}
-        if profile.function_mask_register is not None:
-            expected[profile.function_mask_register] = FED_BY_BLOCK_WRITES
-        for register, value in expected.items():
-            found = await self._read(register)
-            if found != value:
-                return f"watchdog register {register:#06x} holds {found}, not {value}"
-        return ""
-
     async def _read(self, register: int) -> int:
         return (await self._ask(read_registers(READ_HOLDING_REGISTERS, register, 1)))[0]
+
+
+def _disagreement(register: int, found: int, value: int) -> str:
+    return f"watchdog register {register:#06x} holds {found}, not {value}"

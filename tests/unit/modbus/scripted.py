@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from drivers.modbus.bus import BusTiming, ModbusBus, TcpLine
 
-FAST = BusTiming(reply_ms=150, quiet_ms=250, gap_ms=0, connect_ms=1000)
+FAST = BusTiming(reply_ms=400, quiet_ms=250, gap_ms=0, connect_ms=1000)
 
 
 @dataclass

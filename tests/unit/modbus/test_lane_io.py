@@ -66,7 +66,11 @@ class Bench:
 
     def session(self, **changes: Any) -> LaneIo:
         settings = {"host": "127.0.0.1", "port": self.module.address[1], "profile": self.profile, "roles": ROLES}
-        return make_lane_io("io-1", LaneIoSettings.model_validate({**settings, "poll_ms": 10, **changes}), RealClock())
+        return make_lane_io(
+            "io-1",
+            LaneIoSettings.model_validate({**settings, "poll_ms": 10, "watchdog_ms": 2000, **changes}),
+            RealClock(),
+        )
 
     def named(self, name: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event"] == name]
@@ -135,7 +139,7 @@ async def test_a_session_identifies_arms_and_verifies_red_before_it_is_up(profil
             assert isinstance(up, DeviceUp)
             assert up.info.profile == profile
             assert len(up.info.profile_digest) == 64
-            assert up.info.details["watchdog_ms"] == "1000"
+            assert up.info.details["watchdog_ms"] == "2000"
             assert b.module.state.watchdog.state == 1
             assert not any(b.module.state.outputs)
             assert b.named("write")[0]["function"] == 15, "red is written before anything else"
@@ -209,7 +213,7 @@ async def test_a_web_server_on_the_port_is_a_wrong_device() -> None:
 @pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
 async def test_without_writes_the_module_goes_red_and_a_new_session_starts_over(profile: str) -> None:
     async with bench(profile) as b:
-        io = b.session(watchdog_ms=150)
+        io = b.session(watchdog_ms=400)
         async with b.running(io) as session:
             await io.write(Aspect.GREEN)
             with pytest.raises(DeviceError) as ended:
@@ -230,7 +234,7 @@ async def test_without_writes_the_module_goes_red_and_a_new_session_starts_over(
 
 async def test_reads_of_anybody_do_not_feed_the_watchdog() -> None:
     async with bench() as b:
-        io = b.session(watchdog_ms=200)
+        io = b.session(watchdog_ms=400)
         async with b.running(io) as session:
             await io.write(Aspect.GREEN)
             foreign = b.session(roles={"zone_a": {"point": 0}})
@@ -242,7 +246,7 @@ async def test_reads_of_anybody_do_not_feed_the_watchdog() -> None:
 
 async def test_a_tripped_module_is_told_by_the_readback() -> None:
     async with bench() as b:
-        io = b.session(poll_ms=1000, stale_ms=2000, watchdog_ms=100)
+        io = b.session(poll_ms=1000, stale_ms=2000, watchdog_ms=400)
         async with b.running(io):
             await io.write(Aspect.GREEN)
             await until(lambda: b.module.state.watchdog.trips == 1)
@@ -315,7 +319,7 @@ async def test_a_late_echo_is_no_acknowledgement() -> None:
     async with bench() as b:
         io = b.session(misses_allowed=10)
         async with b.running(io):
-            b.module.faults.set({"fault": "delay", "ms": 260, "times": 1, "writes_only": True})
+            b.module.faults.set({"fault": "delay", "ms": 400, "times": 1, "writes_only": True})
             with pytest.raises(DeviceTimeout):
                 await io.write(Aspect.GREEN)
             await io.write(Aspect.RED)
