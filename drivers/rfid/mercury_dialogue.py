@@ -9,7 +9,7 @@ from drivers.link.link import Link
 from drivers.rfid import mercury_codec as codec
 from drivers.rfid.mercury_codec import Frame, FrameSplitter, status_name
 
-COMMAND_TIMEOUT_S = 1.0
+COMMAND_TIMEOUT_S = 2.0  # the vendor's host gives 1 s plus the transport's own time
 STOP_TIMEOUT_S = 2.0
 _READ_SIZE = 4096
 _EXPIRY_CHECK_S = 0.05

@@ -65,6 +65,7 @@ class Sighting:
     timestamp_ms: int = 0
     phase_deg: int = 0
     pc: int | None = None
+    gpio: int = 0
 
     def record(self, flags: int) -> bytes:
         """The record with the metadata fields of `flags`, in wire order."""
@@ -78,7 +79,7 @@ class Sighting:
             (0x0020, self.phase_deg.to_bytes(2, "big")),
             (0x0040, b"\x05"),
             (0x0080, b"\x00\x00"),
-            (0x0100, b"\x00"),
+            (0x0100, bytes((self.gpio,))),
             (0x0200, b"\x04"),
             (0x0400, b"\x00"),
             (0x0800, b"\x00"),
