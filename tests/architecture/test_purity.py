@@ -16,7 +16,6 @@ IMPURE = {
     "os",
     "pydantic",
     "pymodbus",
-    "random",
     "securecorridor",
     "serial",
     "socket",
