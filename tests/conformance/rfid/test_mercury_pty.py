@@ -51,13 +51,15 @@ async def test_tags_come_with_their_antenna_and_level(tmp_path: Path) -> None:
 
 async def test_sessions_leave_nothing_behind(tmp_path: Path) -> None:
     async with virtual_reader(tmp_path) as reader:
-        counts = []
+        descriptors, threads = set(), threading.active_count()
         for _ in range(12):
             session = Session(reader.source())
             await session.until(is_up)
             await session.end()
-            counts.append((open_descriptors(), threading.active_count()))
-        assert len(set(counts[1:])) == 1
+            descriptors.add(open_descriptors())
+            # The thread that closed the port may still be on its way out.
+            assert threading.active_count() <= threads + 1
+        assert len(descriptors) == 1
 
 
 async def test_unplug_is_link_lost_and_replug_works(tmp_path: Path) -> None:
