@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import yaml
 
@@ -91,7 +91,7 @@ class LaneBench:
         self.console_port = options.console_port or free_port()
         self.console_token = ""
 
-    async def __aenter__(self) -> "LaneBench":
+    async def __aenter__(self) -> Self:
         self.dir.mkdir(parents=True, exist_ok=True)
         try:
             await self.start_devices()
