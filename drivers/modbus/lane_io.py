@@ -30,7 +30,7 @@ from drivers.modbus.bus import ModbusBus, Priority
 from drivers.modbus.head_codec import HeadWiring, lamps_shown, wired_grade
 from drivers.modbus.input_codec import Continuity, InputPoint, levels_of, span_of
 from drivers.modbus.pdu_codec import READ_COILS, Request, pulse_bit, read_bits, read_registers, write_bits
-from drivers.modbus.profile import Profile
+from drivers.modbus.settings.profile import Profile
 from drivers.modbus.watchdog import ModuleWatchdog
 
 _LEAVE_RED_S = 0.2

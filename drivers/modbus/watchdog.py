@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from drivers.api import DeviceError, DeviceRefused
 from drivers.modbus.pdu_codec import READ_HOLDING_REGISTERS, WRITE_COILS, Request, read_registers, write_register
-from drivers.modbus.profile import Watchdog
+from drivers.modbus.settings.profile import Watchdog
 
 Ask = Callable[[Request], Awaitable[tuple[int, ...]]]
 

@@ -27,8 +27,8 @@ from drivers.api import (
 )
 from drivers.modbus.bus import BusTiming, ModbusBus, TcpLine
 from drivers.modbus.lane_io import LaneIo, LaneIoPlan
-from drivers.modbus.profile import Pulse, load_profile
 from drivers.modbus.settings import LaneIoSettings, default_profile_dir, make_lane_io
+from drivers.modbus.settings.profile import Pulse, load_profile
 from hil.devices.modbus_maps import Wago750352
 from hil.devices.modbus_module import Module
 from hil.devices.modbus_state import Wiring

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from drivers.api import Clock, DeviceRefused, EdgeError, Stamp
-from drivers.modbus.profile import Profile, load_profile
 from drivers.modbus.settings import KIND, LaneIoSettings, default_profile_dir, make_lane_io
+from drivers.modbus.settings.profile import Profile, load_profile
 
 SHIPPED = sorted(default_profile_dir().glob("*.yaml"))
 WAGO = default_profile_dir() / "wago_750_352.yaml"

@@ -1,16 +1,17 @@
-"""How a site describes one Modbus I/O module of its lane, and the factory that makes a session of it."""
+"""How a site describes one Modbus I/O module of its lane, and the factory that makes a session of it.
+
+The driver is imported when a session is made, so that reading a configuration stays quick.
+"""
 
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drivers.api import Clock
-from drivers.modbus.bus import BusTiming, ModbusBus, SerialLine, TcpLine
-from drivers.modbus.head_codec import HeadWiring
-from drivers.modbus.input_codec import InputPoint
-from drivers.modbus.lane_io import LaneIo, LaneIoPlan
-from drivers.modbus.profile import Profile, load_profile
+
+if TYPE_CHECKING:
+    from drivers.modbus.lane_io import LaneIo
 
 KIND = "modbus_lane_io"
 
@@ -111,41 +112,12 @@ class LaneIoSettings(_Settings):
 
 def default_profile_dir() -> Path:
     """Where the profiles are: beside the installed package, or in the source tree."""
-    packaged = Path(__file__).parent.parent / "_profiles" / "modbus"
-    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "firmware_configs" / "modbus"
+    packaged = Path(__file__).parents[2] / "_profiles" / "modbus"
+    return packaged if packaged.is_dir() else Path(__file__).parents[3] / "firmware_configs" / "modbus"
 
 
-def make_lane_io(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir: Path | None = None) -> LaneIo:
+def make_lane_io(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir: Path | None = None) -> "LaneIo":
     """One session of one module. EdgeError PROFILE_INVALID or ROLE_INVALID, DeviceRefused PROFILE_UNSAFE."""
-    profile = load_profile((profile_dir or default_profile_dir()) / f"{settings.profile}.yaml")
-    timeouts = profile.timeouts
-    timing = BusTiming(timeouts.reply_ms, timeouts.quiet_ms, timeouts.gap_ms, timeouts.connect_ms)
-    return LaneIo(device_id, _plan(settings, profile), profile, clock, ModbusBus(device_id, _line(settings), timing))
+    from drivers.modbus.assembly import assemble
 
-
-def _line(settings: LaneIoSettings) -> TcpLine | SerialLine:
-    if settings.serial is not None:
-        serial = settings.serial
-        return SerialLine(serial.path, serial.baud, serial.parity, serial.stop_bits)
-    assert settings.host is not None, "validated: host or serial"
-    return TcpLine(settings.host, settings.port)
-
-
-def _plan(settings: LaneIoSettings, profile: Profile) -> LaneIoPlan:
-    points = {role: InputPoint(wiring.point, wiring.active == "high") for role, wiring in settings.inputs.items()}
-    outputs = settings.outputs
-    head = None
-    if outputs:
-        amber = outputs.get("amber")
-        head = HeadWiring(outputs["green"].point, amber.point if amber else None)
-    return LaneIoPlan(
-        unit=settings.unit_id,
-        inputs=points,
-        head=head,
-        lamp_feedback=settings.feedback_grade == "lamp",
-        poll_s=settings.poll_ms / 1000,
-        stale_s=settings.stale_ms / 1000,
-        misses_allowed=settings.misses_allowed,
-        watchdog_ms=settings.watchdog_ms,
-        pulse_ms=settings.pulse_ms,
-    )
+    return assemble(device_id, settings, clock, profile_dir or default_profile_dir())
