@@ -180,7 +180,7 @@ class _Session:
             self._event(ReaderEventCode.RESTARTED)
         if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
             span = now - self._restarts[0]
-            message = f"{self._device}: the reader restarted {_RESTARTS_ALLOWED + 1} times in {span:.0f} s"
+            message = f"the reader restarted {_RESTARTS_ALLOWED + 1} times in {span:.0f} s"
             raise DeviceTimeout("RFID_RESTARTING", message, _POWER_HINT)
         self._restarts.append(now)
 
@@ -212,12 +212,10 @@ class _Session:
         if unframed_bytes:
             raise ProtocolViolation(
                 "RFID_GARBLED",
-                f"{self._device}: {unframed_bytes} bytes in {silence:g} s and no valid frame",
+                f"{unframed_bytes} bytes in {silence:g} s and no valid frame",
                 "check the cable's screen and ground, and that the bit rate is the reader's",
             )
-        raise DeviceTimeout(
-            "RFID_SILENT", f"{self._device}: no sign of life from the reader for {silence:g} s", _POWER_HINT
-        )
+        raise DeviceTimeout("RFID_SILENT", f"no sign of life from the reader for {silence:g} s", _POWER_HINT)
 
     async def _start(self) -> None:
         """Start the stream at the duty the temperature allows."""

@@ -1,6 +1,7 @@
 """Settings of RFID readers as a lane's configuration gives them, and the profiles in `firmware_configs/rfid`."""
 
 import hashlib
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -109,6 +110,7 @@ class MercuryProfile(BaseModel):
         return flags
 
 
+@lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions
 def load_mercury_profile(name: str) -> MercuryProfile:
     """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
     for folder in _PROFILE_FOLDERS:
