@@ -64,6 +64,7 @@ class Truck:
         "percept_t",
         "plan",
         "script",
+        "scripted",
         "seg",
         "sight_mark",
         "track",
@@ -91,6 +92,7 @@ class Truck:
         self.acts_done = 0
         self.dwell_t = NEVER
         self.script: list[tuple[float, float]] = []
+        self.scripted = False
 
     def next_t(self) -> float:
         """When this truck next needs the world's attention."""
@@ -153,7 +155,8 @@ class Truck:
             v = 0.0
         if v == 0.0 and not self.script and self.dwell_t == NEVER:
             self._begin_act(t, x)
-        if self.script:
+        self.scripted = bool(self.script)
+        if self.scripted:
             a, seconds = self.script.pop(0)
         elif self.dwell_t < NEVER or self.leaving_at < NEVER:
             v, a, seconds = 0.0, 0.0, NEVER
@@ -175,7 +178,7 @@ class Truck:
         (a reversing truck counts as standing where it will end)."""
         x, v = self.at(t)
         tail = x - self.plan.length_m
-        if self.script or v < -_EPS:
+        if self.scripted:
             return tail - self._reverse_left_m(t), True
         return tail + stopping_m(v), v <= _EPS and not self.moving()
 
@@ -203,7 +206,7 @@ class Truck:
             room = min(room, x - self.plan.length_m - self.follower.plan.gap_m - fx - stopping_m(max(fv, 0.0)))
         if room > 0.1:
             half_s = math.sqrt(room / _REVERSE_MPS2)
-            self.script = [(-_REVERSE_MPS2, half_s), (_REVERSE_MPS2, half_s), (0.0, _PAUSE_S)]
+            self.script = [(0.0, _PAUSE_S), (-_REVERSE_MPS2, half_s), (_REVERSE_MPS2, half_s), (0.0, _PAUSE_S)]
             if self.follower is not None:
                 self.follower.wake(t)
 
@@ -235,12 +238,19 @@ class Truck:
         if v == 0.0 and wanted < _START_SPEED_MPS:
             return 0.0, FOLLOW_TICK_S
         follow_a = max((wanted - v) / FOLLOW_TICK_S, -MAX_BRAKE_MPS2)
-        if follow_a < a or seconds == NEVER:
-            a = min(a, follow_a)
-            seconds = FOLLOW_TICK_S
+        if follow_a < a:
+            a = follow_a
+            seconds = self._until_brake_point(target - x, v, a)
         if a < 0.0:
             seconds = min(seconds, v / -a)
         return a, min(seconds, FOLLOW_TICK_S)
+
+    def _until_brake_point(self, ahead: float, v: float, a: float) -> float:
+        """Seconds under `a` until braking must begin to stand `ahead`; none when it had to begin already."""
+        brake_m = stopping_m(v, self.plan.brake_mps2)
+        if ahead == NEVER or ahead <= brake_m or a <= -self.plan.brake_mps2:
+            return NEVER
+        return time_to_travel((ahead - brake_m) / (1.0 + a / self.plan.brake_mps2), v, a)
 
     def _act_target(self) -> float:
         act = self._act()
@@ -281,7 +291,4 @@ class Truck:
             return 0.0, (ahead - brake_m) / v
         a = plan.accelerate_mps2
         until_cruise_s = (cruise - v) / a
-        if ahead == NEVER:
-            return a, until_cruise_s
-        to_brake_point_m = (ahead - brake_m) / (1.0 + a / plan.brake_mps2)
-        return a, min(until_cruise_s, time_to_travel(to_brake_point_m, v, a))
+        return a, min(until_cruise_s, self._until_brake_point(ahead, v, a))

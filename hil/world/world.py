@@ -91,7 +91,7 @@ class World:
         truck = next((truck for truck in self._lane if truck.plan.id == truck_id), None)
         if truck is None:
             raise KeyError(truck_id)
-        if truck.moving() or not truck.upstream_of_line():
+        if truck.moving() or truck.scripted or not truck.upstream_of_line():
             raise ValueError(f"truck {truck_id} does not stand upstream of the line")
         if way == "through":
             truck.ordered_on = True
@@ -184,7 +184,8 @@ class World:
             truck.wake_t, look = NEVER, True
         if truck.dwell_t <= due:
             truck.dwell_t, look = NEVER, True
-        if look:
+        # Nothing a driver notices interrupts a manoeuvre.
+        if look and (not truck.scripted or truck.seg.t1 <= due):
             self._replan(truck, t)
 
     def _replan(self, truck: Truck, t: float) -> None:
@@ -215,7 +216,8 @@ class World:
             self._out.append(WorldEvent(t, kind, truck.plan.id, name, forward, place, v))
             if mark is Mark.NOSE and name == "S":
                 # Whoever backs over the line is again a driver who must heed the lamp.
-                truck.committed = truck.go = truck.ordered_on = False
+                truck.committed = truck.ordered_on = False
+                truck.go = not forward and self.lamp is Lamp.GREEN
         else:
             self._occupy(t, name, 1 if (mark is Mark.ZONE_ON) == forward else -1, truck, place)
         truck.find_next_mark(t)
@@ -253,7 +255,10 @@ class World:
         v = (plan.cruise_kmh if plan.start_kmh is None else plan.start_kmh) * KMH
         leader = self._lane[-1] if self._lane else None
         if leader is not None:
-            room = leader.stop_bound_m(t)[0] - plan.gap_m - x - min(plan.headway_s, 0.5) * v - stopping_m(v)
+            # Safe now, and when both brake their hardest from now on.
+            tail = leader.at(t)[0] - leader.plan.length_m
+            bound = leader.stop_bound_m(t)[0] - min(plan.headway_s, 0.5) * v - stopping_m(v)
+            room = min(tail, bound) - plan.gap_m - x
             if room < 0.0:
                 self._retry_at = t + _BLOCKED_RETRY_S
                 return
