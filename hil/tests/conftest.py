@@ -1,4 +1,4 @@
-"""The same house rules as in tests/: `async def` on the virtual clock, no task left behind, no tool passed over in CI."""
+"""The house rules of tests/ hold here too: virtual clock, no task left behind, no tool passed over in CI."""
 
 from tests.conftest import pytest_pyfunc_call, pytest_runtest_setup
 
