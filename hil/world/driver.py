@@ -133,9 +133,8 @@ class Truck:
         standing = abs(v) < 1e-6
         state = TruckState.STANDING if standing else TruckState.MOVING if v > 0 else TruckState.REVERSING
         plan = self.plan
-        return TruckView(
-            plan.id, x, x - plan.length_m, 0.0 if standing else v, state, plan.plate_front, plan.plate_rear
-        )
+        tail, speed = x - plan.length_m, 0.0 if standing else v
+        return TruckView(plan.id, x, tail, speed, state, plan.plate_front, plan.plate_rear, x - plan.cab_m)
 
     def find_next_mark(self, t: float) -> None:
         """Set when the next place is crossed in the present segment."""

@@ -44,7 +44,8 @@ class TruckState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class TruckView:
-    """A truck as a camera would see it: nose and tail in metres, speed in m/s (negative in reverse)."""
+    """A truck as a camera would see it: nose and tail in metres, speed in m/s (negative in reverse), the driver's
+    place `cab_m`."""
 
     id: str
     nose_m: float
@@ -53,6 +54,7 @@ class TruckView:
     state: TruckState
     plate_front: str | None
     plate_rear: str | None
+    cab_m: float
 
 
 def digest(events: Iterable[WorldEvent]) -> str:

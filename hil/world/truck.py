@@ -64,7 +64,8 @@ class TruckPlan:
     `enter_s` is when the nose wants to be at `start_m` (default: the lane's entry; later when the way is blocked) at
     `start_kmh` (default: cruise). `stop_short_m` before the line is where the driver aims to stand. `stop_reaction_s`
     applies when the lamp leaves green, `go_reaction_s` when it turns green or the leader moves off. `gap_m` is the
-    distance kept to a standing leader, `headway_s` the time kept to a moving one.
+    distance kept to a standing leader, `headway_s` the time kept to a moving one. `cab_m` is the driver's place behind
+    the nose.
     """
 
     id: str
