@@ -37,7 +37,7 @@ async def open_serial(port: str, baud: int, deadline_s: float = OPEN_DEADLINE_S)
 
     try:
         async with asyncio.timeout(deadline_s):
-            opened = await _in_thread(open_port, serial.Serial.close)
+            opened = await _in_thread(open_port, lambda late: late.close())
     except TimeoutError:
         raise LinkLost("SERIAL_OPEN_TIMEOUT", f"{port} did not open within {deadline_s:g} s", _PORT_HINT) from None
     except (OSError, termios.error, ValueError) as error:

@@ -1,4 +1,5 @@
-"""Mercury RFID reader (ThingMagic M6e family) as a source of tag reads. Read `mercury_codec.py` for the wire format."""
+"""Mercury RFID reader (ThingMagic M6e family) as a source of tag reads. The wire format is in
+`mercury_codec.py` and `mercury_stream_codec.py`."""
 
 import asyncio
 from collections import deque
@@ -23,7 +24,8 @@ from drivers.api import (
 from drivers.link.link import Link
 from drivers.link.serial import open_serial
 from drivers.rfid import mercury_codec as codec
-from drivers.rfid.mercury_codec import Frame, TagRecord
+from drivers.rfid import mercury_stream_codec as stream
+from drivers.rfid.mercury_codec import Frame
 from drivers.rfid.mercury_dialogue import Dialogue, ModuleRestarted, accepted
 from drivers.rfid.mercury_setup import Configured, Found, configure, find_module, select_antennas
 from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
@@ -272,20 +274,20 @@ class _Session:
             return _Action.RESTART
         if frame.op != codec.READ_MULTIPLE:
             return None
-        event = codec.decode_stream(frame)
+        event = stream.decode_stream(frame)
         self._report_losses(stamp)
-        if isinstance(event, TagRecord):
+        if isinstance(event, stream.TagRecord):
             self._emit(self._tag(stamp, event))
             return None
-        if isinstance(event, codec.StreamStatus):
+        if isinstance(event, stream.StreamStatus):
             return self._report_status(stamp, event.status)
-        if isinstance(event, codec.StreamEnd):
+        if isinstance(event, stream.StreamEnd):
             return _Action.RESTART
-        if isinstance(event, codec.NoTags) or (isinstance(event, codec.CycleEnd) and not event.tags):
+        if isinstance(event, stream.NoTags) or (isinstance(event, stream.CycleEnd) and not event.tags):
             self._event(ReaderEventCode.KEEPALIVE, stamp=stamp)
-        elif isinstance(event, codec.Statistics) and event.temperature_c is not None:
+        elif isinstance(event, stream.Statistics) and event.temperature_c is not None:
             self._event(ReaderEventCode.TEMPERATURE, value=float(event.temperature_c), stamp=stamp)
-        elif isinstance(event, codec.Malformed):
+        elif isinstance(event, stream.Malformed):
             self._malformed += 1
         return None
 
@@ -324,7 +326,7 @@ class _Session:
             self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost - self._lost_reported), stamp=stamp)
             self._lost_reported = lost
 
-    def _tag(self, stamp: Stamp, record: TagRecord) -> TagRead:
+    def _tag(self, stamp: Stamp, record: stream.TagRecord) -> TagRead:
         return TagRead(
             stamp=stamp,
             device=self._device,
@@ -333,7 +335,7 @@ class _Session:
             pc=record.pc,
             rssi_cdbm=record.rssi_dbm * 100,
             reads=record.reads,
-            protocol=codec.PROTOCOLS.get(record.protocol, f"{record.protocol:02X}"),
+            protocol=stream.PROTOCOLS.get(record.protocol, f"{record.protocol:02X}"),
             frequency_khz=record.frequency_khz,
             phase_deg=record.phase_deg,
             reader_ms=record.timestamp_ms,

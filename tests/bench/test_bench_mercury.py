@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drivers.api import DeviceUp, Observation, TagRead
-from drivers.rfid import mercury_codec as codec
+from drivers.rfid import mercury_stream_codec as stream
 from drivers.rfid.mercury_codec import FrameSplitter
 from hil.devices import mercury_wire as wire
 from tests.conformance.rfid.pty_reader import Session, virtual_reader
@@ -30,7 +30,7 @@ def test_codec_rate(flags: int) -> None:
         began = time.perf_counter()
         for _ in range(300):
             for item in splitter.feed(blob, 0.0):
-                codec.decode_stream(item)
+                stream.decode_stream(item)
         best = max(best, 30_000 / (time.perf_counter() - began))
     lines = best * len(frame) * 10 / 115_200
     print(f"\nmercury codec, {len(frame)}-byte frames: {best:,.0f} frames/s, {lines:,.0f} x a 115200 line")  # noqa: T201

@@ -8,15 +8,17 @@ from hypothesis import strategies as st
 
 from drivers.api import ProtocolViolation
 from drivers.rfid import mercury_codec as codec
-from drivers.rfid.mercury_codec import Frame, FrameSplitter, TagRecord
+from drivers.rfid import mercury_stream_codec as stream
+from drivers.rfid.mercury_codec import Frame, FrameSplitter
+from drivers.rfid.mercury_stream_codec import TagRecord
 from tests.unit.rfid.mercury_frames import COMMANDS, EVERYTHING, REPLIES, REPLY
 
 _KINDS = {
-    "tag": codec.TagRecord,
-    "malformed": codec.Malformed,
-    "no_tags": codec.NoTags,
-    "status": codec.StreamStatus,
-    "statistics": codec.Statistics,
+    "tag": stream.TagRecord,
+    "malformed": stream.Malformed,
+    "no_tags": stream.NoTags,
+    "status": stream.StreamStatus,
+    "statistics": stream.Statistics,
 }
 
 
@@ -46,15 +48,15 @@ def test_published_reply_is_understood(item: dict[str, Any]) -> None:
     if item["event"] == "reply":
         assert frame == Frame(codec.MULTI_PROTOCOL, codec.OK, codec.STOP_REPLY_DATA)
         return
-    event = codec.decode_stream(frame)
+    event = stream.decode_stream(frame)
     assert isinstance(event, _KINDS[item["event"]])
     if isinstance(event, TagRecord):
         seen = (event.reads, event.rssi_dbm, event.antenna_port, event.frequency_khz, event.timestamp_ms)
         assert seen == tuple(item[key] for key in ("reads", "rssi_dbm", "antenna", "frequency_khz", "reader_ms"))
         assert (len(event.epc), event.tag_crc_ok) == (item["epc_bytes"], item["tag_crc_ok"])
-    if isinstance(event, codec.StreamStatus):
+    if isinstance(event, stream.StreamStatus):
         assert event.status == item["status"]
-    if isinstance(event, codec.Statistics):
+    if isinstance(event, stream.Statistics):
         assert event.temperature_c == item["temperature_c"]
 
 
@@ -136,7 +138,7 @@ def test_noise_is_bounded_and_the_stream_recovers(chunks: list[bytes]) -> None:
     now = 0.0
     for chunk in chunks:
         for frame in splitter.feed(chunk, now):
-            codec.decode_stream(frame)
+            stream.decode_stream(frame)
         assert splitter.pending < codec.MAX_FRAME
         now += 0.05
     frames = splitter.feed(REPLY["tag_01ff"], now + 1.0) + splitter.expire(now + 2.0)
@@ -170,14 +172,14 @@ def test_bytes_behind_a_stale_head_get_their_own_time() -> None:
 
 @given(st.integers(0, 0xFF), st.integers(0, 0xFFFF), st.binary(max_size=248))
 def test_any_content_has_a_meaning(op: int, status: int, data: bytes) -> None:
-    event = codec.decode_stream(Frame(op, status, data))
-    assert event.__class__ in codec.StreamEvent.__args__
+    event = stream.decode_stream(Frame(op, status, data))
+    assert event.__class__ in stream.StreamEvent.__args__
 
 
 @given(st.binary(max_size=240), st.integers(0, 0x1FFF))
 def test_any_record_is_cut_or_dropped(record: bytes, flags: int) -> None:
     data = b"\x10\x00\x1b" + flags.to_bytes(2, "big") + b"\x01" + record
-    assert codec.decode_stream(Frame(0x22, 0, data)).__class__ in codec.StreamEvent.__args__
+    assert stream.decode_stream(Frame(0x22, 0, data)).__class__ in stream.StreamEvent.__args__
 
 
 @given(
@@ -203,9 +205,9 @@ def test_every_combination_of_fields_finds_the_epc(
         fields += value
     block = pc.to_bytes(2, "big") + epc
     bits = (len(block) + 2) * 8
-    record = fields + bits.to_bytes(2, "big") + block + codec.tag_crc(block).to_bytes(2, "big")
+    record = fields + bits.to_bytes(2, "big") + block + stream.tag_crc(block).to_bytes(2, "big")
     data = (b"\x88" if marker else b"") + b"\x10\x00\x1b" + flags.to_bytes(2, "big") + b"\x01" + record
-    event = codec.decode_stream(Frame(0x22, 0, data))
+    event = stream.decode_stream(Frame(0x22, 0, data))
     assert isinstance(event, TagRecord)
     assert (event.pc, event.epc, event.tag_crc_ok) == (pc, epc, True)
     assert event.data == (b"\xab\xcd" if flags & 0x80 else None)
@@ -220,23 +222,23 @@ def test_extended_protocol_words_are_cut_off_the_epc() -> None:
     for pc, xpc in ((0x3200, b"\x01\x02"), (0x3200, b"\x81\x02\x03\x04")):
         epc = bytes(range(12))
         block = pc.to_bytes(2, "big") + xpc + epc
-        block += codec.tag_crc(block).to_bytes(2, "big")
-        event = codec.decode_stream(Frame(0x22, 0, tag_data(block, len(block) * 8)))
+        block += stream.tag_crc(block).to_bytes(2, "big")
+        event = stream.decode_stream(Frame(0x22, 0, tag_data(block, len(block) * 8)))
         assert isinstance(event, TagRecord)
         assert (event.xpc, event.epc, event.tag_crc_ok) == (xpc, epc, True)
 
 
 def test_ata_tag_has_neither_pc_nor_crc() -> None:
-    event = codec.decode_stream(Frame(0x22, 0, tag_data(b"12345678", 64, 0x1D)))
+    event = stream.decode_stream(Frame(0x22, 0, tag_data(b"12345678", 64, 0x1D)))
     assert isinstance(event, TagRecord)
     assert (event.pc, event.epc, event.tag_crc_ok) == (0, b"12345678", None)
 
 
 def test_failed_embedded_read_keeps_the_tag() -> None:
     block = b"\x30\x00" + bytes(12)
-    block += codec.tag_crc(block).to_bytes(2, "big")
+    block += stream.tag_crc(block).to_bytes(2, "big")
     data = b"\x10\x00\x1b\x00\x80\x01" + b"\x80\x00\x04\x06" + b"\x00\x80" + block
-    event = codec.decode_stream(Frame(0x22, 0, data))
+    event = stream.decode_stream(Frame(0x22, 0, data))
     assert isinstance(event, TagRecord)
     assert (event.data, event.data_status, len(event.epc)) == (b"", 0x0406, 12)
 
@@ -244,21 +246,21 @@ def test_failed_embedded_read_keeps_the_tag() -> None:
 def test_air_error_is_told_not_dropped() -> None:
     data = bytearray(split(REPLY["tag_01ff"])[0].data)
     data[-5] ^= 0x10
-    event = codec.decode_stream(Frame(0x22, 0, bytes(data)))
+    event = stream.decode_stream(Frame(0x22, 0, bytes(data)))
     assert isinstance(event, TagRecord)
     assert event.tag_crc_ok is False
 
 
 def test_cycle_and_stream_ends() -> None:
-    assert codec.decode_stream(Frame(0x22, 0, bytes.fromhex("10001B00000005"))) == codec.CycleEnd(5)
-    assert codec.decode_stream(Frame(0x22, 0, bytes.fromhex("8810001B00000005"))) == codec.CycleEnd(5)
-    assert codec.decode_stream(Frame(0x22, 0, bytes.fromhex("10001B005700"))) == codec.StreamEnd()
-    assert codec.decode_stream(Frame(0x22, 0, bytes.fromhex("00001B00"))) == codec.StreamEnd()
+    assert stream.decode_stream(Frame(0x22, 0, bytes.fromhex("10001B00000005"))) == stream.CycleEnd(5)
+    assert stream.decode_stream(Frame(0x22, 0, bytes.fromhex("8810001B00000005"))) == stream.CycleEnd(5)
+    assert stream.decode_stream(Frame(0x22, 0, bytes.fromhex("10001B005700"))) == stream.StreamEnd()
+    assert stream.decode_stream(Frame(0x22, 0, bytes.fromhex("00001B00"))) == stream.StreamEnd()
 
 
 def test_nothing_printed_holds_an_epc() -> None:
     (frame,) = split(REPLY["tag_01ff"])
-    event = codec.decode_stream(frame)
+    event = stream.decode_stream(frame)
     for text in (repr(frame), str(frame), f"{frame}", repr(event), str(event), f"{event}"):
         assert "15E" not in text
         assert "x15" not in text
