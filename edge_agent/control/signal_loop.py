@@ -282,19 +282,21 @@ class SignalLoop:
             self._failures += 1
             self._last_failure = "SIGNAL_RED_NOT_VERIFIED"
             self._forget()
-        except DeviceError as error:
-            self._failures += 1
-            self._last_failure = error.code
-            self._forget()
         self._tell(Aspect.RED)
 
     async def _red_verified(self, head: SignalHead) -> None:
-        await self._show(head, Aspect.RED)
+        """Write red and read it back, again and again until both succeed."""
         while True:
-            self._reading = await head.read()
-            self._judge()
-            if self._reading.coils is Aspect.RED and timing.confirmed(self._reading) is Aspect.RED:
-                return
+            try:
+                await self._show(head, Aspect.RED)
+                self._reading = await head.read()
+                self._judge()
+                if self._reading.coils is Aspect.RED and timing.confirmed(self._reading) is Aspect.RED:
+                    return
+            except DeviceError as error:
+                self._failures += 1
+                self._last_failure = error.code
+                self._forget()
             await asyncio.sleep(self._reread_ns / 1e9)
 
 

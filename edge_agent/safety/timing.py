@@ -192,17 +192,19 @@ def readback(history: History, reading: SignalReadback | None, now_ns: int, limi
     """Command against feedback.
 
     While a change settles, and for lamp flicker under green or amber up to T_rb, it agrees. Under red every deviation
-    counts at once: it costs nothing and forbids green. Outputs that differ count at once after the settling time.
+    counts at once: it costs nothing and forbids green. Outputs that differ count at once after the settling time. Ages
+    run to the reading's stamp, as for the faults: a disagreement that ends a green also latches.
     """
     if reading is None or history.commanded is None or not _fresh(reading.stamp.mono_ns, now_ns, limits.stale_ns):
         return Readback.UNKNOWN
-    if _longer(history.conflict_ns, now_ns, limits.conflict_ns):
+    at_ns = reading.stamp.mono_ns
+    if _longer(history.conflict_ns, at_ns, limits.conflict_ns):
         return Readback.DISAGREES
-    if history.mismatch_ns is None or now_ns - history.changed_ns <= limits.settle_ns:
+    if history.mismatch_ns is None or at_ns - history.changed_ns <= limits.settle_ns:
         return Readback.AGREES
     if history.commanded is Aspect.RED or reading.coils is not history.commanded:
         return Readback.DISAGREES
-    return Readback.DISAGREES if _longer(history.mismatch_ns, now_ns, limits.settle_ns) else Readback.AGREES
+    return Readback.DISAGREES if _longer(history.mismatch_ns, at_ns, limits.settle_ns) else Readback.AGREES
 
 
 def source_alive(history: History, now_ns: int, grace_ns: int) -> bool:
@@ -280,6 +282,8 @@ def _fault(history: History, reading: SignalReadback, limits: Limits) -> SignalF
         return None
     if history.commanded is not Aspect.GREEN and Aspect.GREEN in (reading.coils, reading.lamps):
         return SignalFault.STUCK_GREEN
+    if reading.tripped:
+        return None  # the module went to its safe state by itself: the session starts anew, with red
     return SignalFault.DARK if reading.lamps is Aspect.DARK else SignalFault.DISAGREES
 
 
