@@ -87,9 +87,10 @@ class BusTiming:
 
 @dataclass(slots=True)
 class BusStatistics:
-    """Counters since the bus was made."""
+    """Counters since the bus was made. `answered` counts whole replies, right or wrong."""
 
     transactions: int = 0
+    answered: int = 0
     timeouts: int = 0
     mismatches: int = 0
     exceptions: int = 0
@@ -195,6 +196,7 @@ class ModbusBus:
         self._unit = unit
         self._in_flight = True
         self.statistics.transactions += 1
+        cancels = _cancels_asked()
         try:
             reply = await client.ctx.execute(False, _RawPdu(request.pdu(), unit))
         except asyncio.CancelledError:
@@ -211,10 +213,15 @@ class ModbusBus:
         finally:
             self._in_flight = False
             self._mark_line()
+        if _cancels_asked() > cancels:
+            # before Python 3.12 asyncio.wait_for, used by pymodbus, loses a cancellation that meets the reply
+            self.statistics.cancelled += 1
+            raise asyncio.CancelledError
         return self._judged(request, reply)
 
     def _judged(self, request: Request, reply: ModbusPDU) -> tuple[int, ...]:
         assert isinstance(reply, _RawPdu)
+        self.statistics.answered += 1
         try:
             return match_reply(request, reply.pdu)
         except ReplyMismatchError as error:
@@ -360,3 +367,8 @@ class ModbusBus:
 
     def _told(self, what: str) -> str:
         return f"{self._device} at {self.line}: {what}"
+
+
+def _cancels_asked() -> int:
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()

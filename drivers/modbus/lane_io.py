@@ -16,6 +16,7 @@ from drivers.api import (
     DeviceError,
     DeviceInfo,
     DeviceRefused,
+    DeviceTimeout,
     DeviceUp,
     EdgeError,
     Emit,
@@ -174,15 +175,19 @@ class LaneIo:
         await self.bus.open()
         try:
             await self._identify()
+            if self._plan.head is None:
+                await self._read_inputs(Priority.POLL)
+            else:
+                await self._start_red(self._plan.head)
         except ProtocolViolation as error:
             if error.code == "MODBUS_NOT_MODBUS":
                 raise DeviceRefused("WRONG_DEVICE", error.message, error.hint) from error
             raise
-        self._identified = True
-        if self._plan.head is None:
-            await self._read_inputs(Priority.POLL)
-            return
-        await self._start_red(self._plan.head)
+        except DeviceTimeout as error:
+            if self.bus.statistics.answered:
+                raise
+            hint = "the port accepts connections and is silent: wrong unit_id, or no Modbus device"
+            raise DeviceTimeout(error.code, error.message, hint) from error
 
     async def _identify(self) -> None:
         wrong = []
@@ -199,6 +204,7 @@ class LaneIo:
         if wrong:
             what = f"{self._device} at {self.bus.line}: {', '.join(wrong)}"
             raise DeviceRefused("WRONG_DEVICE", what, f"expected {self._profile.model}; the outputs stay locked")
+        self._identified = True
 
     async def _start_red(self, head: HeadWiring) -> None:
         if self._watchdog is not None:

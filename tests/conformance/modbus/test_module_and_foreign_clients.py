@@ -1,6 +1,7 @@
 """The virtual module as a process: published frames, libmodbus and mbpoll as clients, red after a client's death."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -181,6 +182,34 @@ def test_mbpoll_works_the_generic_map() -> None:
         assert re.findall(r"\[\d+\]:\s+(\d)", inputs) == ["0", "0", "1"], "the green lamp is felt at 10"
         assert "Written 1 references" in mbpoll(device.port, "-t", "4", "-r", "100", "127.0.0.1", "0")
         assert device.do("get")["outputs"][:3] == [True, True, False]
+
+
+def test_the_control_channel_cuts_refuses_and_restarts() -> None:
+    with running() as device, device.events() as events:
+        with socket.create_connection(("127.0.0.1", device.port), 5) as line:
+            device.do("foreign_write", point=0, on=True)
+            assert device.do("get")["outputs"][0]
+            device.do("reset")
+            with pytest.raises(ConnectionResetError):
+                line.recv(1)
+        device.do("refuse")
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", device.port), 5)
+        device.do("clear")
+        device.do("power_cycle", off_ms=0)
+        deadline = time.monotonic() + TIMEOUT_S
+        while not device.do("get")["listening"] and time.monotonic() < deadline:
+            pass
+        with socket.create_connection(("127.0.0.1", device.port), 5) as line:
+            assert answers(line, "0001 0000 0006 01 01 0200 0008", "00 01 00 00 00 04 01 01 01 00")
+        seen = [next(events)]
+        while seen[-1]["event"] != "power_cycled":
+            seen.append(next(events))
+        coils = [(event["point"], event["on"]) for event in seen if event["event"] == "coil"]
+        assert coils == [(0, True), (0, False)]
+        assert all(first["at_ns"] <= then["at_ns"] for first, then in itertools.pairwise(seen))
+        with pytest.raises(AssertionError, match="unknown fault"):
+            device.do("fault", fault="gremlins")
 
 
 @pytest.mark.needs("libmodbus")

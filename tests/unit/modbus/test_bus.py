@@ -4,6 +4,7 @@ import asyncio
 import gc
 
 import pytest
+from pymodbus.pdu import ModbusPDU
 
 from drivers.api import DeviceError, DeviceRefused, DeviceTimeout, LinkLost, ProtocolViolation
 from drivers.modbus.bus import BusTiming, ModbusBus, Priority, SerialLine, TcpLine
@@ -97,6 +98,25 @@ async def test_a_cancelled_call_leaves_the_line_usable() -> None:
             await task
         assert await bus.transact(1, READ, Priority.POLL) == (0,) * 8
         assert bus.statistics.cancelled == 1
+
+
+async def test_a_cancellation_that_meets_the_reply_is_not_lost() -> None:
+    """asyncio.wait_for of Python 3.11 returns the reply and forgets the cancellation; pymodbus uses it."""
+    async with scripted_server(right) as script, bus_to(script) as bus:
+        call = asyncio.ensure_future(bus.transact(1, READ, Priority.POLL))
+
+        def cancel_on_reply(sending: bool, pdu: ModbusPDU) -> ModbusPDU:
+            if not sending:
+                call.cancel()
+            return pdu
+
+        assert bus._client is not None
+        bus._client.ctx.trace_pdu = cancel_on_reply
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert call.cancelled()
+        bus._client.ctx.trace_pdu = lambda _sending, pdu: pdu
+        assert await bus.transact(1, READ, Priority.POLL) == (0,) * 8
 
 
 async def test_red_overtakes_what_waits_and_goes_out_after_one_dead_read() -> None:

@@ -210,6 +210,13 @@ async def test_a_web_server_on_the_port_is_a_wrong_device() -> None:
         assert "HTTP" in error.message
 
 
+async def test_a_silent_port_is_told_as_such() -> None:
+    async with bench() as b, scripted_server(lambda _script, _seen: None) as script:
+        error = await b.fails(b.session(port=script.port))
+        assert (type(error), error.retryable) == (DeviceTimeout, True)
+        assert "no Modbus device" in error.hint
+
+
 @pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
 async def test_without_writes_the_module_goes_red_and_a_new_session_starts_over(profile: str) -> None:
     async with bench(profile) as b:
