@@ -12,12 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from drivers.registry import KINDS
+from drivers.registry import KINDS, MERCURY, MODBUS_LANE_IO, RTSP
 from edge_agent.config import schema
 from edge_agent.config.load import load_config, load_console_config, parse
 from edge_agent.config.schema import ConsoleConfig, LaneConfig
 from edge_agent.model.errors import ConfigError
 from edge_agent.model.lane import LaneMode, LanePolicy, ZoneSpan
+from edge_agent.runtime.clock import SystemClock
 
 EXAMPLE = Path(__file__).parents[3] / "deploy" / "lane.yaml.example"
 TEXT = EXAMPLE.read_text()
@@ -69,6 +70,16 @@ def test_every_driver_kind_can_be_configured() -> None:
     assert set(configured.values()) == set(KINDS)
     for section, kind in configured.items():
         assert issubclass(section, KINDS[kind].settings)
+
+
+def test_every_configured_device_can_be_made() -> None:
+    config = load_config(EXAMPLE)
+    assert config.media is not None
+    assert [type(MERCURY.make(d.id, d, SystemClock())) for d in config.devices if isinstance(d, schema.MercuryDevice)]
+    assert [
+        type(MODBUS_LANE_IO.make(d.id, d, SystemClock())) for d in config.devices if isinstance(d, schema.LaneIoDevice)
+    ]
+    assert [type(RTSP.make(camera.view, camera, SystemClock())) for camera in config.media.cameras]
 
 
 def _sections() -> list[type[BaseModel]]:
