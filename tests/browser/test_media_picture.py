@@ -66,7 +66,11 @@ async def test_chromium_plays_the_lane(tmp_path: Path) -> None:
         seen = await page.evaluate("seen")
         figures = await page.evaluate("figures()")
         first_ms = await page.evaluate("first")
+        assert (await _cameras(http, media.url))["viewers"] == 1
         await page.evaluate("peer.close()")
+        async with asyncio.timeout(10):
+            while (await _cameras(http, media.url))["viewers"]:  # noqa: ASYNC110 - polled as a console would
+                await asyncio.sleep(0.05)
         watch.cancel()
 
     assert figures["width"] == 640

@@ -214,3 +214,24 @@ async def test_sessions_open_and_close_without_leaving_anything(tmp_path: Path) 
         for _ in range(20):
             await Recorder(1).record(_camera(url))
         await until_idle(panel)
+
+
+@pytest.mark.parametrize("words", [b"", b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n"])
+async def test_cancelling_in_the_handshake_ends_at_once(words: bytes) -> None:
+    async with tcp_server(says(words)) as url:
+        task = asyncio.create_task(_camera(url, connect_timeout_ms=30_000).run(lambda event: None))
+        await asyncio.sleep(0.05)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 1)
+
+
+async def test_cancelling_a_playing_session_tears_it_down(tmp_path: Path) -> None:
+    async with virtual_camera(tmp_path) as (url, panel):
+        recorder = Recorder(1_000)
+        task = asyncio.create_task(recorder.record(_camera(url)))
+        await asyncio.wait_for(recorder.begun.wait(), 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 1)
+        await until_idle(panel)

@@ -1,6 +1,7 @@
 """WHEP with aiortc as the viewer: the steps of the draft, its refusals, and what a lane needs beyond it."""
 
 import asyncio
+import itertools
 import re
 import subprocess
 from collections.abc import AsyncIterator
@@ -25,9 +26,11 @@ _PAGE = "https://console.lane.example"
 
 
 @asynccontextmanager
-async def _bench(tmp_path: Path, **settings: object) -> AsyncIterator[tuple[Media, aiohttp.ClientSession, Control]]:
+async def _bench(
+    tmp_path: Path, gop: int = 24, **settings: object
+) -> AsyncIterator[tuple[Media, aiohttp.ClientSession, Control]]:
     async with (
-        virtual_camera(tmp_path, "--barcode") as (url, panel),
+        virtual_camera(tmp_path, "--barcode", "--gop", str(gop)) as (url, panel),
         media_process(camera_settings(url, silent_ms=700), **settings) as media,
         aiohttp.ClientSession() as http,
     ):
@@ -138,6 +141,58 @@ async def test_a_viewer_goes_on_after_the_camera_restarts(tmp_path: Path) -> Non
             while (frame := (await viewer.pictures(1))[0]).pts - before.pts < 90_000:
                 pass
         assert frame.pts > before.pts
+
+
+async def test_a_viewer_that_asks_for_a_picture_gets_the_group_again(tmp_path: Path) -> None:
+    async with _bench(tmp_path, gop=1_000) as (media, http, _), peer() as viewer:
+        async with http.post(f"{media.url}/whep/overview", data=await viewer.offer(), headers=SDP) as answer:
+            await viewer.take(await answer.text())
+        before = (await viewer.pictures(3))[-1]
+        receiver = viewer.connection.getReceivers()[0]
+        (source,) = receiver.getSynchronizationSources()
+        await receiver._send_rtcp_pli(source.source)
+        after = await viewer.pictures(30)
+        times = [before.pts, *(frame.pts for frame in after)]
+        assert times == sorted(set(times)), "time never goes back"
+        numbers = [read_barcode(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)) for frame in after]
+        assert any(a >= b for a, b in itertools.pairwise(n for n in numbers if n is not None)), "some came twice"
+        async with http.get(f"{media.url}/metrics") as answer:
+            assert 'lane_media_pli_total{camera="overview"} 0.0' not in await answer.text()
+
+
+async def test_sound_in_the_offer_is_declined_not_refused(tmp_path: Path) -> None:
+    async with _bench(tmp_path) as (media, http, _), peer() as viewer:
+        viewer.connection.addTransceiver("audio", direction="recvonly")
+        async with http.post(f"{media.url}/whep/overview", data=await viewer.offer(), headers=SDP) as answer:
+            assert answer.status == 201
+            text = await answer.text()
+        assert re.search(r"m=audio[\s\S]*a=inactive", text)
+        await viewer.take(text)
+        assert await viewer.pictures(3)
+
+
+async def test_a_computer_with_nothing_but_loopback_still_plays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioice.ice.ifaddr.get_adapters", list)
+    async with _bench(tmp_path) as (media, http, _), peer() as viewer:
+        async with http.post(f"{media.url}/whep/overview", data=await viewer.offer(), headers=SDP) as answer:
+            text = await answer.text()
+        assert re.findall(r"a=candidate:\S+ 1 udp \d+ (\S+)", text) == ["127.0.0.1"]
+        await viewer.take(text)
+        assert await viewer.pictures(3)
+
+
+async def test_names_only_multicast_could_resolve_do_not_keep_a_viewer_out(tmp_path: Path) -> None:
+    async with _bench(tmp_path) as (media, http, _), peer() as viewer:
+        offer = re.sub(
+            r"(a=candidate:\S+ 1 udp \d+) \S+", r"\1 4f491de7-2f40-4fbb-80ec-7410219e4dd8.local", await viewer.offer()
+        )
+        assert ".local" in offer
+        async with http.post(f"{media.url}/whep/overview", data=offer, headers=SDP) as answer:
+            assert answer.status == 201
+            await viewer.take(await answer.text())
+        assert await viewer.pictures(3)
 
 
 async def test_the_doors(tmp_path: Path) -> None:
