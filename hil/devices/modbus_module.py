@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
         """Count it out."""
         self._transport = None
         self._module.connections.discard(self)
-        self._module.control.publish("connection", open=False)
+        self._module.control.publish("connection", open=False, why=str(exc or ""))
 
     def data_received(self, data: bytes) -> None:
         """Answer every whole request."""
