@@ -1,7 +1,8 @@
 """One session of one Modbus I/O module: the lane's inputs, and the signal head on its outputs.
 
 Start of a session: connect, check identity, write red, arm the module's watchdog, write red again, read it back. Only
-then DeviceUp, and from there somebody must write within the watchdog's time. A session that ends, however it ends, tries to leave red; the watchdog does it in any case.
+then DeviceUp, and from there somebody must write within the watchdog's time. A session that ends, however it ends,
+tries to leave red; the watchdog does it in any case.
 """
 
 import asyncio
