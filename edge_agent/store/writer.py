@@ -1,0 +1,232 @@
+"""The writer thread's side: opens the store, carries out batches of requests as one transaction each, keeps room."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from drivers.api import Stamp
+from edge_agent.model.errors import StoreError
+
+from .database import DATABASE, Damaged, create_database, open_database, pragma_number, unavailable
+from .ledger import Ledger, LedgerState, read_state, read_state_of
+from .quarantine import Ballast, OwnerLock, set_aside, sync_directory
+from .records import OpenKind, OpenReport, OutboxStatus, StoreLimits
+
+DATA = "data"
+_FORGET_ROWS = 4_096
+
+Work = Callable[[Ledger, Stamp], Any]
+"""One request: works on the ledger inside a transaction and answers. May be called again after a rollback."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the other threads may know without asking: counters, chain and health, as of the last transaction."""
+
+    status: tuple[OutboxStatus, ...]
+    chain_head: bytes
+    chain_length: int
+    ok: bool
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The outcome of one batch: for each request its answer, or the exception it failed with."""
+
+    outcomes: list[Any]
+    snapshot: Snapshot
+
+
+class Writer:
+    """Owns the connection. After `open`, all methods belong to one thread."""
+
+    def __init__(self, directory: Path, limits: StoreLimits) -> None:
+        self._directory = directory
+        self._limits = limits
+        self._ballast = Ballast(directory, limits.reserve_bytes)
+        self._lock: OwnerLock
+        self._db: apsw.Connection
+        self._ledger: Ledger
+
+    def open(self, lane: str, epoch: str, at: Stamp) -> tuple[OpenReport, str, Snapshot]:
+        """Take the store; make it, or make it anew beside a damaged one. Returns what was found, the epoch in force and
+        the state. StoreError when it is in use, belongs to another lane or version, or the disk does not do."""
+        try:
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._lock = OwnerLock(self._directory)
+        except OSError as error:
+            raise StoreError("STORE_FAILED", f"{self._directory}: {error.strerror}", "check its permissions") from error
+        try:
+            report = self._open(LedgerState(lane=lane, epoch=epoch), at)
+        except BaseException:
+            self._lock.release()
+            raise
+        return report, self._ledger.state.epoch, self._snapshot()
+
+    def _open(self, fresh: LedgerState, at: Stamp) -> OpenReport:
+        data = self._directory / DATA
+        if not data.exists():
+            self._create(fresh)
+            self._attach(fresh.lane)
+            return OpenReport(OpenKind.FRESH, 0)
+        try:
+            return OpenReport(OpenKind.CONTINUED, self._attach(fresh.lane))
+        except Damaged as damage:
+            reason = str(damage)
+        folder = set_aside(data, at.utc_ns)
+        old = read_state_of(folder / DATABASE) or LedgerState(lane="", epoch="", chain_head=b"")
+        self._create(
+            LedgerState(
+                lane=fresh.lane,
+                epoch=fresh.epoch,
+                previous_epoch=old.epoch,
+                previous_chain_head=old.chain_head,
+                previous_chain_length=old.chain_length,
+            )
+        )
+        self._attach(fresh.lane)
+        return OpenReport(OpenKind.QUARANTINED, 0, folder, reason, old.epoch, old.chain_head, old.chain_length)
+
+    def _create(self, state: LedgerState) -> None:
+        # Made beside and renamed: a store that a power cut left half made would pass for a damaged one.
+        making = self._directory / f"{DATA}.new"
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(mode=0o700)
+        connection = create_database(making / DATABASE)
+        try:
+            with connection:
+                Ledger(connection, state).save_state()
+        except apsw.Error as error:
+            raise unavailable(error) from error
+        finally:
+            connection.close(True)
+        sync_directory(making)
+        making.rename(self._directory / DATA)
+        sync_directory(self._directory)
+
+    def _attach(self, lane: str) -> int:
+        connection = open_database(self._directory / DATA / DATABASE, self._limits.capacity_bytes)
+        try:
+            ledger = Ledger(connection, read_state(connection))
+            self._check_lane(ledger.state.lane, lane)
+            rows = ledger.verify()
+        except (apsw.Error, ValueError, KeyError, TypeError, AttributeError) as error:
+            connection.close(True)
+            raise Damaged(f"{type(error).__name__} while reading") from error
+        except BaseException:
+            connection.close(True)
+            raise
+        self._db, self._ledger = connection, ledger
+        self._ballast.take()
+        return rows
+
+    def _check_lane(self, found: str, wanted: str) -> None:
+        if found != wanted:
+            raise StoreError(
+                "STORE_OTHER_LANE",
+                f"the store {self._directory} belongs to lane {found}, not {wanted}",
+                "give every lane a store of its own",
+            )
+
+    def run(self, works: Sequence[Work], at: Stamp) -> Done:
+        """Carry out a batch as one transaction. What fails alone is undone alone; a failing commit fails them all."""
+        try:
+            try:
+                outcomes = self._transaction(works, at)
+            except apsw.FullError:
+                if not self._make_room():
+                    raise
+                outcomes = self._transaction(works, at)
+        except apsw.Error as error:
+            fault = unavailable(error)
+            return Done([fault] * len(works), self._snapshot(fault.code))
+        return Done(outcomes, self._snapshot())
+
+    def maintain(self, at: Stamp) -> None:
+        """Forget what was delivered long ago, and wipe it from the log too. For moments when nobody is in a hurry."""
+        # A fault of the disk shows in the next transaction, which somebody waits for.
+        with contextlib.suppress(apsw.Error):
+            with self._db:
+                removed = self._ledger.purge(at.utc_ns - round(self._limits.retention_s * 1e9))
+            if removed:
+                self._db.execute("PRAGMA incremental_vacuum(256)").fetchall()
+                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+
+    def close(self) -> None:
+        """Fold the log into the file and let the store go."""
+        # Else the log stays and is read at the next start.
+        with contextlib.suppress(apsw.Error):
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+        self._db.close(True)
+        self._lock.release()
+
+    def _transaction(self, works: Sequence[Work], at: Stamp) -> list[Any]:
+        ledger = self._ledger
+        before = (ledger.state, dict(ledger.pending_bytes))
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            outcomes = [self._one(work, at) for work in works]
+            if ledger.state is not before[0]:
+                ledger.save_state()
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            ledger.state, ledger.pending_bytes = before
+            raise
+        return outcomes
+
+    def _one(self, work: Work, at: Stamp) -> Any:  # noqa: ANN401 - the request's own answer
+        ledger = self._ledger
+        before = (ledger.state, dict(ledger.pending_bytes))
+        self._db.execute("SAVEPOINT request")
+        try:
+            answer = work(ledger, at)
+        except apsw.Error:
+            raise
+        except Exception as error:  # noqa: BLE001 - handed to whoever made the request
+            self._db.execute("ROLLBACK TO request")
+            ledger.state, ledger.pending_bytes = before
+            answer = error
+        self._db.execute("RELEASE request")
+        return answer
+
+    def _make_room(self) -> bool:
+        """Give up the ballast, and delivered records whatever their age; True when either gained something."""
+        freed = self._ballast.give_up()
+        # When there is no room even to delete, the ballast was all there is.
+        with contextlib.suppress(apsw.Error), self._db:
+            freed |= self._ledger.purge(2**62, _FORGET_ROWS) > 0
+        return freed
+
+    def _snapshot(self, fault: str = "") -> Snapshot:
+        state = self._ledger.state
+        code = fault
+        if not code and self._is_low():
+            code = "STORE_BELOW_RESERVE"
+        try:
+            status = self._ledger.status()
+        except apsw.Error as error:
+            code, status = unavailable(error).code, ()
+        return Snapshot(status, state.chain_head, state.chain_length, not code, code)
+
+    def _is_low(self) -> bool:
+        reserve = self._limits.reserve_bytes
+        if not self._ballast.take() or self._ballast.disk_free() < reserve:
+            return True
+        if self._room() >= reserve:
+            return False
+        # Delivered records go before anything else does: they are safe at central.
+        with self._db:
+            self._ledger.purge(2**62, _FORGET_ROWS)
+        return self._room() < reserve
+
+    def _room(self) -> int:
+        pages = pragma_number(self._db, "page_count") - pragma_number(self._db, "freelist_count")
+        return self._limits.capacity_bytes - pages * pragma_number(self._db, "page_size")
