@@ -1,9 +1,10 @@
 """What camera tests talk to: the virtual camera as a process, and servers that are no camera."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from drivers.camera.rtsp_camera import CameraEvent, CameraFrame, RtspCamera
 from hil.rig.processes import Control, start
@@ -25,7 +26,7 @@ async def virtual_camera(tmp_path: Path, *arguments: str) -> AsyncIterator[tuple
 
 @asynccontextmanager
 async def tcp_server(
-    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]],
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]],
 ) -> AsyncIterator[str]:
     """A server on loopback that leaves no task behind: its address as a camera URL."""
     tasks: set[asyncio.Task[None]] = set()
@@ -52,12 +53,28 @@ async def tcp_server(
                 await task
 
 
-def says(words: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]:
+def says(words: bytes) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
     """A peer that says `words` and then listens."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(words)
         await reader.read()
+
+    return serve
+
+
+def replies(
+    **answers: str,
+) -> Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]:
+    """A peer that answers each method with `answers[method]` (status line, headers, body), and 200 otherwise."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(asyncio.IncompleteReadError):
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                sequence = head.partition("CSeq: ")[2].partition("\r\n")[0]
+                status, _, rest = answers.get(head.partition(" ")[0], "200 OK\r\n\r\n").partition("\r\n")
+                writer.write(f"RTSP/1.0 {status}\r\nCSeq: {sequence}\r\n{rest}".encode())
 
     return serve
 

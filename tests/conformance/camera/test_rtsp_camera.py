@@ -13,7 +13,7 @@ from drivers.api import DeviceRefused, DeviceTimeout, DeviceUp, LinkLost, Protoc
 from drivers.camera.rtsp_camera import CameraCounters, RtspCamera
 from drivers.camera.settings import RtspCameraSettings
 from edge_agent.runtime.clock import SystemClock
-from tests.conformance.camera.peers import Recorder, says, tcp_server, until, until_idle, virtual_camera
+from tests.conformance.camera.peers import Recorder, replies, says, tcp_server, until, until_idle, virtual_camera
 from tests.unit.camera.streams import annex_b, decoded
 
 pytestmark = pytest.mark.real_time
@@ -235,3 +235,52 @@ async def test_cancelling_a_playing_session_tears_it_down(tmp_path: Path) -> Non
         with pytest.raises(asyncio.CancelledError):
             await asyncio.wait_for(task, 1)
         await until_idle(panel)
+
+
+_DESCRIBED = f"200 OK\r\nContent-Length: {len(_SDP)}\r\n\r\n{_SDP.decode()}"
+
+
+@pytest.mark.parametrize(
+    ("answers", "fault", "named"),
+    [
+        (
+            {"DESCRIBE": _DESCRIBED, "SETUP": "461 Unsupported Transport\r\n\r\n"},
+            DeviceRefused,
+            "UNSUPPORTED.*461.*TCP",
+        ),
+        ({"DESCRIBE": _DESCRIBED, "SETUP": "200 OK\r\n\r\n"}, ProtocolViolation, "without a session"),
+        ({"DESCRIBE": "200 OK\r\n\r\n"}, DeviceRefused, "UNSUPPORTED.*nothing"),
+        ({"OPTIONS": "401 No\r\nWWW-Authenticate: Negotiate\r\n\r\n"}, DeviceRefused, "AUTH.*no login method"),
+        ({"DESCRIBE": "403 Forbidden\r\n\r\n"}, DeviceRefused, "AUTH.*login refused"),
+    ],
+)
+async def test_answers_that_end_the_session(
+    tmp_path: Path, answers: dict[str, str], fault: type[Exception], named: str
+) -> None:
+    password = tmp_path / "password"
+    password.write_text("hunter2")
+    async with tcp_server(replies(**answers)) as url:
+        with pytest.raises(fault, match=named):
+            await Recorder(1).record(_camera(url, user="lane", password_file=password))
+
+
+async def test_packets_without_a_picture_are_not_life_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("drivers.camera.rtsp_camera._PICTURE_TIMEOUT_S", 0.5)
+    delta = struct.pack("!BBHII", 0x80, 96 | 0x80, 1, 1, 9) + b"\x41\x9a\x00"
+    other = struct.pack("!BBHII", 0x80, 97, 2, 1, 9) + b"\x41"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering = asyncio.create_task(
+            replies(DESCRIBE=_DESCRIBED, SETUP="200 OK\r\nSession: 1\r\n\r\n")(reader, writer)
+        )
+        try:
+            while not answering.done():
+                await asyncio.sleep(0.02)
+                for channel, packet in ((0, delta), (0, other), (4, b"noise"), (1, b"no report")):
+                    writer.write(b"$" + bytes([channel]) + len(packet).to_bytes(2, "big") + packet)
+        finally:
+            answering.cancel()
+
+    async with tcp_server(serve) as url:
+        with pytest.raises(DeviceTimeout, match=r"CAMERA_SILENT.*no picture that can be shown"):
+            await Recorder(1).record(_camera(url, silent_ms=2_000))

@@ -79,6 +79,20 @@ async def test_a_stuck_viewer_drops_to_a_key_picture_and_holds_up_nobody() -> No
     assert {b.timestamp - a.timestamp for a, b in itertools.pairwise(frames)} == {_FRAME_TICKS}
 
 
+async def test_a_stuck_viewer_waits_for_a_key_picture_wherever_it_fell_behind() -> None:
+    fanout, camera = Fanout(), Camera(gop=7)
+    stuck = fanout.subscribe()
+    for _ in range(QUEUE_FRAMES_MAX + 1):
+        fanout.publish(camera.next())
+    assert stuck.dropped_to_key == 1
+    fanout.publish(camera.next())
+    while camera.count % camera.gop:
+        fanout.publish(camera.next())
+    fanout.publish(camera.next())
+    (first,) = await _taken(stuck, 1)
+    assert first.is_key
+
+
 async def test_a_viewer_that_lost_its_picture_gets_the_group_again_without_time_going_back() -> None:
     fanout, camera = Fanout(), Camera()
     queue = fanout.subscribe()

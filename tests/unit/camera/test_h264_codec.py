@@ -186,6 +186,21 @@ def test_rtp_header_with_everything_in_it() -> None:
     assert parse_rtp(packet, "cam") == RtpPacket(96, True, 0xFFFF, 0xFFFFFFFF, 7, b"payload")
 
 
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"\x40" + bytes(20),
+        struct.pack("!BBHII", 0x90, 96, 1, 1, 1),
+        struct.pack("!BBHII", 0x9F, 96, 1, 1, 1) + bytes(8),
+        struct.pack("!BBHII", 0xA0, 96, 1, 1, 1) + b"\xff",
+    ],
+)
+def test_headers_that_reach_beyond_the_packet_are_violations(packet: bytes) -> None:
+    with pytest.raises(ProtocolViolation):
+        parse_rtp(packet, "cam")
+
+
 @given(st.binary(max_size=60))
 def test_any_packet_is_rtp_or_a_violation(packet: bytes) -> None:
     parse_sender_report(packet)

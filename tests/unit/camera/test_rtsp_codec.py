@@ -183,6 +183,8 @@ def test_session_terms() -> None:
     assert terms_of(plain, "cam").timeout_s == 60  # the default of RFC 2326, 12.37
     with pytest.raises(ProtocolViolation):
         terms_of(Response(200, ()), "cam")
+    with pytest.raises(ProtocolViolation):
+        terms_of(Response(200, (("session", "1"), ("transport", "RTP/AVP/TCP;interleaved=255-256"))), "cam")
 
 
 # RFC 7616, 3.9.1.

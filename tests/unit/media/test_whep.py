@@ -90,6 +90,24 @@ async def test_a_viewer_that_just_goes_is_freed(tmp_path: Path) -> None:
         await until(gone)
 
 
+async def test_a_viewer_that_never_connects_is_freed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.media.sessions.CONNECT_LIMIT_S", 0.1)
+    async with _bench(tmp_path) as (media, http, _), peer() as viewer:
+        async with http.post(f"{media.url}/whep/overview", data=await viewer.offer(), headers=SDP) as answer:
+            session = media.url + answer.headers["Location"]
+        for fragment, kind, status in (("", "text/plain", 415), ("a=candidate:what", _FRAGMENT["Content-Type"], 400)):
+            async with http.patch(session, data=fragment, headers={"Content-Type": kind}) as answer:
+                assert answer.status == status
+
+        async def gone() -> bool:
+            async with http.patch(session, data="", headers=_FRAGMENT) as answer:
+                return answer.status == 404
+
+        await until(gone)
+        async with http.get(f"{media.url}/metrics") as answer:
+            assert 'lane_media_sessions_total{camera="overview",result="not_connected"} 1.0' in await answer.text()
+
+
 async def test_refusals_say_what_to_do(tmp_path: Path) -> None:
     async with _bench(tmp_path, max_viewers=1) as (media, http, _), peer() as viewer:
         endpoint = f"{media.url}/whep/overview"
