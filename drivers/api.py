@@ -25,7 +25,7 @@ class EdgeError(Exception):
 
 
 class DeviceError(EdgeError):
-    """A device fault. `device` is the configured id."""
+    """A device fault; the message begins with what failed. Whoever runs the session knows the device's id."""
 
     retryable = True
 

@@ -1,4 +1,4 @@
-"""The journal's codec: core inputs to bytes and back, driven by the records' own type annotations.
+"""The journal's codec: core inputs and checkpoints to bytes and back, driven by the records' own type annotations.
 
 JSON, one object per input, `t` naming its class. The journal is read only by the version family that wrote it; a field
 that is new takes its default, a class that is unknown raises StoreError (a downgrade must not guess).
@@ -10,10 +10,12 @@ import json
 import types
 from collections.abc import Mapping
 from enum import Enum
-from typing import Any, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from edge_agent.model.errors import StoreError
 from edge_agent.model.inputs import CoreInput
+
+R = TypeVar("R")
 
 _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(CoreInput)}
 
@@ -35,6 +37,23 @@ def decode_input(data: bytes) -> CoreInput:
             "JOURNAL_UNREADABLE",
             f"journal record of an unknown kind or shape: {type(error).__name__}",
             "the store was written by a newer version, or is damaged: see the runbook",
+        ) from error
+
+
+def encode_record(record: object) -> bytes:
+    """The bytes of any frozen record (a checkpoint of the core's state)."""
+    return json.dumps(_plain_fields(record), separators=(",", ":")).encode()
+
+
+def decode_record(kind: type[R], data: bytes) -> R:
+    """A record of this kind back; StoreError when the bytes do not fit it."""
+    try:
+        return cast("R", _record(kind, json.loads(data)))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StoreError(
+            "CHECKPOINT_UNREADABLE",
+            f"checkpoint of another shape than {kind.__name__}: {type(error).__name__}",
+            "the store was written by another version: see the runbook",
         ) from error
 
 

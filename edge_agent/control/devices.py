@@ -1,0 +1,143 @@
+"""The device table: who is up, since when, what went wrong last. Bookkeeping for technicians; it decides nothing."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from drivers.api import (
+    DeviceError,
+    DeviceInfo,
+    DeviceUp,
+    InputSnapshot,
+    Observation,
+    ReaderEvent,
+    ReaderEventCode,
+    Stamp,
+    TagRead,
+)
+from edge_agent.model.effects import Severity
+from edge_agent.runtime.health import Condition, HealthBoard
+
+ANTENNA_CODES = {
+    ReaderEventCode.ANTENNA_NOT_CONNECTED: "check the antenna cable and connector of that port",
+    ReaderEventCode.HIGH_RETURN_LOSS: "check antenna, cable and connectors for damage or water",
+}
+
+
+@dataclass(slots=True)
+class DeviceRecord:
+    """What is known of one device. `counters` by name, as `lanectl devices` shows them."""
+
+    device: str
+    kind: str
+    required: bool
+    since: Stamp
+    up: bool = False
+    last_seen: Stamp | None = None
+    info: DeviceInfo | None = None
+    fault: DeviceError | None = None
+    sessions: int = 0
+    faults: int = 0
+    counters: dict[str, float] = field(default_factory=dict)
+
+
+class DeviceTable:
+    """Records by device id; raises and clears device conditions on the board.
+
+    `on_change(record)` is told when a device comes up or goes down, once per change.
+    """
+
+    def __init__(self, board: HealthBoard, on_change: Callable[[DeviceRecord, Stamp], None]) -> None:
+        self._board = board
+        self._on_change = on_change
+        self._records: dict[str, DeviceRecord] = {}
+
+    def records(self) -> tuple[DeviceRecord, ...]:
+        """All devices in the order of the configuration."""
+        return tuple(self._records.values())
+
+    def add(self, device: str, kind: str, now: Stamp, *, required: bool) -> None:
+        """A configured device; down until it says otherwise."""
+        self._records[device] = DeviceRecord(device, kind, required, now)
+
+    def observe(self, observation: Observation) -> None:
+        """Note a sign of life and what it tells of the device's health."""
+        record = self._records[observation.device]
+        record.last_seen = observation.stamp
+        if isinstance(observation, DeviceUp):
+            self._come_up(record, observation)
+        elif isinstance(observation, TagRead):
+            self._count(record, "reads", max(1, observation.reads))
+        elif isinstance(observation, ReaderEvent):
+            self._reader_event(record, observation)
+        elif isinstance(observation, InputSnapshot):
+            self._count(record, "polls", 1)
+
+    def fail(self, device: str, error: DeviceError, now: Stamp) -> None:
+        """A session ended by a fault: down, with a condition that says what to do next."""
+        record = self._records[device]
+        record.fault = error
+        record.faults += 1
+        severity = Severity.ALARM if record.required else Severity.WARNING
+        self._board.clear_device(device)
+        # A blip that the next session heals within a second is not worth a person's eye.
+        grace_s = 1.0 if error.retryable else 0.0
+        title = f"{device}: {error.message}"
+        self._board.raise_condition(
+            Condition(error.code, severity, title, error.hint, now, device=device, visible_after_s=grace_s)
+        )
+        if record.up or record.faults == 1:
+            record.up = False
+            record.since = now
+            self._on_change(record, now)
+
+    def set_state(self, device: str, now: Stamp, *, up: bool, code: str, hint: str) -> None:
+        """A device that another process watches (a camera view) is up or down."""
+        record = self._records.get(device)
+        if record is None or (record.up is up and record.last_seen is not None):
+            if record is not None:
+                record.last_seen = now
+            return
+        record.up, record.since, record.last_seen = up, now, now
+        if up:
+            record.sessions += 1
+            self._board.clear_device(device)
+        else:
+            severity = Severity.ALARM if record.required else Severity.WARNING
+            self._board.raise_condition(
+                Condition(code, severity, f"{device} shows no live picture", hint, now, device=device)
+            )
+        self._on_change(record, now)
+
+    def count(self, device: str, counters: Mapping[str, float]) -> None:
+        """Overwrite counters that the driver keeps itself."""
+        self._records[device].counters.update(counters)
+
+    def _come_up(self, record: DeviceRecord, up: DeviceUp) -> None:
+        record.info = up.info
+        record.fault = None
+        record.sessions += 1
+        self._board.clear_device(record.device)
+        if not record.up:
+            record.up = True
+            record.since = up.stamp
+            self._on_change(record, up.stamp)
+
+    def _reader_event(self, record: DeviceRecord, event: ReaderEvent) -> None:
+        self._count(record, event.code.value, 1)
+        if event.code is ReaderEventCode.TEMPERATURE and event.value is not None:
+            record.counters["temperature_c"] = event.value
+            self._board.clear("READER_OVER_TEMPERATURE", record.device)
+        elif event.code is ReaderEventCode.OVER_TEMPERATURE:
+            text = f"{record.device} is too hot and has reduced its duty cycle"
+            hint = "check ventilation and sun shield; reads are fewer until it cools"
+            self._raise("READER_OVER_TEMPERATURE", text, hint, event)
+        elif event.code in ANTENNA_CODES:
+            text = f"{record.device} antenna {event.antenna}: {event.code.value.replace('_', ' ')}"
+            self._raise("READER_ANTENNA", text, ANTENNA_CODES[event.code], event)
+
+    def _raise(self, code: str, title: str, hint: str, event: ReaderEvent) -> None:
+        self._board.raise_condition(Condition(code, Severity.WARNING, title, hint, event.stamp, device=event.device))
+
+    @staticmethod
+    def _count(record: DeviceRecord, name: str, by: float) -> None:
+        record.counters[name] = record.counters.get(name, 0.0) + by

@@ -1,0 +1,99 @@
+"""From observations to core inputs: zone snapshots reduced to changes, tags to sightings, staleness and clock steps."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from drivers.api import Clock, InputSnapshot, Stamp, TagRead
+from edge_agent.model.inputs import ClockStepped, CoreInput, ZonesChanged, ZonesLost
+from edge_agent.model.lane import Zone
+from edge_agent.runtime.channel import Channel, Overflow
+
+from .sightings import SightingTracker
+
+CLOCK_STEP_MS = 500
+_SWEEP_NS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    session: int
+    levels: Mapping[Zone, bool]
+    edges: Mapping[Zone, int]
+
+
+class LaneInputs:
+    """Holds the newest snapshot for the signal loop and tells the core what changed.
+
+    Zone inputs go straight through: nothing queues in front of them. `wake` rings the signal loop on every edge of the
+    stop-line beam, before the core is told. Tags wait in a bounded channel whose oldest entries go first.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        tracker: SightingTracker,
+        submit: Callable[[CoreInput], None],
+        wake: Callable[[], None],
+        stale_ms: int,
+    ) -> None:
+        self.snapshot: InputSnapshot | None = None
+        self.tags: Channel[TagRead] = Channel("tags", 1024, Overflow.DROP_OLDEST)
+        self._clock = clock
+        self._tracker = tracker
+        self._submit = submit
+        self._wake = wake
+        self._stale_ns = stale_ms * 1_000_000
+        self._seen: _Seen | None = None
+        self._lost = False
+        self._wall_ns: int | None = None
+        self._swept_ns = 0
+
+    def take_snapshot(self, snapshot: InputSnapshot) -> None:
+        """A poll's result; told to the core only when something changed."""
+        self.snapshot = snapshot
+        levels = {zone: snapshot.levels[zone.value] for zone in Zone if zone.value in snapshot.levels}
+        edges = {zone: snapshot.edges.get(zone.value, 0) for zone in levels}
+        now = _Seen(snapshot.session, levels, edges)
+        before = self._seen
+        if now == before and not self._lost:
+            return
+        self._seen, self._lost = now, False
+        if before is None or now.edges.get(Zone.BEAM) != before.edges.get(Zone.BEAM) or now.session != before.session:
+            self._wake()
+        self._submit(ZonesChanged(at=snapshot.stamp, session=snapshot.session, levels=levels, edges=edges))
+
+    def lose_zones(self, code: str) -> None:
+        """The I/O module is gone: every zone is unknown from now on."""
+        if not self._lost:
+            self._lost = True
+            self.snapshot = None
+            self._wake()
+            self._submit(ZonesLost(at=self._clock.stamp(), code=code))
+
+    async def follow_tags(self) -> None:
+        """Turn queued tag reads into sightings, until cancelled."""
+        async for read in self.tags:
+            change = self._tracker.read(read)
+            if change is not None:
+                # Reads wait in the channel; the core must see inputs in the order of their stamps.
+                self._submit(replace(change, at=self._clock.stamp()))
+
+    def tick(self, now: Stamp) -> None:
+        """Staleness, silent sightings and the wall clock; called ten times a second."""
+        snapshot = self.snapshot
+        if snapshot is not None and now.mono_ns - snapshot.stamp.mono_ns > self._stale_ns:
+            self.lose_zones("INPUTS_STALE")
+        if now.mono_ns - self._swept_ns >= _SWEEP_NS:
+            self._swept_ns = now.mono_ns
+            for change in self._tracker.sweep(now):
+                self._submit(change)
+        self._watch_wall_clock(now)
+
+    def _watch_wall_clock(self, now: Stamp) -> None:
+        offset_ns = now.utc_ns - now.mono_ns
+        if self._wall_ns is not None:
+            step_ms = (offset_ns - self._wall_ns) // 1_000_000
+            if abs(step_ms) >= CLOCK_STEP_MS:
+                self._submit(ClockStepped(at=now, step_ms=step_ms))
+        self._wall_ns = offset_ns

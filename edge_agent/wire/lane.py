@@ -1,0 +1,177 @@
+"""The lane's live state as `securecorridor.lane.v1` messages."""
+
+from collections.abc import Callable, Iterable
+
+from drivers.api import Aspect, InputSnapshot, Secret, Stamp
+from edge_agent.model.conveyance import Conveyance
+from edge_agent.model.identity import IdentityKind
+from edge_agent.model.lane import Zone
+from edge_agent.passage.views import Cause, ConveyanceView, LaneView
+from edge_agent.runtime.health import Condition
+from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
+from securecorridor.lane.v1 import types_pb2 as pb
+
+from . import enums
+from . import types as wire
+
+HEX_KINDS = frozenset({IdentityKind.DRIVER_CARD, IdentityKind.TRANSPONDER, IdentityKind.OTHER_TAG})
+"""Kinds whose value is a transponder's bytes; the others are text."""
+
+Reveal = Callable[[str], Secret | None]
+
+HINTS: dict[str, str] = {
+    "FAULT_LATCHED": "find the cause, close the lane, then clear the fault (lanectl clear-fault)",
+    "HOLD_LANE": "the officer who held it, or another officer, may clear it",
+    "HOLD_CONVEYANCE": "an officer may clear it",
+    "MODE": "an officer sets the mode",
+    "ZONES_LOST": "look at the I/O module (lanectl devices)",
+    "REQUIRED_DEVICE_DOWN": "look at the device (lanectl devices)",
+    "STOP_LINE_OCCUPIED": "wait for the tail to clear the line",
+    "ORDER_UNKNOWN": "an officer looks at the corridor and confirms who is in it, or releases the vehicle at the line",
+    "IDENTITY_AMBIGUOUS": "an officer decides",
+    "IDENTITY_DUPLICATE": "an officer decides",
+    "WAITING_IDENTITY": "the driver shows the card at the line, or an officer releases",
+    "WAITING_DECISION": "central has been asked; an officer may decide",
+    "NOT_RELEASED": "the officer directs the driver",
+    "DECISION_EXPIRED": "central is asked again",
+    "WAITING_CARGO": "central must name the cargo, or an officer releases",
+    "CENTRE_LOST": "check the link to the release service; an officer may release standing vehicles",
+    "CONSOLE_LOST": "the officer's console must come back",
+    "STALLED_AFTER_GREEN": "speak with the driver; release anew",
+    "OFFICER_MUST_RELEASE": "an officer releases vehicles one by one in this mode",
+    "MUST_STAND_AT_LINE": "green comes when the vehicle stands at the line",
+    "module_not_ready": "look at the I/O module (lanectl devices)",
+    "readback_disagrees": "the head does not show what is commanded: look at lamps and relays",
+    "readback_unknown": "the I/O module does not answer: look at its power and network",
+    "cannot_confirm": "wire a lamp or contact feedback for green",
+    "stop_line_unknown": "no fresh stop-line beam: look at the I/O module",
+}
+
+
+def cause_message(cause: Cause) -> lane_pb.RedCause:
+    """One thing that keeps the lane red, with the next step."""
+    return lane_pb.RedCause(
+        code=cause.code.value,
+        text=cause.text,
+        since=wire.optional_moment(cause.since),
+        by=cause.by,
+        hint=HINTS.get(cause.code.value, ""),
+    )
+
+
+def interlock_cause(reason: str, since: Stamp) -> lane_pb.RedCause:
+    """A reason of the interlock's ruling."""
+    return lane_pb.RedCause(
+        code=reason,
+        text=f"interlock: {reason.replace('_', ' ')}",
+        since=wire.moment(since),
+        by="interlock",
+        hint=HINTS.get(reason, ""),
+    )
+
+
+def condition_message(condition: Condition) -> pb.Condition:
+    """A health condition."""
+    return pb.Condition(
+        code=condition.code,
+        severity=enums.SEVERITY.to_wire(condition.severity),
+        title=condition.title,
+        hint=condition.hint,
+        since=wire.moment(condition.since),
+        device=condition.device,
+    )
+
+
+def zone_messages(snapshot: InputSnapshot | None, now: Stamp, stale_ns: int) -> Iterable[lane_pb.ZoneState]:
+    """The zone inputs as the signal loop sees them; UNKNOWN without a fresh snapshot."""
+    fresh = snapshot is not None and now.mono_ns - snapshot.stamp.mono_ns <= stale_ns
+    for zone in Zone:
+        level = lane_pb.ZoneState.LEVEL_UNKNOWN
+        edges = 0
+        if snapshot is not None and fresh and zone.value in snapshot.levels:
+            occupied = snapshot.levels[zone.value]
+            level = lane_pb.ZoneState.LEVEL_OCCUPIED if occupied else lane_pb.ZoneState.LEVEL_FREE
+            edges = snapshot.edges.get(zone.value, 0)
+        yield lane_pb.ZoneState(zone=zone.value, level=level, edges=edges)
+
+
+def conveyance_message(
+    shown: ConveyanceView, now: Stamp, green_for: str, reveal: Reveal | None
+) -> lane_pb.ConveyanceState:
+    """One conveyance. `green_for` the conveyance green is confirmed for; `reveal` gives clear values to the officer."""
+    record: Conveyance = shown.conveyance
+    message = lane_pb.ConveyanceState(
+        conveyance_id=shown.conveyance_id,
+        bundle_id=record.bundle_id,
+        etag=shown.etag,
+        identity_digest=shown.identity_digest,
+        phase=enums.PHASE.to_wire(shown.phase),
+        order=0 if shown.crossed else shown.place + 1,
+        legs=[
+            lane_pb.ConveyanceState.LegState(
+                leg=enums.LEG.to_wire(leg.leg),
+                complete=leg.complete,
+                required=leg.required,
+                claims=leg.claims,
+                confidence=leg.confidence,
+            )
+            for leg in shown.legs
+        ],
+        flags=[flag.value for flag in shown.flags],
+        hold=wire.hold(shown.hold) if shown.hold is not None else None,
+        speed_kmh=record.speed_kmh,
+        committed=record.committed is not None,
+        standing_at_line=shown.waiting,
+        detected=wire.moment(record.detected),
+        green=green_for == shown.conveyance_id,
+        times=wire.zone_times(record.times),
+    )
+    if shown.decision is not None:
+        message.decision.CopyFrom(wire.decision(shown.decision))
+        message.decision_live = shown.decision.deadline_mono_ns > now.mono_ns
+    if shown.position is not None:
+        message.position_earliest_m = shown.position.earliest_m
+        message.position_latest_m = shown.position.latest_m
+    if shown.eta_to_commit_s is not None:
+        message.commit_in.FromMilliseconds(round(shown.eta_to_commit_s * 1000))
+    if reveal is not None:
+        message.identities.extend(_clear(shown, reveal))
+    return message
+
+
+def lane_message(view: LaneView, lane: str, boot_id: str, version: str) -> lane_pb.LaneState:
+    """The lane's own fields; signal, conveyances, causes, conditions and zones are added by the caller."""
+    return lane_pb.LaneState(
+        name=lane,
+        mode=enums.LANE_MODE.to_wire(view.mode),
+        etag=view.etag,
+        at=wire.moment(view.at),
+        corridor_order_known=view.order_known,
+        corridor_order_since=wire.optional_moment(view.order_since),
+        hold=wire.hold(view.hold) if view.hold is not None else None,
+        centre_up=view.centre_up,
+        console_present=view.console_present,
+        boot_id=boot_id,
+        agent_version=version,
+    )
+
+
+def shown_aspect(confirmed: Aspect | None) -> pb.Aspect.ValueType:
+    """What feedback confirms; UNSPECIFIED for nothing."""
+    number: pb.Aspect.ValueType = enums.ASPECT.to_wire(confirmed)
+    return number
+
+
+def _clear(shown: ConveyanceView, reveal: Reveal) -> Iterable[lane_pb.ConveyanceState.ClearIdentity]:
+    for assignment in shown.assignments:
+        claim = assignment.sighting.claim
+        secret = reveal(claim.token)
+        if secret is not None:
+            raw = secret.reveal()
+            value = raw.hex().upper() if claim.kind in HEX_KINDS else raw.decode(errors="replace")
+            yield lane_pb.ConveyanceState.ClearIdentity(
+                kind=enums.IDENTITY_KIND.to_wire(claim.kind),
+                value=value,
+                source=claim.source,
+                confidence=claim.confidence,
+            )
