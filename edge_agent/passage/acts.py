@@ -1,0 +1,276 @@
+"""Officers' acts: who may do what, on what they were shown, answered exactly once each time they arrive."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from edge_agent.model.conveyance import Intervention
+from edge_agent.model.decision import ActKind, ActResult, Authority, Decision, Hold, OfficerAct, Role, Verdict
+from edge_agent.model.effects import AnswerAct, Severity
+from edge_agent.model.inputs import ActReceived
+from edge_agent.model.lane import LaneMode
+
+from .causes import lane_causes
+from .codes import ConditionCode, EventCode
+from .confirm import confirm_order
+from .etag import etag_of, what_changed
+from .state import Answered, Track
+from .turn import Turn
+
+REMEMBERED = 256
+"""Acts whose repeat is answered as the first time."""
+DIRECTIONS = frozenset({Verdict.HOLD_AT_LINE, Verdict.REFER_SECONDARY, Verdict.REFUSE_RETURN, Verdict.MANUAL_LANE})
+SETTABLE = frozenset({LaneMode.CLOSED, LaneMode.ATTENDED, LaneMode.REMOTE, LaneMode.DEGRADED, LaneMode.ALL_HOLD})
+RESTRICTING = frozenset({LaneMode.CLOSED, LaneMode.DEGRADED, LaneMode.ALL_HOLD})
+"""Modes that a technician may set too: none of them lets a vehicle roll."""
+
+MAY: dict[ActKind, frozenset[Role]] = {
+    ActKind.RELEASE_CONVEYANCE: frozenset({Role.OFFICER}),
+    ActKind.REFER_CONVEYANCE: frozenset({Role.OFFICER}),
+    ActKind.DIRECT_CONVEYANCE: frozenset({Role.OFFICER}),
+    ActKind.CONFIRM_ORDER: frozenset({Role.OFFICER}),
+    ActKind.SET_MODE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
+    ActKind.CLEAR_FAULT: frozenset({Role.OFFICER, Role.TECHNICIAN}),
+    ActKind.ACKNOWLEDGE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
+}
+"""Who may do what. HOLD is for anybody; clearing one is for those the hold itself names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The outcome of one act. `code` empty means it had its effect."""
+
+    result: ActResult
+    message: str
+    may_clear: tuple[str, ...] = ()
+
+
+def on_act(turn: Turn, event: ActReceived) -> None:
+    """Carry out one act, record it on the vehicles concerned and answer it."""
+    act = event.act
+    earlier = next((a for a in turn.state.answered if a.request_id == act.request_id), None)
+    if earlier is not None:
+        _repeat(turn, act, earlier)
+        return
+    before = turn.state.track(act.conveyance_id)
+    reply = _judge(turn, act)
+    after = turn.state.track(act.conveyance_id)
+    etag = etag_of(after.conveyance) if after is not None else ""
+    answered = Answered(act.request_id, act.kind, reply.result, reply.message, etag, reply.may_clear)
+    turn.state = replace(turn.state, answered=(*turn.state.answered, answered)[-REMEMBERED:])
+    _record(turn, act, reply, before)
+    turn.effects.append(AnswerAct(turn.at, act.request_id, reply.result, reply.message, etag, reply.may_clear))
+
+
+def _repeat(turn: Turn, act: OfficerAct, earlier: Answered) -> None:
+    if earlier.kind is not act.kind:
+        message = "this request_id was used for another act"
+        turn.effects.append(AnswerAct(turn.at, act.request_id, ActResult.INVALID_ARGUMENT, message, ""))
+        return
+    turn.effects.append(
+        AnswerAct(turn.at, act.request_id, earlier.result, earlier.message, earlier.etag, earlier.may_clear)
+    )
+
+
+def _judge(turn: Turn, act: OfficerAct) -> Reply:
+    if not act.request_id:
+        return Reply(ActResult.INVALID_ARGUMENT, "request_id is missing")
+    allowed = MAY.get(act.kind)
+    if allowed is not None and act.role not in allowed:
+        names = ", ".join(sorted(role.value for role in allowed))
+        return Reply(ActResult.PERMISSION_DENIED, f"{act.kind.value} needs one of: {names}")
+    return HANDLERS[act.kind](turn, act)
+
+
+def _record(turn: Turn, act: OfficerAct, reply: Reply, before: Track | None) -> None:
+    """Write the act on the vehicle it names, or on every vehicle in the lane; one refused is recorded too."""
+    note = _note(turn, act, reply.result)
+    named = turn.state.track(act.conveyance_id)
+    concerned = turn.state.tracks if not act.conveyance_id else ((named,) if named is not None else ())
+    for track in concerned:
+        turn.put_conveyance(track, replace(track.conveyance, interventions=(*track.conveyance.interventions, note)))
+    severity = Severity.INFO if reply.result is ActResult.OK else Severity.WARNING
+    turn.event(
+        EventCode.ACT, severity, before.id if before is not None else act.conveyance_id, act=act.kind.value,
+        officer=act.officer, role=act.role.value, result=reply.result.value, request_id=act.request_id,
+    )  # fmt: skip
+
+
+def _note(turn: Turn, act: OfficerAct, result: ActResult) -> Intervention:
+    return Intervention(turn.at, act.kind.value, act.officer, act.role.value, act.request_id, result.value, act.reason)
+
+
+def _hold(turn: Turn, act: OfficerAct, earlier: Hold | None) -> Hold:
+    """A hold may be cleared by officers, and by the role that set it. A second one never widens who may."""
+    roles = {Role.OFFICER, act.role} - {Role.VIEWER, Role.MEDIA}
+    if earlier is not None:
+        roles &= set(earlier.clear_roles) | {Role.OFFICER}
+    since = earlier.since if earlier is not None else turn.at
+    return Hold(since, act.officer, act.role, act.reason, tuple(sorted(roles)))
+
+
+def _hold_lane(turn: Turn, act: OfficerAct) -> Reply:
+    hold = _hold(turn, act, turn.state.hold)
+    turn.state = replace(turn.state, hold=hold)
+    title = "The lane is held"
+    turn.condition(ConditionCode.LANE_HOLD, Severity.WARNING, True, title, "an officer can clear the hold")
+    return Reply(ActResult.OK, "lane held", tuple(role.value for role in hold.clear_roles))
+
+
+def _hold_conveyance(turn: Turn, act: OfficerAct) -> Reply:
+    track = turn.state.track(act.conveyance_id)
+    if track is None:
+        return Reply(ActResult.NOT_FOUND, "no such vehicle in the lane")
+    hold = _hold(turn, act, track.conveyance.hold)
+    turn.put_conveyance(track, replace(track.conveyance, hold=hold))
+    return Reply(ActResult.OK, "vehicle held", tuple(role.value for role in hold.clear_roles))
+
+
+def _clear_hold(turn: Turn, act: OfficerAct) -> Reply:
+    track = turn.state.track(act.conveyance_id)
+    if act.conveyance_id and track is None:
+        return Reply(ActResult.NOT_FOUND, "no such vehicle in the lane")
+    hold = turn.state.hold if track is None else track.conveyance.hold
+    if hold is None:
+        return Reply(ActResult.OK, "no hold is in force")
+    roles = tuple(role.value for role in hold.clear_roles)
+    if act.role not in hold.clear_roles:
+        return Reply(ActResult.PERMISSION_DENIED, f"this hold is cleared by: {', '.join(roles)}", roles)
+    if track is not None:
+        turn.put_conveyance(track, replace(track.conveyance, hold=None))
+        return Reply(ActResult.OK, "vehicle no longer held")
+    turn.state = replace(turn.state, hold=None)
+    turn.condition(ConditionCode.LANE_HOLD, Severity.WARNING, False, "The lane is no longer held", "")
+    return Reply(ActResult.OK, "lane no longer held")
+
+
+def _seen(turn: Turn, act: OfficerAct) -> tuple[Track | None, Reply | None]:
+    """The vehicle an act names, unless it is not what the officer was shown any more."""
+    track = turn.state.track(act.conveyance_id)
+    if track is None:
+        return None, Reply(ActResult.NOT_FOUND, "no such vehicle in the lane")
+    changed = what_changed(track, act)
+    if changed:
+        return None, Reply(ActResult.FAILED_PRECONDITION, changed)
+    if not track.upstream:
+        return None, Reply(ActResult.FAILED_PRECONDITION, "the vehicle has crossed the stop line")
+    return track, None
+
+
+def _decide(turn: Turn, track: Track, act: OfficerAct, verdict: Verdict, ttl_s: float) -> None:
+    """An officer's decision binds vehicle and identity like any other."""
+    officer = [d for d in track.conveyance.decisions if d.authority is not Authority.SYSTEM]
+    decision = Decision(
+        decision_id=turn.mint(),
+        conveyance_id=track.id,
+        revision=len(officer) + 1,
+        verdict=verdict,
+        authority=Authority.BSO,
+        identity_digest=track.digest,
+        echoed_mono_ns=turn.now_ns,
+        ttl_ms=int(ttl_s * 1000),
+        issued_utc_ns=turn.at.utc_ns,
+        received=turn.at,
+        basis=act.reason,
+        referral=act.referral,
+        officer=act.officer,
+    )
+    directed = verdict in DIRECTIONS - {Verdict.HOLD_AT_LINE}
+    conveyance = replace(track.conveyance, decisions=(*track.conveyance.decisions, decision))
+    turn.put(replace(track, conveyance=conveyance, directed=directed))
+
+
+def _release(turn: Turn, act: OfficerAct) -> Reply:
+    track, refused = _seen(turn, act)
+    if track is None:
+        assert refused is not None
+        return refused
+    hold = track.conveyance.hold
+    if hold is not None:
+        return Reply(ActResult.FAILED_PRECONDITION, f"the vehicle is held by {hold.by}; clear the hold first")
+    against = next(lane_causes(turn.state), None)
+    if against is not None:
+        return Reply(ActResult.FAILED_PRECONDITION, against.text)
+    longest = turn.state.config.policy.officer_lease_s
+    _decide(turn, track, act, Verdict.RELEASE, min(act.lease_s, longest) if act.lease_s > 0 else longest)
+    return Reply(ActResult.OK, f"released; {_place_note(turn, track)}")
+
+
+def _place_note(turn: Turn, track: Track) -> str:
+    first = turn.state.first_upstream
+    if first is None or first.id != track.id:
+        return "green follows when it is first at the stop line"
+    return "green follows as soon as the interlock allows"
+
+
+def _refer(turn: Turn, act: OfficerAct) -> Reply:
+    track, refused = _seen(turn, act)
+    if track is None:
+        assert refused is not None
+        return refused
+    _decide(turn, track, act, Verdict.REFER_SECONDARY, turn.state.config.policy.officer_lease_s)
+    return Reply(ActResult.OK, "referred to secondary")
+
+
+def _direct(turn: Turn, act: OfficerAct) -> Reply:
+    if act.verdict not in DIRECTIONS:
+        names = ", ".join(sorted(verdict.value for verdict in DIRECTIONS))
+        return Reply(ActResult.INVALID_ARGUMENT, f"verdict must be one of: {names}")
+    track = turn.state.track(act.conveyance_id)
+    if track is None or not track.upstream:
+        return Reply(ActResult.NOT_FOUND, "no such vehicle upstream of the stop line")
+    if act.etag and (changed := what_changed(track, act)):
+        return Reply(ActResult.FAILED_PRECONDITION, changed)
+    _decide(turn, track, act, act.verdict, turn.state.config.policy.officer_lease_s)
+    return Reply(ActResult.OK, f"directed: {act.verdict.value}")
+
+
+def _set_mode(turn: Turn, act: OfficerAct) -> Reply:
+    mode = next((mode for mode in SETTABLE if mode.value == act.mode), None)
+    if mode is None:
+        names = ", ".join(sorted(mode.value for mode in SETTABLE))
+        return Reply(ActResult.INVALID_ARGUMENT, f"mode must be one of: {names}")
+    if turn.state.fault is not None:
+        return Reply(ActResult.FAILED_PRECONDITION, f"signal fault {turn.state.fault.code}: clear it first")
+    if act.role is not Role.OFFICER and mode not in RESTRICTING:
+        return Reply(ActResult.PERMISSION_DENIED, f"mode {mode.value} is for officers")
+    if mode is LaneMode.REMOTE and not turn.state.store.up:
+        return Reply(ActResult.FAILED_PRECONDITION, f"store is not well ({turn.state.store.code}): no rolling release")
+    turn.state = replace(turn.state, wanted_mode=mode, mode_planned=mode is not LaneMode.ALL_HOLD)
+    return Reply(ActResult.OK, f"mode {mode.value} is set")
+
+
+def _clear_fault(turn: Turn, act: OfficerAct) -> Reply:
+    if turn.state.fault is None:
+        return Reply(ActResult.OK, "no fault is latched")
+    turn.state = replace(turn.state, fault=None, wanted_mode=LaneMode.CLOSED, mode_planned=True)
+    title = "The signal fault was cleared"
+    turn.condition(ConditionCode.SIGNAL_FAULT, Severity.ALARM, False, title, "")
+    turn.event(EventCode.SIGNAL_FAULT, Severity.INFO, fault="", cleared_by=act.officer)
+    return Reply(ActResult.OK, "fault cleared; the lane is closed until a mode is set")
+
+
+def _confirm(turn: Turn, act: OfficerAct) -> Reply:
+    refusal = confirm_order(turn, act.confirmed_order, _note(turn, act, ActResult.OK))
+    if refusal:
+        return Reply(ActResult.FAILED_PRECONDITION, refusal)
+    return Reply(ActResult.OK, f"order confirmed: {len(act.confirmed_order)} vehicle(s)")
+
+
+def _acknowledge(_turn: Turn, act: OfficerAct) -> Reply:
+    if not act.condition:
+        return Reply(ActResult.INVALID_ARGUMENT, "condition is missing")
+    return Reply(ActResult.OK, f"{act.condition} acknowledged")
+
+
+HANDLERS: dict[ActKind, Callable[[Turn, OfficerAct], Reply]] = {
+    ActKind.HOLD_LANE: _hold_lane,
+    ActKind.CLEAR_HOLD: _clear_hold,
+    ActKind.HOLD_CONVEYANCE: _hold_conveyance,
+    ActKind.RELEASE_CONVEYANCE: _release,
+    ActKind.REFER_CONVEYANCE: _refer,
+    ActKind.DIRECT_CONVEYANCE: _direct,
+    ActKind.ACKNOWLEDGE: _acknowledge,
+    ActKind.CONFIRM_ORDER: _confirm,
+    ActKind.SET_MODE: _set_mode,
+    ActKind.CLEAR_FAULT: _clear_fault,
+}

@@ -1,0 +1,128 @@
+"""Which vehicle a sighting belongs to: a score per vehicle from where it can have been when the signal peaked.
+
+The penalty is in centi-decibel: what a tag loses (two-way path, 40 log10) by being outside the antenna's span, and by
+how little of the vehicle's possible positions the span covers. A vehicle no zone has seen yet is always a rival, so
+that a follower heard early is not given to the vehicle ahead.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from drivers.api import Stamp
+from edge_agent.model.identity import IdentityKind, Sighting
+from edge_agent.model.lane import Geometry, Zone, ZoneSpan
+
+from .kinematics import NS, SHORTEST_M, metres_per_second, nose_interval, zone_start_m
+from .state import CoreConfig, Track
+
+CAB_M = 4.0
+"""Cards and the windscreen transponder are at most this far behind the nose."""
+GAP_M = 1.0
+"""Nobody stands closer behind another vehicle than this."""
+HEADWAY_S = 0.7
+"""And nobody drives closer in time than this, on top of it."""
+REACH = 0.5
+"""A tag this many half-spans outside the span may still have its peak there: walls, mirrors, uneven antennas."""
+LEAST_FIT = 0.05
+"""Share of a vehicle's possible positions that counts as "hardly any" (13 dB)."""
+ANY_VEHICLE = "unseen"
+"""The rival that no zone has seen yet."""
+
+CAB_KINDS = frozenset({IdentityKind.DRIVER_CARD, IdentityKind.TRANSPONDER, IdentityKind.PLATE_FRONT})
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A vehicle a sighting may belong to. `penalty_cdb` 0 is a perfect fit; `inside`: the peak lies in its window."""
+
+    conveyance_id: str
+    penalty_cdb: float
+    inside: bool
+
+    @property
+    def score(self) -> float:
+        """1 for a perfect fit, towards 0 as the penalty grows (0.71 at 6 dB)."""
+        return float(10 ** (-self.penalty_cdb / 4000))
+
+
+def span_of(sighting: Sighting, geometry: Geometry) -> ZoneSpan | None:
+    """The span of the antenna that made this sighting; None for an antenna the lane does not know."""
+    for device, antenna, span in geometry.antennas:
+        if device == sighting.device and antenna == sighting.antenna:
+            return span
+    return None
+
+
+def exit_stamp(sighting: Sighting, track: Track, geometry: Geometry) -> Stamp | None:
+    """When the vehicle's tail left the zone nearest to the antenna; None while it has not."""
+    span = span_of(sighting, geometry)
+    if span is None:
+        return None
+    middle = (span.start_m + span.end_m) / 2
+    times = track.fixes
+    nearest = min((Zone.A, Zone.D, Zone.BEAM), key=lambda zone: abs(zone_start_m(zone, geometry) - middle))
+    return {Zone.A: times.a_tail, Zone.D: times.d_tail, Zone.BEAM: times.s_tail}[nearest]
+
+
+def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) -> tuple[Candidate, ...]:
+    """Every vehicle with presence, best first; empty for an unknown antenna."""
+    span = span_of(sighting, config.geometry)
+    if span is None:
+        return ()
+    found = [c for track in tracks if (c := _candidate(sighting, track, span, config)) is not None]
+    return tuple(sorted(found, key=lambda c: (c.penalty_cdb, c.conveyance_id)))
+
+
+def unseen_rival(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) -> Candidate | None:
+    """The next vehicle, which A has not seen: upstream of A, and behind the last vehicle over A."""
+    geometry = config.geometry
+    span = span_of(sighting, geometry)
+    if span is None:
+        return None
+    nearest = geometry.a.start_m
+    for track in tracks:
+        nearest = min(nearest, _behind_m(track, sighting.peak.mono_ns, config))
+    gap = max(0.0, span.start_m - nearest)
+    return Candidate(ANY_VEHICLE, _distance_cdb(gap, span), gap <= REACH * _half(span))
+
+
+def _behind_m(track: Track, at_ns: int, config: CoreConfig) -> float:
+    """How far downstream the nose of a vehicle behind this one can be: behind the shortest vehicle, at the headway
+    drivers keep, whatever speed in the lane's bounds both had since A. Infinite for a vehicle not yet at A then."""
+    entered = track.fixes.a_nose
+    if entered is None or entered.mono_ns > at_ns:
+        return float("inf")
+    nose = nose_interval(track.fixes, config.geometry, config.kinematics, at_ns)
+    elapsed = (at_ns - entered.mono_ns) / NS
+    slow, fast = (metres_per_second(kmh) for kmh in (config.kinematics.v_min_kmh, config.kinematics.v_max_kmh))
+    ahead = config.geometry.a.start_m + max(v * (elapsed - HEADWAY_S) for v in (slow, fast))
+    if nose is not None:
+        ahead = min(ahead, nose.earliest_m - slow * HEADWAY_S)
+    behind = ahead - SHORTEST_M - GAP_M
+    left = track.fixes.a_tail
+    if left is not None and left.mono_ns > at_ns:  # its tail was still over A then, and this far from leaving it
+        tail = config.geometry.a.end_m - slow * (left.mono_ns - at_ns) / NS
+        behind = min(behind, tail - GAP_M)
+    return behind
+
+
+def _candidate(sighting: Sighting, track: Track, span: ZoneSpan, config: CoreConfig) -> Candidate | None:
+    geometry = config.geometry
+    nose = nose_interval(track.fixes, geometry, config.kinematics, sighting.peak.mono_ns)
+    if nose is None:
+        return None
+    depth = CAB_M if sighting.claim.kind in CAB_KINDS else geometry.length_max_m
+    rear, front = nose.latest_m - depth, nose.earliest_m
+    gap = max(0.0, rear - span.end_m, span.start_m - front)
+    overlap = max(0.0, min(front, span.end_m) - max(rear, span.start_m))
+    fit = max(LEAST_FIT, overlap / (front - rear)) if gap == 0 else LEAST_FIT
+    return Candidate(track.id, _distance_cdb(gap, span) - 1000 * math.log10(fit), gap <= REACH * _half(span))
+
+
+def _half(span: ZoneSpan) -> float:
+    return max(0.5, (span.end_m - span.start_m) / 2)
+
+
+def _distance_cdb(gap_m: float, span: ZoneSpan) -> float:
+    return 4000 * math.log10(1 + gap_m / _half(span))

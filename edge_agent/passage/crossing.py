@@ -1,0 +1,73 @@
+"""The nose is over the stop line: the lease is used up, and how the crossing stands is settled once and for all."""
+
+from dataclasses import replace
+
+from drivers.api import Aspect, Grade
+from edge_agent.model.conveyance import Flag, SignalEvent
+from edge_agent.model.effects import Severity, WithdrawRequest
+
+from .codes import EventCode
+from .leases import withdraw
+from .state import LaneState, Track
+from .turn import Turn
+
+CONSUMED = frozenset({"nose_over_line", "already_crossed"})
+"""Rulings that answer the crossing itself: red shown because of it is not the red it was made on."""
+PROCEED = frozenset({Aspect.GREEN, Aspect.AMBER})
+
+
+def cross(turn: Turn, track: Track) -> None:
+    """Withdraw whatever lease there is, at once, and say whether the vehicle was entitled to cross."""
+    held = turn.state.held
+    mine = held is not None and held.lease.conveyance_id == track.id
+    if held is not None:
+        withdraw(turn, "nose_over_line" if mine else "nose_over_line_by_another", immediate=True)
+    track = turn.state.track(track.id) or track
+    shown = _last_shown(turn.state, track, held.first.mono_ns) if held is not None and mine else None
+    if held is not None and mine and (shown is None or shown.commanded in PROCEED):
+        track = turn.put(replace(track, stood=held.lease.standing, rolled=not held.lease.standing))
+        _released(turn, track, shown)
+    else:
+        _without_lease(turn, track)
+    track = turn.state.track(track.id) or track
+    if track.request_open:
+        turn.put(replace(track, request_open=False, again_ns=0))
+        turn.effects.append(WithdrawRequest(turn.at, track.id, "crossed"))
+
+
+def _released(turn: Turn, track: Track, shown: SignalEvent | None) -> None:
+    confirmed = shown is not None and shown.confirmed in PROCEED and shown.grade >= Grade.CONTACT
+    counts = turn.state.counts
+    turn.state = replace(turn.state, counts=replace(counts, released=counts.released + 1))
+    turn.event(EventCode.CROSSED, Severity.INFO, track.id, light="confirmed" if confirmed else "unconfirmed")
+    if not confirmed:
+        turn.flag(track, Flag.UNCONFIRMED_GREEN)
+        turn.event(EventCode.UNCONFIRMED_GREEN, Severity.WARNING, track.id)
+
+
+def _without_lease(turn: Turn, track: Track) -> None:
+    if track.directed:
+        turn.flag(track, Flag.DIVERTED)
+        turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
+        return
+    if turn.now_ns < track.excused_ns:
+        turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="withdrawn_inside_commit_distance")
+        return
+    counts = turn.state.counts
+    turn.state = replace(turn.state, counts=replace(counts, violations=counts.violations + 1))
+    turn.flag(track, Flag.VIOLATION)
+    turn.event(EventCode.VIOLATION, Severity.ALARM, track.id)
+
+
+def _last_shown(state: LaneState, track: Track, since_ns: int) -> SignalEvent | None:
+    """What the head was told last before this crossing; None when the signal loop has told nothing but its answer to
+    it, or nothing at all."""
+    answered = False
+    for shown in reversed(track.conveyance.signals):
+        if shown.reason not in CONSUMED or shown.at.mono_ns < since_ns:
+            return shown
+        answered = True
+    signal = state.signal
+    if answered or signal is None:
+        return None
+    return SignalEvent(signal.at, signal.commanded, signal.confirmed, signal.grade, signal.reason)

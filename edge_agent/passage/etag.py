@@ -1,0 +1,39 @@
+"""The tag of what an officer sees of a vehicle, so that an act on something else is refused."""
+
+import hashlib
+
+from edge_agent.model.conveyance import Conveyance
+from edge_agent.model.decision import OfficerAct
+
+from .identity_digest import identity_digest
+from .state import Track
+
+
+def etag_of(conveyance: Conveyance) -> str:
+    """16 hex digits over phase, flags, identity digest, decisions, hold and order of detection."""
+    hold = conveyance.hold
+    seen = (
+        conveyance.conveyance_id,
+        conveyance.phase.value,
+        ",".join(flag.value for flag in conveyance.flags),
+        identity_digest(conveyance.assignments),
+        ",".join(f"{d.decision_id}:{d.revision}:{d.verdict.value}" for d in conveyance.decisions),
+        f"{hold.since.mono_ns}:{hold.by}" if hold is not None else "",
+        str(conveyance.order),
+    )
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
+
+
+def what_changed(track: Track, act: OfficerAct) -> str:
+    """What is no longer as the officer saw it, in words; empty when nothing is."""
+    conveyance = track.conveyance
+    if act.identity_digest != track.digest:
+        return "the identity has changed since it was shown: look again"
+    if act.etag != etag_of(conveyance):
+        flags = ", ".join(flag.value for flag in conveyance.flags) or "none"
+        decision = conveyance.decisions[-1].verdict.value if conveyance.decisions else "none"
+        return (
+            f"the vehicle has changed since it was shown: phase {conveyance.phase.value}, last decision {decision}, "
+            f"flags {flags}: look again"
+        )
+    return ""

@@ -1,0 +1,155 @@
+"""The lease for green: granted to exactly one vehicle, refreshed while nothing is against it, withdrawn otherwise."""
+
+from dataclasses import replace
+
+from edge_agent.model.conveyance import Flag
+from edge_agent.model.decision import Authority, Decision, Lease
+from edge_agent.model.effects import GrantLease, Severity, WithdrawLease
+from edge_agent.model.lane import LaneMode, Zone
+
+from .causes import Cause, causes
+from .codes import CauseCode, EventCode
+from .decisions import effective
+from .kinematics import NS, commit_distance_m, metres_per_second
+from .state import LeaseHeld, Track
+from .turn import Turn
+
+REVOCATIONS = frozenset({CauseCode.NOT_RELEASED, CauseCode.HOLD, CauseCode.LANE_HOLD})
+"""Somebody took the release back: inside C(v) that is a late revocation."""
+
+
+def review_lease(turn: Turn) -> None:
+    """Bring the lease in line with everything known now."""
+    held = turn.state.held
+    if held is not None:
+        _review_held(turn, held)
+    if turn.state.held is None:
+        track = turn.state.first_upstream
+        if track is not None and not causes(turn.state, track, turn.now_ns, None):
+            _grant(turn, track, None)
+
+
+def withdraw(turn: Turn, reason: str, *, immediate: bool, code: CauseCode | None = None) -> None:
+    """No lease is in force from now on. A vehicle that can no longer stop is excused for the crossing to come."""
+    held = turn.state.held
+    if held is None:
+        return
+    turn.state = replace(turn.state, held=None)
+    turn.effects.append(WithdrawLease(turn.at, held.lease.seq, reason, immediate))
+    track = turn.state.track(held.lease.conveyance_id)
+    if track is None:
+        return
+    turn.event(EventCode.WITHDRAWN, Severity.INFO, track.id, reason=reason, seq=held.lease.seq)
+    track = turn.put_conveyance(track, replace(track.conveyance, lease=None))
+    if track.upstream:
+        _excuse(turn, track, code)
+
+
+def _excuse(turn: Turn, track: Track, code: CauseCode | None) -> None:
+    """Inside C(v) the driver cannot stop: the crossing is not a violation, and central is told at once."""
+    revoked = code in REVOCATIONS
+    committed = track.conveyance.committed is not None
+    kinematics = turn.state.config.kinematics
+    if committed:
+        distance = commit_distance_m(kinematics.v_max_kmh, kinematics)
+        pace = kinematics.v_max_kmh if track.standing is not None else kinematics.v_min_kmh
+        seconds = 2 * distance / metres_per_second(pace)
+        track = turn.put(replace(track, excused_ns=turn.now_ns + int(seconds * NS)))
+    if not revoked:
+        return
+    if committed and track.standing is None:
+        turn.flag(track, Flag.LATE_REVOCATION)
+        turn.event(EventCode.LATE_REVOCATION, Severity.ALARM, track.id, action="intercept_downstream")
+    elif code is CauseCode.NOT_RELEASED:
+        turn.flag(track, Flag.REVOKED)
+        turn.event(EventCode.REVOKED, Severity.WARNING, track.id)
+
+
+def _review_held(turn: Turn, held: LeaseHeld) -> None:
+    state = turn.state
+    track = state.first_upstream
+    if track is None or track.id != held.lease.conveyance_id or state.zones.session != held.lease.input_session:
+        withdraw(turn, "not_first_or_inputs_restarted", immediate=True)
+        return
+    if _stalled(turn, held, track):
+        return
+    against = causes(state, track, turn.now_ns, held)
+    if against:
+        _end(turn, against)
+        return
+    decision = effective(track)
+    assert decision is not None
+    if turn.now_ns >= half_time_ns(held) or decision.decision_id != held.lease.decision_id:
+        if _deadline_ns(turn, decision) > held.lease.deadline_mono_ns or decision.decision_id != held.lease.decision_id:
+            _grant(turn, track, held)
+        elif turn.now_ns >= held.lease.deadline_mono_ns:
+            withdraw(turn, "lease_expired", immediate=False)
+
+
+def _end(turn: Turn, against: tuple[Cause, ...]) -> None:
+    """The first cause names the reason; red at once if any of them asks for it."""
+    withdraw(
+        turn, against[0].code.value.lower(), immediate=any(cause.immediate for cause in against), code=against[0].code
+    )
+
+
+def _stalled(turn: Turn, held: LeaseHeld, track: Track) -> bool:
+    """Green has lasted its maximum, or the vehicle has stood at the line with it: it needs a new release."""
+    if turn.now_ns < stall_time_ns(turn.state.config.policy.green_max_s, 0.0, held, None) and (
+        turn.now_ns < stall_time_ns(0.0, turn.state.config.policy.stall_after_green_s, held, track)
+    ):
+        return False
+    withdraw(turn, "stalled_after_green", immediate=False)
+    track = turn.state.track(track.id) or track
+    turn.flag(turn.put(replace(track, worn_ns=turn.now_ns)), Flag.STALLED_AFTER_GREEN)
+    turn.event(EventCode.STALLED, Severity.WARNING, track.id)
+    return True
+
+
+def stall_time_ns(green_max_s: float, stall_s: float, held: LeaseHeld, track: Track | None) -> int:
+    """When the green in force has lasted too long: after `green_max_s`, or `stall_s` at the line (with a track)."""
+    first = held.first.mono_ns
+    if track is None:
+        return first + int(green_max_s * NS)
+    loop = track.fixes.s_loop
+    if loop is None or Zone.S not in track.over:
+        return 1 << 62
+    return max(first, loop.mono_ns) + int(stall_s * NS)
+
+
+def half_time_ns(held: LeaseHeld) -> int:
+    """When the lease is due for refreshment."""
+    return held.granted.mono_ns + (held.lease.deadline_mono_ns - held.granted.mono_ns) // 2
+
+
+def _deadline_ns(turn: Turn, decision: Decision) -> int:
+    return min(decision.deadline_mono_ns, turn.now_ns + int(turn.state.config.policy.lease_ttl_s * NS))
+
+
+def _grant(turn: Turn, track: Track, held: LeaseHeld | None) -> None:
+    """Grant, or refresh: a new lease with a higher sequence takes the place of the old one."""
+    state = turn.state
+    decision = effective(track)
+    assert decision is not None
+    seq = state.lease_seq + 1
+    rolling = state.mode is LaneMode.REMOTE and state.order.known and track.standing is None
+    lease = Lease(
+        conveyance_id=track.id,
+        seq=seq,
+        deadline_mono_ns=_deadline_ns(turn, decision),
+        standing=held.lease.standing if held is not None else not rolling,
+        authority=decision.authority,
+        decision_id=decision.decision_id,
+        beam_edges=state.zones.edges.get(Zone.BEAM, 0),
+        input_session=state.zones.session,
+    )
+    first = held.first if held is not None else turn.at
+    turn.state = replace(state, lease_seq=seq, held=LeaseHeld(lease, turn.at, first))
+    conveyance = replace(track.conveyance, lease=lease, granted=track.conveyance.granted or turn.at)
+    turn.put(replace(track, conveyance=conveyance, excused_ns=0))
+    turn.effects.append(GrantLease(turn.at, lease))
+    if held is None:
+        officer = decision.authority is not Authority.SYSTEM
+        turn.event(
+            EventCode.GRANTED, Severity.INFO, track.id, seq=seq, standing=int(lease.standing), officer=int(officer)
+        )

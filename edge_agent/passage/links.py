@@ -1,0 +1,185 @@
+"""The world around the corridor: starts, links, store, devices, clock and signal head, and the mode in effect."""
+
+from dataclasses import replace
+
+from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
+from edge_agent.model.effects import Severity, WithdrawLease
+from edge_agent.model.inputs import (
+    CentreLink,
+    ClockStepped,
+    ConsolePresence,
+    DeviceChanged,
+    SignalChanged,
+    Started,
+    StoreHealth,
+)
+from edge_agent.model.lane import LaneMode, Zone
+
+from .codes import ConditionCode, EventCode
+from .order import lose_order
+from .requests import ask_all_again
+from .state import DeviceDown, Fault, LaneState, Link, Track, ZoneInputs
+from .turn import Turn
+
+MOST_SIGNALS = 256
+"""Signal changes kept per vehicle; more than this is a defect of the head, and the lane's events have them all."""
+
+
+def on_started(turn: Turn, event: Started) -> None:
+    """Continuity was lost: whoever is inside is an orphan, no lease or decision of the former life holds, holds and
+    faults do."""
+    state = turn.state
+    held = state.held
+    again = bool(state.boot_id) or bool(state.tracks)
+    tracks = tuple(_orphan(track, turn) for track in state.tracks)
+    turn.state = replace(
+        state,
+        boot_id=event.boot_id,
+        seed=event.seed,
+        tracks=tracks,
+        zones=ZoneInputs(since=turn.at),
+        held=None,
+        centre=Link(False, turn.at),
+        console=Link(False, turn.at),
+        signal=None,
+        devices_down=(),
+        pending=(),
+        mode_since=turn.at,
+    )
+    if held is not None:
+        turn.effects.append(WithdrawLease(turn.at, held.lease.seq, "restarted", True))
+    turn.flag_all(Flag.ORPHANED, Flag.RESTARTED, Flag.ORDER_UNKNOWN)
+    turn.event(EventCode.STARTED, Severity.INFO, restarted=int(again), inside=len(tracks))
+    lose_order(turn, "restarted" if again else "started")
+
+
+def _orphan(track: Track, turn: Turn) -> Track:
+    conveyance = replace(track.conveyance, lease=None)
+    return replace(
+        Track(conveyance, turn.at, track.reached, digest=track.digest, rolled=track.rolled, stood=track.stood),
+        decisions_from=len(conveyance.decisions),
+        fixes=ZoneTimes(),
+        suspect=True,
+        directed=track.directed,
+    )
+
+
+def on_centre(turn: Turn, event: CentreLink) -> None:
+    """The link to the release service came up or went down."""
+    if event.up == turn.state.centre.up:
+        return
+    turn.state = replace(turn.state, centre=Link(event.up, turn.at))
+    turn.event(EventCode.CENTRE, Severity.INFO if event.up else Severity.ALARM, up=int(event.up))
+    if event.up:
+        ask_all_again(turn)
+    else:
+        turn.flag_all(Flag.CENTRE_LOST, upstream_only=True)
+
+
+def on_console(turn: Turn, event: ConsolePresence) -> None:
+    """An officer's console is watching, or none is."""
+    if event.present == turn.state.console.up:
+        return
+    turn.state = replace(turn.state, console=Link(event.present, turn.at))
+    turn.event(EventCode.CONSOLE, Severity.INFO, present=int(event.present))
+
+
+def on_store(turn: Turn, event: StoreHealth) -> None:
+    """The store keeps its promise, or does not."""
+    if event.ok == turn.state.store.up:
+        return
+    turn.state = replace(turn.state, store=Link(event.ok, turn.at, event.code))
+    turn.event(EventCode.STORE, Severity.INFO if event.ok else Severity.ALARM, ok=int(event.ok), cause=event.code)
+
+
+def on_device(turn: Turn, event: DeviceChanged) -> None:
+    """A device came up or went down; a reader that is down leaves a gap in every passage it should have seen."""
+    known = next((d for d in turn.state.devices_down if d.device == event.device), None)
+    if event.up:
+        if known is None:
+            return
+        rest = tuple(d for d in turn.state.devices_down if d.device != event.device)
+    else:
+        if known is not None and (known.code, known.required) == (event.code, event.required):
+            return
+        since = known.since if known is not None else turn.at
+        down = DeviceDown(event.device, since, event.code, event.required)
+        rest = (*(d for d in turn.state.devices_down if d.device != event.device), down)
+        if any(device == event.device for device, _, _ in turn.state.config.geometry.antennas):
+            turn.flag_all(Flag.READER_GAP, upstream_only=True)
+    turn.state = replace(turn.state, devices_down=rest)
+    severity = Severity.INFO if event.up else Severity.WARNING
+    turn.event(EventCode.DEVICE, severity, device=event.device, up=int(event.up), cause=event.code)
+
+
+def on_clock(turn: Turn, event: ClockStepped) -> None:
+    """Wall time stepped: the records of everyone inside say so."""
+    turn.flag_all(Flag.CLOCK_STEPPED)
+    turn.event(EventCode.CLOCK_STEPPED, Severity.WARNING, step_ms=event.step_ms)
+
+
+def on_signal(turn: Turn, event: SignalChanged) -> None:
+    """The head was commanded or confirmed otherwise: evidence for the vehicle it concerned; a fault latches."""
+    turn.state = replace(turn.state, signal=event)
+    track = _concerned(turn.state, event)
+    if track is not None and len(track.conveyance.signals) < MOST_SIGNALS:
+        shown = SignalEvent(turn.at, event.commanded, event.confirmed, event.grade, event.reason)
+        turn.put_conveyance(track, replace(track.conveyance, signals=(*track.conveyance.signals, shown)))
+    if event.fault and turn.state.fault is None:
+        turn.state = replace(turn.state, fault=Fault(event.fault, turn.at))
+        turn.event(EventCode.SIGNAL_FAULT, Severity.ALARM, fault=event.fault)
+
+
+def _concerned(state: LaneState, event: SignalChanged) -> Track | None:
+    """The vehicle over the line, else the first upstream of it; a change made on a lease in force is its holder's."""
+    lease = state.lease
+    if lease is not None and lease.seq == event.lease_seq:
+        return state.track(lease.conveyance_id)
+    over = next((track for track in state.tracks if Zone.BEAM in track.over), None)
+    return over or state.first_upstream
+
+
+def review_mode(turn: Turn) -> None:
+    """The mode in effect: the one that was set, unless a fault, the store or a missing officer takes it back."""
+    state = turn.state
+    absent = state.config.policy.officer_presence_required and not state.console.up
+    mode = state.wanted_mode
+    planned = state.mode_planned
+    if state.fault is not None:
+        mode, planned = LaneMode.FAULT, False
+    elif mode is LaneMode.REMOTE and (absent or not state.store.up):
+        mode, planned = LaneMode.DEGRADED, False
+    if mode is not state.mode:
+        turn.state = replace(state, mode=mode, mode_since=turn.at, mode_planned=planned)
+        severity = Severity.INFO if planned else Severity.ALARM
+        turn.event(EventCode.MODE, severity, mode=mode.value, before=state.mode.value)
+
+
+def review_conditions(turn: Turn) -> None:
+    """Raise and clear the conditions that follow from the state."""
+    state = turn.state
+    alarm, warning = Severity.ALARM, Severity.WARNING
+    turn.condition(
+        ConditionCode.ORDER_UNKNOWN, warning, not state.order.known, "Order of the corridor is unknown",
+        "confirm the order on camera, or release standing vehicles until the corridor is empty",
+    )  # fmt: skip
+    turn.condition(
+        ConditionCode.CENTRE_LOST, alarm, not state.centre.up, "The release service does not answer", "check the link"
+    )
+    absent = state.config.policy.officer_presence_required and not state.console.up
+    turn.condition(ConditionCode.CONSOLE_ABSENT, alarm, absent, "No officer's console is watching", "open the console")
+    turn.condition(
+        ConditionCode.STORE_DEGRADED, alarm, not state.store.up, "The store is degraded", "free space, check the disk"
+    )
+    turn.condition(
+        ConditionCode.SIGNAL_FAULT, alarm, state.fault is not None, "A signal fault is latched",
+        "repair the head, then clear the fault",
+    )  # fmt: skip
+    required = any(down.required for down in state.devices_down)
+    turn.condition(
+        ConditionCode.DEVICE_DOWN,
+        alarm,
+        required,
+        "A device that policy requires is down",
+        "see the device's condition",
+    )

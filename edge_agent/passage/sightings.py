@@ -1,0 +1,258 @@
+"""Sightings become evidence of a vehicle: early when the fit is clear, else once it has left the zone of the antenna.
+
+A sighting that fits no vehicle is stray: counted by antenna, and never handed to the next arrival.
+"""
+
+from dataclasses import replace
+
+from drivers.api import Stamp
+from edge_agent.model.conveyance import Flag
+from edge_agent.model.effects import Severity
+from edge_agent.model.identity import Assignment, IdentityKind, Sighting
+from edge_agent.model.inputs import SightingChanged
+
+from .association import ANY_VEHICLE, Candidate, candidates, exit_stamp, unseen_rival
+from .codes import EventCode
+from .identity_digest import identity_digest
+from .kinematics import NS
+from .leases import withdraw
+from .state import NEVER, RANK, ZONES, Pending, Track
+from .turn import Turn
+
+MOST_PENDING = 512
+"""Tags waiting for a vehicle at once; a pallet of item tags may pass on a truck. The oldest are dropped and counted."""
+
+
+def on_sighting(turn: Turn, event: SightingChanged) -> None:
+    """A sighting opened, gained weight or closed."""
+    sighting = event.sighting
+    holder = next((t for t in turn.state.tracks if _has(t, sighting.sighting_id)), None)
+    if holder is not None:
+        _update(turn, holder, sighting)
+        return
+    kept = tuple(p for p in turn.state.pending if p.sighting.sighting_id != sighting.sighting_id)
+    known = next((p for p in turn.state.pending if p.sighting.sighting_id == sighting.sighting_id), None)
+    pending = Pending(sighting, stray=known.stray if known is not None else False)
+    turn.state = replace(turn.state, pending=(*kept, pending))
+    if len(turn.state.pending) > MOST_PENDING:
+        oldest = turn.state.pending[0]
+        turn.state = replace(turn.state, pending=turn.state.pending[1:])
+        _count_stray(turn, oldest)
+
+
+def _has(track: Track, sighting_id: str) -> bool:
+    return any(a.sighting.sighting_id == sighting_id for a in track.conveyance.assignments)
+
+
+def review_sightings(turn: Turn) -> None:
+    """Decide every sighting that can be decided now."""
+    for pending in turn.state.pending:
+        _decide(turn, pending)
+
+
+def sighting_due_ns(turn: Turn, pending: Pending) -> int:
+    """When this sighting can be decided, by time alone."""
+    policy = turn.state.config.policy
+    sighting = pending.sighting
+    due = NEVER
+    if not pending.stray:
+        due = sighting.first.mono_ns + int(policy.stray_after_s * NS)
+    winner = _winner(turn, sighting)
+    if winner is not None:
+        track = turn.state.track(winner.conveyance_id)
+        left = exit_stamp(sighting, track, turn.state.config.geometry) if track is not None else None
+        settled = left.mono_ns + int(policy.settle_s * NS) if left is not None else 0
+        if settled > turn.now_ns:  # past that, what is still undecided waits for another vehicle
+            due = min(due, settled)
+    return due
+
+
+def _open_tracks(turn: Turn) -> tuple[Track, ...]:
+    """Vehicles that evidence may still be given to: those that zones have seen in this life of the agent."""
+    return tuple(t for t in turn.state.tracks if t.upstream or t.conveyance.times.x_tail is None)
+
+
+def _winner(turn: Turn, sighting: Sighting) -> Candidate | None:
+    found = candidates(sighting, _open_tracks(turn), turn.state.config)
+    return found[0] if found and found[0].inside else None
+
+
+def _decide(turn: Turn, pending: Pending) -> None:
+    sighting = pending.sighting
+    state = turn.state
+    policy = state.config.policy
+    owner = _owner(turn, sighting)
+    if owner is not None:
+        _forget(turn, sighting)
+        _assign(turn, owner, Assignment(sighting, 1.0, (), True, turn.at))
+        return
+    found = candidates(sighting, _open_tracks(turn), state.config)
+    if not found or not found[0].inside:
+        old = turn.now_ns >= sighting.first.mono_ns + int(policy.stray_after_s * NS)
+        if sighting.closed or old:
+            _count_stray(turn, pending)
+            if sighting.closed:
+                _forget(turn, sighting)
+        return
+    winner = found[0]
+    track = state.track(winner.conveyance_id)
+    assert track is not None
+    unseen = unseen_rival(sighting, state.tracks, state.config)
+    rivals = found[1:] if unseen is None else tuple(sorted((*found[1:], unseen), key=lambda c: c.penalty_cdb))
+    early = sighting.reads >= policy.early_reads and _margin(winner, rivals) >= policy.early_margin_cdb
+    if not early and (not _window_over(turn, sighting, track) or _unseen_fits_better(unseen, winner)):
+        return
+    clear = early or _margin(winner, found[1:]) >= policy.early_margin_cdb
+    _forget(turn, sighting)
+    _assign(turn, track, _assignment(sighting, winner, rivals, early, turn.at))
+    if not clear:
+        track = turn.state.track(track.id) or track
+        if Flag.AMBIGUOUS not in track.conveyance.flags:
+            turn.flag(track, Flag.AMBIGUOUS)
+            turn.event(EventCode.IDENTITY_AMBIGUOUS, Severity.WARNING, track.id, rivals=len(found) - 1)
+
+
+def _owner(turn: Turn, sighting: Sighting) -> Track | None:
+    """The vehicle that carries this very tag already, seen far stronger by the same antenna: heard again from afar."""
+    margin = turn.state.config.policy.early_margin_cdb
+    for track in turn.state.tracks:
+        for assignment in track.conveyance.assignments:
+            known = assignment.sighting
+            if (
+                (known.claim.kind, known.claim.token) == (sighting.claim.kind, sighting.claim.token)
+                and (known.device, known.antenna) == (sighting.device, sighting.antenna)
+                and known.rssi_peak_cdbm >= sighting.rssi_peak_cdbm + margin
+            ):
+                return track
+    return None
+
+
+def _unseen_fits_better(unseen: Candidate | None, winner: Candidate) -> bool:
+    """A vehicle still to come is the likelier bearer: wait for it."""
+    return unseen is not None and unseen.penalty_cdb < winner.penalty_cdb
+
+
+def _window_over(turn: Turn, sighting: Sighting, track: Track) -> bool:
+    """The vehicle has left the antenna's zone and late reports have settled, or it has come a zone farther."""
+    left = exit_stamp(sighting, track, turn.state.config.geometry)
+    settled = left is not None and turn.now_ns >= left.mono_ns + int(turn.state.config.policy.settle_s * NS)
+    return settled or track.reached > _zone_rank_at(turn, sighting)
+
+
+def _zone_rank_at(turn: Turn, sighting: Sighting) -> int:
+    """Rank of the last zone at or upstream of the antenna's span."""
+    geometry = turn.state.config.geometry
+    spans = {0: geometry.a, 1: geometry.d, 2: geometry.s}
+    span = next(
+        (s for device, antenna, s in geometry.antennas if (device, antenna) == (sighting.device, sighting.antenna)),
+        None,
+    )
+    if span is None:
+        return len(ZONES)
+    reached = [rank for rank, zone in spans.items() if zone.start_m <= (span.start_m + span.end_m) / 2]
+    return max(reached, default=RANK[ZONES[0]])
+
+
+def _margin(winner: Candidate, rivals: tuple[Candidate, ...]) -> float:
+    return min((rival.penalty_cdb - winner.penalty_cdb for rival in rivals), default=float("inf"))
+
+
+def _assignment(
+    sighting: Sighting, winner: Candidate, rivals: tuple[Candidate, ...], early: bool, at: Stamp
+) -> Assignment:
+    named = tuple((r.conveyance_id, r.score) for r in rivals if r.conveyance_id != ANY_VEHICLE and r.inside)
+    return Assignment(sighting, winner.score, named, early, at)
+
+
+def _forget(turn: Turn, sighting: Sighting) -> None:
+    kept = tuple(p for p in turn.state.pending if p.sighting.sighting_id != sighting.sighting_id)
+    turn.state = replace(turn.state, pending=kept)
+
+
+def _assign(turn: Turn, track: Track, assignment: Assignment) -> None:
+    """Give the sighting to the vehicle."""
+    _replace_assignments(turn, track, (*track.conveyance.assignments, assignment))
+    claim = assignment.sighting.claim
+    for other in turn.state.tracks:
+        if other.id != track.id and any(
+            a.sighting.claim.token == claim.token and a.sighting.claim.kind is claim.kind
+            for a in other.conveyance.assignments
+        ):
+            turn.flag(turn.state.track(track.id) or track, Flag.DUPLICATE_IDENTITY)
+            turn.flag(other, Flag.DUPLICATE_IDENTITY)
+            turn.event(EventCode.IDENTITY_DUPLICATE, Severity.ALARM, track.id, other=other.id)
+
+
+def _replace_assignments(turn: Turn, track: Track, assignments: tuple[Assignment, ...]) -> None:
+    """Set a vehicle's evidence; a changed binding leg ends its lease, recorded as late inside the commit distance."""
+    had = {(a.sighting.claim.kind, a.sighting.claim.token) for a in track.conveyance.assignments}
+    have = {(a.sighting.claim.kind, a.sighting.claim.token) for a in assignments}
+    digest = identity_digest(assignments)
+    changed = digest != track.digest
+    track = turn.put(
+        replace(
+            track,
+            conveyance=replace(track.conveyance, assignments=assignments),
+            digest=digest if track.upstream else track.digest,
+            claims_changed_ns=turn.now_ns if have != had else track.claims_changed_ns,
+        )
+    )
+    cards = {token for kind, token in have if kind is IdentityKind.DRIVER_CARD}
+    if len(cards) > 1:
+        track = turn.flag(track, Flag.MULTIPLE_CARDS)
+    if not changed or not track.upstream:
+        return
+    held = turn.state.held
+    if held is not None and held.lease.conveyance_id == track.id:
+        withdraw(turn, "identity_changed", immediate=True)
+        track = turn.state.track(track.id) or track
+        if track.conveyance.committed is not None:
+            turn.flag(track, Flag.LATE_CHANGE)
+            turn.event(EventCode.IDENTITY_CHANGED_LATE, Severity.ALARM, track.id)
+
+
+def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
+    """More reads or a new peak of a sighting already given: keep it there unless another vehicle now fits clearly
+    better."""
+    policy = turn.state.config.policy
+    found = candidates(sighting, _open_tracks(turn), turn.state.config)
+    mine = next((c for c in found if c.conveyance_id == track.id), None)
+    best = found[0] if found else None
+    moves = (
+        best is not None
+        and best.conveyance_id != track.id
+        and best.inside
+        and sighting.reads >= policy.early_reads
+        and (mine is None or mine.penalty_cdb - best.penalty_cdb >= policy.early_margin_cdb)
+        and track.upstream
+    )
+    others = tuple(a for a in track.conveyance.assignments if a.sighting.sighting_id != sighting.sighting_id)
+    if moves and best is not None:
+        _replace_assignments(turn, track, others)
+        receiver = turn.state.track(best.conveyance_id)
+        assert receiver is not None
+        rivals = tuple(c for c in found if c is not best)
+        _assign(turn, receiver, _assignment(sighting, best, rivals, False, turn.at))
+        return
+    kept = tuple(
+        replace(a, sighting=sighting) if a.sighting.sighting_id == sighting.sighting_id else a
+        for a in track.conveyance.assignments
+    )
+    if kept != track.conveyance.assignments:
+        turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
+
+
+def _count_stray(turn: Turn, pending: Pending) -> None:
+    """Count a stray once, by antenna: a rising count is an antenna that looks elsewhere."""
+    if pending.stray:
+        return
+    sighting = pending.sighting
+    antenna = f"{sighting.device}/{sighting.antenna}"
+    counted = dict(turn.state.strays)
+    counted[antenna] = counted.get(antenna, 0) + 1
+    marked = tuple(
+        replace(p, stray=True) if p.sighting.sighting_id == sighting.sighting_id else p for p in turn.state.pending
+    )
+    counts = replace(turn.state.counts, strays=turn.state.counts.strays + 1)
+    turn.state = replace(turn.state, strays=tuple(sorted(counted.items())), pending=marked, counts=counts)
+    turn.event(EventCode.STRAY, Severity.INFO, antenna=antenna, count=counted[antenna])

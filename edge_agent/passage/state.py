@@ -1,0 +1,249 @@
+"""What the core keeps between inputs: one frozen `LaneState`, with a `Track` per vehicle in physical order."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from drivers.api import Stamp
+from edge_agent.model.conveyance import Conveyance, ZoneTimes
+from edge_agent.model.decision import ActKind, ActResult, Hold, Lease
+from edge_agent.model.identity import Sighting
+from edge_agent.model.inputs import SignalChanged
+from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, Zone
+
+from .identity_digest import NO_IDENTITY
+
+NEVER = 1 << 62
+"""A due time that never comes."""
+ZONES: tuple[Zone, ...] = (Zone.A, Zone.D, Zone.S, Zone.BEAM, Zone.X)
+"""Upstream to downstream."""
+RANK: dict[Zone, int] = {zone: rank for rank, zone in enumerate(ZONES)}
+AT_LINE = RANK[Zone.S]
+CROSSED = RANK[Zone.BEAM]
+
+ClaimKeys = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CoreConfig:
+    """All that the core needs to know of its lane."""
+
+    identity: LaneIdentity
+    geometry: Geometry
+    kinematics: Kinematics
+    policy: LanePolicy
+    mode_at_start: LaneMode = LaneMode.CLOSED
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """A conveyance and what only the core needs to follow it.
+
+    `fixes`: zone times good for dead reckoning (emptied when continuity is lost). `reached`: rank of the farthest zone
+    the nose has reached. `over`: zones it occupies. `asked`: claims of the last request, None before the first.
+    `again_ns`: when to ask again (0: not at all). `decisions_from`: decisions before this index are of another life of
+    the agent. `suspect`: it came out of order, so that its identity proves nothing. `excused_ns`: until then a crossing
+    on red is not the driver's doing. `worn_ns`: decisions received up to then have had their green. `directed`: an
+    officer told the driver where to go.
+    """
+
+    conveyance: Conveyance
+    moved: Stamp
+    reached: int
+    fixes: ZoneTimes = field(default_factory=ZoneTimes)
+    over: tuple[Zone, ...] = ()
+    digest: str = NO_IDENTITY
+    asked: ClaimKeys | None = None
+    asked_complete: bool = False
+    claims_changed_ns: int = 0
+    unanswered: int = 0
+    again_ns: int = 0
+    decisions_from: int = 0
+    worn_ns: int = -1
+    suspect: bool = False
+    standing: Stamp | None = None
+    excused_ns: int = 0
+    directed: bool = False
+    rolled: bool = False
+    stood: bool = False
+    request_open: bool = False
+
+    @property
+    def id(self) -> str:
+        """The conveyance id."""
+        return self.conveyance.conveyance_id
+
+    @property
+    def upstream(self) -> bool:
+        """Whether the nose is still upstream of the stop line."""
+        return self.reached < CROSSED
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneInputs:
+    """The zone inputs as last seen; `fresh` False from loss of continuity until the next snapshot."""
+
+    fresh: bool = False
+    since: Stamp | None = None
+    session: int = -1
+    levels: Mapping[Zone, bool] = field(default_factory=dict)
+    edges: Mapping[Zone, int] = field(default_factory=dict)
+
+    def occupied(self, zone: Zone) -> bool:
+        """Whether the zone is known to be occupied."""
+        return self.levels.get(zone, False)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Whether the order of vehicles in the corridor is known. `lost_ns`: the last event that put it in doubt;
+    `accounted`: since then a vehicle that entered at A was released standing and has left through X."""
+
+    known: bool = False
+    since: Stamp | None = None
+    reason: str = "not_started"
+    lost_ns: int = 0
+    accounted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Something that is there or not, and since when."""
+
+    up: bool
+    since: Stamp | None = None
+    code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDown:
+    """A device that is down."""
+
+    device: str
+    since: Stamp
+    code: str
+    required: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A signal fault, latched until an authorised person clears it."""
+
+    code: str
+    since: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseHeld:
+    """The lease in force, when it was granted, and since when its vehicle has had one without interruption."""
+
+    lease: Lease
+    granted: Stamp
+    first: Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A sighting given to no vehicle (yet). `stray`: counted as such already."""
+
+    sighting: Sighting
+    stray: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer given to an act, kept to answer a repeat the same way."""
+
+    request_id: str
+    kind: ActKind
+    result: ActResult
+    message: str
+    etag: str
+    may_clear: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SealedPassage:
+    """Enough of a sealed passage to supplement it."""
+
+    conveyance_id: str
+    bundle_id: str
+    highest_revision: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Since the journal began."""
+
+    detected: int = 0
+    sealed: int = 0
+    released: int = 0
+    violations: int = 0
+    strays: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LaneState:
+    """Everything the core knows. `mode` is the mode in effect, `wanted_mode` the one that was set; `tracks` are in
+    physical order, most downstream first; before `due_ns` no tick changes anything."""
+
+    config: CoreConfig
+    wanted_mode: LaneMode
+    mode: LaneMode
+    mode_since: Stamp | None = None
+    mode_planned: bool = True
+    boot_id: str = ""
+    seed: bytes = b""
+    minted: int = 0
+    counts: Counts = field(default_factory=Counts)
+    tracks: tuple[Track, ...] = ()
+    zones: ZoneInputs = field(default_factory=ZoneInputs)
+    order: Order = field(default_factory=Order)
+    held: LeaseHeld | None = None
+    lease_seq: int = 0
+    hold: Hold | None = None
+    centre: Link = field(default_factory=lambda: Link(False))
+    console: Link = field(default_factory=lambda: Link(False))
+    store: Link = field(default_factory=lambda: Link(True))
+    signal: SignalChanged | None = None
+    fault: Fault | None = None
+    devices_down: tuple[DeviceDown, ...] = ()
+    pending: tuple[Pending, ...] = ()
+    strays: tuple[tuple[str, int], ...] = ()
+    conditions: tuple[str, ...] = ()
+    answered: tuple[Answered, ...] = ()
+    sealed: tuple[SealedPassage, ...] = ()
+    due_ns: int = NEVER
+
+    @property
+    def order_known(self) -> bool:
+        """The interlock's fact `order_known`."""
+        return self.order.known
+
+    @property
+    def lease(self) -> Lease | None:
+        """The lease in force."""
+        return self.held.lease if self.held is not None else None
+
+    @property
+    def conveyances(self) -> tuple[Conveyance, ...]:
+        """Conveyances not sealed yet, most downstream first."""
+        return tuple(track.conveyance for track in self.tracks)
+
+    @property
+    def first_upstream(self) -> Track | None:
+        """The first vehicle whose nose is still upstream of the stop line: the only one green may be for."""
+        return next((track for track in self.tracks if track.upstream), None)
+
+    def track(self, conveyance_id: str) -> Track | None:
+        """The track of a conveyance that is not sealed yet."""
+        return next((track for track in self.tracks if track.id == conveyance_id), None)
+
+    def held_conveyance(self, conveyance_id: str) -> bool:
+        """The interlock's fact `hold`: a hold on the lane or on this conveyance."""
+        track = self.track(conveyance_id)
+        return self.hold is not None or (track is not None and track.conveyance.hold is not None)
+
+
+def initial_state(config: CoreConfig) -> LaneState:
+    """The state before the first input: nothing known, red."""
+    return LaneState(config=config, wanted_mode=config.mode_at_start, mode=config.mode_at_start)

@@ -1,0 +1,79 @@
+"""One step in progress: the state as changed so far and the effects so far. Lives only inside `step`."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from drivers.api import Stamp
+from edge_agent.model.conveyance import Conveyance, Flag
+from edge_agent.model.effects import Effect, EmitEvent, SetCondition, Severity
+
+from .codes import ConditionCode, EventCode
+from .state import LaneState, Track
+from .uuid7 import uuid7
+
+
+class Turn:
+    """Mutable working copy of one step."""
+
+    __slots__ = ("at", "effects", "state")
+
+    def __init__(self, state: LaneState, at: Stamp) -> None:
+        self.state = state
+        self.at = at
+        self.effects: list[Effect] = []
+
+    @property
+    def now_ns(self) -> int:
+        """Monotonic time of this input."""
+        return self.at.mono_ns
+
+    def each(self) -> Iterator[Track]:
+        """Every track as it is when its turn comes, whatever happened to it meanwhile."""
+        for conveyance_id in [track.id for track in self.state.tracks]:
+            track = self.state.track(conveyance_id)
+            if track is not None:
+                yield track
+
+    def put(self, track: Track) -> Track:
+        """Store a changed track under its conveyance id."""
+        tracks = tuple(track if t.id == track.id else t for t in self.state.tracks)
+        self.state = replace(self.state, tracks=tracks)
+        return track
+
+    def put_conveyance(self, track: Track, conveyance: Conveyance) -> Track:
+        """Store a changed conveyance on its track."""
+        return self.put(replace(track, conveyance=conveyance))
+
+    def flag(self, track: Track, *flags: Flag) -> Track:
+        """Add flags, sorted and without repeats."""
+        have = track.conveyance.flags
+        if all(flag in have for flag in flags):
+            return track
+        return self.put_conveyance(track, replace(track.conveyance, flags=tuple(sorted({*have, *flags}))))
+
+    def flag_all(self, *flags: Flag, upstream_only: bool = False) -> None:
+        """Flag every vehicle in the lane (or every one that has not crossed)."""
+        for track in self.each():
+            if track.upstream or not upstream_only:
+                self.flag(track, *flags)
+
+    def event(
+        self, code: EventCode, severity: Severity = Severity.INFO, conveyance_id: str = "", **facts: str | int
+    ) -> None:
+        """Emit a lane event; facts must not hold identity values."""
+        pairs = tuple((key, str(value)) for key, value in facts.items())
+        self.effects.append(EmitEvent(self.at, code.value, severity, conveyance_id, pairs))
+
+    def condition(self, code: ConditionCode, severity: Severity, active: bool, title: str, hint: str) -> None:
+        """Raise or clear a condition; nothing when it already is so."""
+        have = self.state.conditions
+        if (code.value in have) == active:
+            return
+        rest = {*have, code.value} if active else {*have} - {code.value}
+        self.state = replace(self.state, conditions=tuple(sorted(rest)))
+        self.effects.append(SetCondition(self.at, code.value, severity, active, title, hint))
+
+    def mint(self) -> str:
+        """The next UUIDv7 of this lane."""
+        self.state = replace(self.state, minted=self.state.minted + 1)
+        return uuid7(self.at.utc_ns, self.state.seed, self.state.minted)

@@ -1,0 +1,298 @@
+"""Zone edges become vehicles that arrive, advance, clear and exit. Nothing but physical order creates one."""
+
+from dataclasses import replace
+
+from edge_agent.model.conveyance import Conveyance, Flag, ZoneTimes
+from edge_agent.model.effects import Severity
+from edge_agent.model.inputs import ZonesChanged, ZonesLost
+from edge_agent.model.lane import LaneMode, Zone
+
+from .codes import ConditionCode, EventCode
+from .crossing import cross
+from .kinematics import FEASIBLE_FACTOR, could_have_come, length_m, nose_fixes, speed_kmh, stop_ms, zone_start_m
+from .leases import withdraw
+from .order import lose_order
+from .state import AT_LINE, CROSSED, RANK, ZONES, LaneState, Track, ZoneInputs
+from .turn import Turn
+
+NOSE_FIELD = {Zone.A: "a_nose", Zone.D: "d_nose", Zone.S: "s_loop", Zone.BEAM: "s_nose", Zone.X: "x_nose"}
+TAIL_FIELD = {Zone.A: "a_tail", Zone.D: "d_tail", Zone.BEAM: "s_tail", Zone.X: "x_tail"}
+OVERLONG = 1.05
+"""Longer than the longest legal vehicle by this factor: two vehicles were detected as one."""
+
+
+def on_zones(turn: Turn, event: ZonesChanged) -> None:
+    """A snapshot of all zones: apply every edge since the last one, or start over when continuity was lost."""
+    before = turn.state.zones
+    turn.state = replace(
+        turn.state, zones=ZoneInputs(True, turn.at, event.session, dict(event.levels), dict(event.edges))
+    )
+    if not before.fresh or event.session != before.session:
+        if before.fresh:
+            turn.flag_all(Flag.SENSOR_FAULT)
+            lose_order(turn, "input_session_changed")
+        _resync(turn)
+        turn.condition(ConditionCode.ZONES_LOST, Severity.ALARM, False, "Zone inputs are back", "")
+        return
+    for zone in ZONES:
+        if zone in event.levels:
+            _apply(turn, zone, before)
+
+
+def on_zones_lost(turn: Turn, event: ZonesLost) -> None:
+    """Every zone is unknown; so is the order of what is in the corridor."""
+    if not turn.state.zones.fresh:
+        return
+    turn.state = replace(turn.state, zones=replace(turn.state.zones, fresh=False, since=turn.at))
+    turn.flag_all(Flag.SENSOR_FAULT)
+    turn.event(EventCode.ZONES_LOST, Severity.ALARM, cause=event.code)
+    turn.condition(
+        ConditionCode.ZONES_LOST, Severity.ALARM, True, "Zone inputs are lost", "check the I/O module and its line"
+    )
+    lose_order(turn, "zones_lost")
+
+
+def _apply(turn: Turn, zone: Zone, before: ZoneInputs) -> None:
+    """Apply the edges of one zone. Snapshots of one session are closer together than any vehicle is long: a whole
+    pulse between two of them is chatter or a person, never a vehicle, but it puts the order in doubt."""
+    was, now = before.occupied(zone), turn.state.zones.occupied(zone)
+    edges = turn.state.zones.edges.get(zone, 0) - before.edges.get(zone, 0)
+    if was == now and edges == 0:
+        return
+    if edges != (1 if was != now else 0):
+        lose_order(turn, f"edges_lost_{zone.value}")
+        if zone is Zone.BEAM:
+            _beam_disturbed(turn)
+    if was != now:
+        (_nose if now else _tail)(turn, zone)
+
+
+def _beam_disturbed(turn: Turn) -> None:
+    """Something was in the beam between two snapshots: nobody's green survives that, not even an officer's."""
+    held = turn.state.held
+    if held is None:
+        return
+    holder = turn.state.track(held.lease.conveyance_id)
+    withdraw(turn, "beam_edge", immediate=True)
+    if holder is not None:
+        track = turn.state.track(holder.id)
+        assert track is not None
+        turn.put(replace(track, worn_ns=turn.now_ns))
+
+
+def _nose(turn: Turn, zone: Zone) -> None:
+    if zone is Zone.A:
+        _arrive(turn)
+        return
+    track, sound = _claimant(turn, zone)
+    if track is None:
+        track = _unexpected(turn, zone)
+        lose_order(turn, f"unexpected_vehicle_at_{zone.value}")
+        if track is None:
+            return
+    elif not sound:
+        lose_order(turn, f"sequence_broken_at_{zone.value}")
+        track = turn.state.track(track.id) or track
+        track = turn.flag(turn.put(replace(track, suspect=True)), Flag.SENSOR_FAULT)
+    track = _advance(turn, turn.state.track(track.id) or track, zone)
+    if zone is Zone.BEAM:
+        cross(turn, track)
+
+
+def _arrive(turn: Turn) -> None:
+    """A rising edge of A: a new vehicle, last in order."""
+    track = _new_track(turn, Zone.A)
+    state = turn.state
+    flags: list[Flag] = []
+    if not state.order.known:
+        flags.append(Flag.ORDER_UNKNOWN)
+    if not state.centre.up:
+        flags.append(Flag.CENTRE_LOST)
+    readers = {device for device, _, _ in state.config.geometry.antennas}
+    if any(down.device in readers for down in state.devices_down):
+        flags.append(Flag.READER_GAP)
+    times = ZoneTimes(a_nose=turn.at)
+    conveyance = replace(track.conveyance, times=times, flags=tuple(sorted(flags)))
+    track = replace(track, conveyance=conveyance, fixes=times, over=(Zone.A,))
+    turn.state = replace(state, tracks=(*state.tracks, track))
+    turn.event(EventCode.DETECTED, Severity.INFO, track.id, order=conveyance.order)
+
+
+def _new_track(turn: Turn, zone: Zone) -> Track:
+    counts = replace(turn.state.counts, detected=turn.state.counts.detected + 1)
+    turn.state = replace(turn.state, counts=counts)
+    conveyance = Conveyance(conveyance_id=turn.mint(), bundle_id=turn.mint(), order=counts.detected, detected=turn.at)
+    return Track(conveyance=conveyance, moved=turn.at, reached=RANK[zone])
+
+
+def _unexpected(turn: Turn, zone: Zone) -> Track | None:
+    """A vehicle that no zone upstream has seen: it gets a record of its own, ahead of those still upstream of the zone.
+
+    In ALL_HOLD (emergency or opposite-direction use) no passage is invented."""
+    if turn.state.mode is LaneMode.ALL_HOLD:
+        return None
+    track = replace(_new_track(turn, zone), suspect=True, reached=RANK[zone] - 1)
+    flags = [Flag.ORDER_UNKNOWN]
+    if RANK[zone] >= CROSSED:
+        flags.append(Flag.ORPHANED)
+    track = replace(track, conveyance=replace(track.conveyance, flags=tuple(sorted(flags))))
+    tracks = turn.state.tracks
+    ahead = sum(1 for other in tracks if other.reached >= RANK[zone])
+    turn.state = replace(turn.state, tracks=(*tracks[:ahead], track, *tracks[ahead:]))
+    turn.event(EventCode.UNEXPECTED, Severity.ALARM, track.id, zone=zone.value)
+    return track
+
+
+def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
+    """Whose nose this is: the first vehicle that has not reached the zone; sound when it comes from the zone before, at
+    a time it could. Otherwise it is taken for that vehicle only where a missed edge is likelier than a hidden vehicle.
+    """
+    state = turn.state
+    rank = RANK[zone]
+    front = next((track for track in state.tracks if track.reached < rank), None)
+    if front is None:
+        return None, False
+    before = max((RANK[z] for z in state.zones.levels if RANK[z] < rank), default=-1)
+    plausible = zone is Zone.BEAM or _could_come(state, front, zone, turn.now_ns)
+    if front.reached == before and plausible:
+        return front, True
+    # A beam broken without the stop loop is not the truck; at X an unseen crossing is likely for who stood at the line.
+    left_line = zone is Zone.X and front.reached == AT_LINE and not state.zones.occupied(Zone.S)
+    taken = plausible and zone is not Zone.BEAM and (state.order.known or left_line)
+    return (front if taken else None), False
+
+
+def _could_come(state: LaneState, track: Track, zone: Zone, now_ns: int) -> bool:
+    config = state.config
+    return could_have_come(track.fixes, zone, now_ns, config.geometry, config.kinematics, FEASIBLE_FACTOR)
+
+
+def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
+    """The nose is at a zone: times, speed, occupancy."""
+    geometry = turn.state.config.geometry
+    conveyance = track.conveyance
+    name = NOSE_FIELD[zone]
+    times = conveyance.times
+    if getattr(times, name) is None:
+        times = replace(times, **{name: turn.at})
+    speed = conveyance.speed_kmh
+    fixes = nose_fixes(track.fixes, geometry)
+    lost_ms = 0
+    if fixes:
+        from_ns, from_m = fixes[-1]
+        to_m = zone_start_m(zone, geometry)
+        if zone is not Zone.BEAM:  # loop to beam is too short a base to measure over
+            speed = speed_kmh(from_m, from_ns, to_m, turn.now_ns) or speed
+        if zone is not Zone.X:
+            lost_ms = stop_ms(from_m, from_ns, to_m, turn.now_ns, turn.state.config.kinematics)
+    conveyance = replace(
+        conveyance,
+        times=times,
+        speed_kmh=speed,
+        stops=conveyance.stops + (lost_ms > 0),
+        dwell_ms=conveyance.dwell_ms + lost_ms,
+    )
+    track = replace(
+        track,
+        conveyance=conveyance,
+        fixes=replace(track.fixes, **{name: turn.at}),
+        reached=max(track.reached, RANK[zone]),
+        over=(*track.over, zone),
+        moved=turn.at,
+    )
+    return _measure(turn, turn.put(track))
+
+
+def _measure(turn: Turn, track: Track) -> Track:
+    """Length, once A's tail and a speed are known; too long means two vehicles were seen as one."""
+    if track.conveyance.length_m or track.reached != RANK[Zone.D]:
+        return track
+    geometry = turn.state.config.geometry
+    length = length_m(track.fixes, track.conveyance.speed_kmh, geometry)
+    if not length:
+        return track
+    track = turn.put_conveyance(track, replace(track.conveyance, length_m=length))
+    if length > geometry.length_max_m * OVERLONG and Flag.STOPPED_IN_CORRIDOR not in track.conveyance.flags:
+        track = turn.flag(track, Flag.AMBIGUOUS)
+        turn.event(EventCode.MERGED_DETECTION, Severity.WARNING, track.id, length_dm=int(length * 10))
+    return track
+
+
+def _tail(turn: Turn, zone: Zone) -> None:
+    """A falling edge: the most downstream vehicle over the zone has left it."""
+    track = next((t for t in turn.state.tracks if zone in t.over), None)
+    if track is None:
+        if turn.state.order.known:
+            lose_order(turn, f"tail_without_vehicle_at_{zone.value}")
+        return
+    over = tuple(z for z in track.over if z is not zone)
+    if zone is Zone.S:
+        _leave_stop_loop(turn, replace(track, over=over, moved=turn.at))
+        return
+    name = TAIL_FIELD[zone]
+    track = _dwell_over_line(turn, track) if zone is Zone.BEAM else track
+    conveyance = replace(track.conveyance, times=replace(track.conveyance.times, **{name: turn.at}))
+    fixes = replace(track.fixes, **{name: turn.at})
+    _measure(turn, turn.put(replace(track, conveyance=conveyance, fixes=fixes, over=over, moved=turn.at)))
+
+
+def _dwell_over_line(turn: Turn, track: Track) -> Track:
+    """A stop with the vehicle across the line counts too."""
+    nose = track.fixes.s_nose
+    if nose is None:
+        return track
+    config = turn.state.config
+    length = track.conveyance.length_m or config.geometry.length_max_m
+    lost_ms = stop_ms(0.0, nose.mono_ns, length, turn.now_ns, config.kinematics)
+    conveyance = track.conveyance
+    conveyance = replace(conveyance, stops=conveyance.stops + (lost_ms > 0), dwell_ms=conveyance.dwell_ms + lost_ms)
+    return replace(track, conveyance=conveyance)
+
+
+def _leave_stop_loop(turn: Turn, track: Track) -> None:
+    """The stop loop is clear again: behind a crossing vehicle, or because one rolled back without crossing."""
+    if not track.upstream:
+        turn.put(track)
+        return
+    track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None))
+    track = turn.flag(track, Flag.REVERSED)
+    turn.event(EventCode.REVERSED, Severity.ALARM, track.id)
+    held = turn.state.held
+    if held is not None and held.lease.conveyance_id == track.id:
+        withdraw(turn, "reversed", immediate=True)
+    lose_order(turn, "reversed_at_stop_line")
+
+
+def _resync(turn: Turn) -> None:
+    """First snapshot after a gap: occupied zones are matched with known vehicles in order; what remains is unexpected.
+
+    Nothing is taken for a crossing on red here: it was not seen."""
+    levels = turn.state.zones.levels
+    for track in turn.each():
+        still = tuple(zone for zone in track.over if levels.get(zone, False))
+        if still != track.over:
+            turn.put(replace(track, over=still, moved=turn.at))
+    for zone in reversed(ZONES):
+        if levels.get(zone, False) and not any(zone in track.over for track in turn.state.tracks):
+            _place(turn, zone)
+
+
+def _place(turn: Turn, zone: Zone) -> None:
+    """A vehicle is over this zone and none is known to be: the next in order that could be there, or a new one."""
+    state = turn.state
+    straddler = next((t for t in state.tracks if zone is Zone.S and Zone.BEAM in t.over), None)
+    front = next((t for t in state.tracks if t.reached < RANK[zone]), None)
+    if front is not None and not _could_come(state, front, zone, turn.now_ns):
+        front = None
+    track = straddler or front or _unexpected(turn, zone)
+    if track is None:
+        return
+    track = replace(
+        track,
+        suspect=True,
+        reached=max(track.reached, RANK[zone]),
+        over=(*track.over, zone),
+        moved=turn.at,
+        fixes=replace(track.fixes, s_loop=turn.at) if zone is Zone.S else track.fixes,
+    )
+    turn.put(track)
