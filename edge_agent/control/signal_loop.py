@@ -108,13 +108,11 @@ class SignalLoop:
         self._failures = 0
         self._last_failure = ""
         self._bell = asyncio.Event()
-        self._woken = False
         self._whole = True
         self._due_ns = self._since.mono_ns
 
     def wake(self) -> None:
         """Look again at once: a lease, a hold or a beam edge has come. From the loop's own thread only."""
-        self._woken = True
         self._bell.set()
 
     def state(self) -> SignalState:
@@ -172,15 +170,13 @@ class SignalLoop:
 
     async def _exchange(self, head: SignalHead, whole: bool) -> None:
         """Towards red: on the wire before anything is read. Towards green: only on a reading taken now."""
-        if self._history.commanded is None:
-            await self._show(head, Aspect.RED)
-        else:
-            sooner = self._judge()
-            if sooner is not Aspect.GREEN and sooner is not self._history.commanded:
-                await self._show(head, sooner)
+        sooner = Aspect.RED if self._history.commanded is None else self._judge()
+        ended = sooner is not Aspect.GREEN and sooner is not self._history.commanded
+        if ended:
+            await self._show(head, sooner)
         self._reading = await head.read()
         aspect = self._judge()
-        if whole or aspect is not self._history.commanded:
+        if aspect is not self._history.commanded or (whole and not ended):
             await self._show(head, aspect)
 
     def _judge(self) -> Aspect:
@@ -208,9 +204,11 @@ class SignalLoop:
             self._tell(aspect)  # it may be showing: the record must say that it was tried
             raise
         now = self._ports.clock.stamp()
-        if aspect is not self._history.commanded:
-            self._since = now
+        changed = aspect is not self._history.commanded
         self._history = timing.acknowledged(self._history, aspect, now.mono_ns)
+        if changed:
+            self._since = now
+            self._tell(aspect)
 
     def _forget(self) -> None:
         """What the head shows is unknown from now on."""
@@ -265,8 +263,7 @@ class SignalLoop:
         finally:
             timer.cancel()
         self._bell.clear()
-        self._whole = self._woken or not early
-        self._woken = False
+        self._whole = not early
 
     async def _leave(self) -> None:
         """The last word is red. What cannot be said in time is left to the module's watchdog."""

@@ -119,12 +119,12 @@ class Head:
 class Rig:
     """Everything around the loop, as the composition root would hand it in."""
 
-    def __init__(self, limits: Limits | None = None, latched: SignalFault | None = None) -> None:
+    def __init__(self, limits: Limits | None = None, latched: SignalFault | None = None, cleared: int = 0) -> None:
         self.clock = LoopClock()
         self.module = Module(self.clock)
         self.log: list[tuple[int, Aspect]] = []
         self.head: SignalHead | None = self.session()
-        self.orders = SignalOrders(Permit.ROLLING, False, 0, True, None, True)
+        self.orders = SignalOrders(Permit.ROLLING, False, cleared, True, None, True)
         self.beam = False
         self.loop_occupied = False
         self.edges = 0

@@ -135,6 +135,15 @@ async def test_a_settled_head_is_read_once_a_cycle() -> None:
         assert rig.live.reads - reads == 10
 
 
+async def test_an_unsettled_head_is_read_every_25_ms() -> None:
+    async with green() as rig:
+        rig.module.dead_lamps = {GREEN}
+        await asyncio.sleep(0.1)
+        reads = rig.live.reads
+        await asyncio.sleep(0.18)
+        assert 5 <= rig.live.reads - reads <= 7
+
+
 async def test_a_head_that_cannot_confirm_stays_red() -> None:
     rig = Rig()
     rig.live.grade = Grade.COIL
@@ -305,6 +314,27 @@ async def test_a_new_session_starts_red_and_does_not_replay_the_old_green() -> N
         assert rig.module.shows() is GREEN
 
 
+async def test_a_session_that_replaces_another_at_once_starts_red_too() -> None:
+    async with green() as rig:
+        since = rig.now_ns()
+        rig.head = rig.session()
+        await asyncio.sleep(2)
+        assert {aspect for at, aspect in rig.log if at > since + 5 * MS} == {RED}
+
+
+async def test_without_a_session_orders_are_still_judged() -> None:
+    rig = Rig()
+    rig.head = None
+    async with running(rig):
+        rig.give()
+        rig.order(hold=True)
+        await asyncio.sleep(0.2)
+        state = rig.loop.state()
+        assert state.ruling.reasons[:3] == (Reason.HOLD, Reason.MODULE_NOT_READY, Reason.READBACK_UNKNOWN)
+        assert Reason.NO_LEASE not in state.ruling.reasons
+        assert (state.commanded, state.lease_seq) == (None, 1)
+
+
 async def test_a_lease_that_waited_for_the_session_is_served() -> None:
     rig = Rig()
     rig.head = None
@@ -345,6 +375,7 @@ async def test_a_failed_exchange_is_followed_by_red(exchange: str) -> None:
         assert after[0][0] - failed[0] <= 100 * MS
         state = rig.loop.state()
         assert (state.failures, state.last_failure) == (1, "MODBUS_TIMEOUT")
+        assert failed[0] <= state.since.mono_ns <= failed[0] + 120 * MS
         assert rig.module.shows() is RED
 
 
@@ -356,6 +387,7 @@ async def test_a_dead_module_is_not_fed_but_the_loop_beats() -> None:
         rig.module.look()
         assert rig.module.fed_ns == taken
         assert rig.beats - beats >= 25
+        assert rig.loop.state().failures >= 25
         assert rig.module.tripped
         assert rig.loop.state().confirmed is None
 

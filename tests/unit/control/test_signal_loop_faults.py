@@ -105,6 +105,12 @@ async def test_a_fault_survives_sessions_and_restarts() -> None:
         assert rig.module.shows() is GREEN or rig.loop.state().fault == ""
 
 
+async def test_a_clearing_from_before_the_restart_does_not_count() -> None:
+    rig = Rig(latched=SignalFault.CONFLICT, cleared=5)
+    async with running(rig):
+        assert rig.loop.state().fault == "SIGNAL_CONFLICT"
+
+
 # --- what is told ----------------------------------------------------------------------------------------------------
 
 
@@ -119,6 +125,16 @@ async def test_reasons_carry_the_time_they_appeared() -> None:
         assert list(since) == [Reason.HOLD, Reason.NO_LEASE]
         assert since[Reason.NO_LEASE] == first[Reason.NO_LEASE]
         assert since[Reason.HOLD].mono_ns > since[Reason.NO_LEASE].mono_ns + 900 * MS
+
+
+async def test_a_change_is_told_with_its_reason_its_lease_and_its_time() -> None:
+    async with green() as rig:
+        assert rig.loop.state().since.mono_ns == next(at for at, aspect in rig.log if aspect is GREEN) + 5 * MS
+        rig.order(hold=True, lease=None)
+        await asyncio.sleep(0.3)
+        assert (rig.changes[-1].reason, rig.changes[-1].lease_seq) == ("hold", 0)
+        assert rig.loop.state().lease_seq == 0
+        assert rig.loop.state().since.mono_ns == rig.changes[-2].at.mono_ns
 
 
 async def test_a_steady_signal_is_told_once() -> None:
