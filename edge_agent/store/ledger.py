@@ -21,8 +21,11 @@ from .records import BundleDraft, OutboxRecord, OutboxStatus, RecordClass, Recor
 BUNDLE_TYPE = "application/x-protobuf; message=securecorridor.release.v1.Bundle"
 NO_HEAD = bytes(32)
 _NEWEST_CHECKED = 64
-# Text comes as bytes: a damaged row must show as damaged, not as an error of the text decoder.
-_RECORD_FIELDS = "seq, CAST(record_id AS BLOB), CAST(payload_type AS BLOB), payload, payload_sha256, chain_head, tag"
+# Everything but the sequence comes as bytes: a damaged cell must show as damaged, not as an error of a decoder.
+_RECORD_FIELDS = "seq, " + ", ".join(
+    f"CAST({name} AS BLOB)" for name in ("record_id", "payload_type", "payload", "payload_sha256", "chain_head", "tag")
+)
+_ROW_FIELDS = "CAST(body AS BLOB), CAST(sha256 AS BLOB)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class LedgerState:
 
 def read_state(connection: apsw.Connection) -> LedgerState:
     """The ledger row; Damaged when it is missing or fails its SHA-256."""
-    row = connection.execute("SELECT body, sha256 FROM ledger").fetchone()
+    row = connection.execute(f"SELECT {_ROW_FIELDS} FROM ledger").fetchone()  # noqa: S608 - own names
     if row is None or sha256(row[0]) != row[1]:
         raise Damaged("the ledger row fails its SHA-256")
     return LedgerState.decode(row[0])
@@ -104,7 +107,7 @@ class Ledger:
         """
         rows = 0
         for table in ("checkpoint", "journal"):
-            for body, digest in self._db.execute(f"SELECT body, sha256 FROM {table}"):  # noqa: S608 - own names
+            for body, digest in self._db.execute(f"SELECT {_ROW_FIELDS} FROM {table}"):  # noqa: S608 - own names
                 if sha256(body) != digest:
                     raise Damaged(f"a {table} row fails its SHA-256")
                 rows += table == "journal"
@@ -115,8 +118,8 @@ class Ledger:
 
     def load(self) -> tuple[bytes | None, list[bytes]]:
         """The checkpoint and the journal after it; StoreError STORE_DAMAGED when a row fails its SHA-256."""
-        saved = self._db.execute("SELECT body, sha256 FROM checkpoint").fetchone()
-        rows = list(self._db.execute("SELECT body, sha256 FROM journal ORDER BY pos"))
+        saved = self._db.execute(f"SELECT {_ROW_FIELDS} FROM checkpoint").fetchone()  # noqa: S608 - own names
+        rows = list(self._db.execute(f"SELECT {_ROW_FIELDS} FROM journal ORDER BY pos"))  # noqa: S608 - own names
         for body, digest in ([saved] if saved else []) + rows:
             if sha256(body) != digest:
                 raise StoreError("STORE_DAMAGED", "a journal row fails its SHA-256", "restart the agent")
@@ -331,7 +334,10 @@ class Ledger:
 
 
 def _record(record_class: RecordClass, row: tuple[Any, ...]) -> OutboxRecord:
-    seq, record_id, payload_type, payload, payload_sha256, chain_head, tag = row
+    seq, *cells = row
+    if not isinstance(seq, int):
+        raise StoreError("STORE_DAMAGED", f"a {record_class} record has no number", "restart the agent")
+    record_id, payload_type, payload, payload_sha256, chain_head, tag = (cell or b"" for cell in cells)
     record = OutboxRecord(
         seq,
         record_id.decode(errors="replace"),
