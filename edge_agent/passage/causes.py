@@ -32,12 +32,9 @@ class Cause:
 def causes(state: LaneState, track: Track, now_ns: int, held: LeaseHeld | None) -> tuple[Cause, ...]:
     """What keeps this vehicle from green, in order of importance. `held`: its lease, when it has one: then only what
     ends a lease is listed (being inside the commit distance does not)."""
-    decision = effective(track)
+    decision = effective(track, now_ns)
     officer = (
-        decision is not None
-        and decision.authority is not Authority.SYSTEM
-        and decision.verdict is Verdict.RELEASE
-        and decision.deadline_mono_ns > now_ns
+        decision is not None and decision.authority is not Authority.SYSTEM and decision.verdict is Verdict.RELEASE
     )
     found = [*lane_causes(state), *_line_causes(state), *_vehicle_causes(state, track, officer)]
     if not officer:

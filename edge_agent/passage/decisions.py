@@ -12,7 +12,7 @@ from .state import SealedPassage, Track
 from .turn import Turn
 
 
-def effective(track: Track) -> Decision | None:
+def effective(track: Track, now_ns: int) -> Decision | None:
     """The decision in effect, live or expired; None when nothing binds the vehicle's present identity.
 
     An officer's refusal or referral stands whatever central says; an officer's release stands until central refuses
@@ -28,11 +28,8 @@ def effective(track: Track) -> Decision | None:
         return system
     if system is None:
         return officer
-    if system.received.mono_ns <= officer.received.mono_ns:
-        # What central said before the officer released is overruled, unless the officer's time is over by now.
-        over = system.verdict is not Verdict.RELEASE or system.deadline_mono_ns <= officer.deadline_mono_ns
-        return officer if over else system
-    return system
+    refused_since = system.verdict is not Verdict.RELEASE and system.received.mono_ns > officer.received.mono_ns
+    return system if refused_since or officer.deadline_mono_ns <= now_ns else officer
 
 
 def on_decision(turn: Turn, event: DecisionReceived) -> None:

@@ -49,7 +49,7 @@ def _lane_due(turn: Turn) -> Iterator[int]:
     yield held.lease.deadline_mono_ns
     if track is not None:
         yield stall_time_ns(0.0, policy.stall_after_green_s, held, track)
-        decision = effective(track)
+        decision = effective(track, turn.now_ns)
         if decision is not None and decision.deadline_mono_ns > held.lease.deadline_mono_ns:
             yield half_time_ns(held)
     if not state.centre.up and state.centre.since is not None:

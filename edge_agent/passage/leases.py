@@ -77,7 +77,7 @@ def _review_held(turn: Turn, held: LeaseHeld) -> None:
     if against:
         _end(turn, against)
         return
-    decision = effective(track)
+    decision = effective(track, turn.now_ns)
     assert decision is not None
     if turn.now_ns >= half_time_ns(held) or decision.decision_id != held.lease.decision_id:
         if _deadline_ns(turn, decision) > held.lease.deadline_mono_ns or decision.decision_id != held.lease.decision_id:
@@ -129,7 +129,7 @@ def _deadline_ns(turn: Turn, decision: Decision) -> int:
 def _grant(turn: Turn, track: Track, held: LeaseHeld | None) -> None:
     """Grant, or refresh: a new lease with a higher sequence takes the place of the old one."""
     state = turn.state
-    decision = effective(track)
+    decision = effective(track, turn.now_ns)
     assert decision is not None
     seq = state.lease_seq + 1
     rolling = state.mode is LaneMode.REMOTE and state.order.known and track.standing is None

@@ -72,7 +72,7 @@ def phase_of(track: Track, now_ns: int) -> Phase:
         return Phase.EXITED if conveyance.times.x_tail is not None else Phase.CLEARED
     if conveyance.lease is not None:
         return Phase.GRANTED
-    decision = effective(track)
+    decision = effective(track, now_ns)
     if decision is not None and (decision.verdict is not Verdict.RELEASE or decision.deadline_mono_ns > now_ns):
         return Phase.DECIDED
     return _asking_phase(conveyance)

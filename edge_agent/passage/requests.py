@@ -47,14 +47,14 @@ def request_due_ns(turn: Turn, track: Track) -> int:
 
 
 def _needs_answer(track: Track, now_ns: int) -> bool:
-    decision = effective(track)
+    decision = effective(track, now_ns)
     if decision is None or decision.verdict is Verdict.NO_DECISION:
         return True
     return decision.verdict is Verdict.RELEASE and decision.deadline_mono_ns <= now_ns
 
 
 def _review(turn: Turn, track: Track) -> None:
-    decision = effective(track)
+    decision = effective(track, turn.now_ns)
     expired = (
         decision is not None
         and decision.verdict is Verdict.RELEASE

@@ -69,7 +69,7 @@ def seal(turn: Turn, track: Track, how: str) -> None:
         track = turn.state.track(track.id) or track
     if track.request_open:
         turn.effects.append(WithdrawRequest(turn.at, track.id, "sealed"))
-    outcome = outcome_of(track)
+    outcome = outcome_of(track, turn.now_ns)
     conveyance = replace(track.conveyance, phase=Phase.SEALED, outcome=outcome, ended=turn.at)
     state = turn.state
     highest = max((d.revision for d in conveyance.decisions if d.authority is Authority.SYSTEM), default=0)
@@ -84,7 +84,7 @@ def seal(turn: Turn, track: Track, how: str) -> None:
     turn.event(EventCode.SEALED, Severity.INFO, track.id, outcome=outcome.value, how=how)
 
 
-def outcome_of(track: Track) -> Outcome:
+def outcome_of(track: Track, now_ns: int) -> Outcome:
     """How the passage ended."""
     conveyance = track.conveyance
     if Flag.VIOLATION in conveyance.flags:
@@ -93,7 +93,7 @@ def outcome_of(track: Track) -> Outcome:
         return Outcome.RELEASED_ROLLING
     if track.rolled or track.stood:
         return Outcome.RELEASED_STOPPED
-    decision = effective(track)
+    decision = effective(track, now_ns)
     if decision is not None and decision.verdict in DIRECTED_OUTCOME:
         return DIRECTED_OUTCOME[decision.verdict]
     if Flag.REVERSED in conveyance.flags and track.upstream:

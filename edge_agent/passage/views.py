@@ -143,7 +143,7 @@ def legs_of(conveyance: Conveyance, decision: Decision | None, state: LaneState)
 def _conveyance(state: LaneState, track: Track, place: int, now: Stamp) -> ConveyanceView:
     config = state.config
     conveyance = track.conveyance
-    decision = effective(track)
+    decision = effective(track, now.mono_ns)
     course = course_of(track.fixes, conveyance.speed_kmh, config.geometry, config.kinematics)
     eta = None
     if course is not None and track.upstream:

@@ -235,6 +235,10 @@ class Lane:
         """Leases withdrawn so far."""
         return [effect for effect in self.effects if isinstance(effect, WithdrawLease)]
 
+    def order_known(self) -> bool:
+        """Whether the order of the corridor is known."""
+        return self.state.order_known
+
     @property
     def mode(self) -> str:
         """The mode in effect."""

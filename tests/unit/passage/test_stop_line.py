@@ -120,7 +120,7 @@ def test_a_beam_broken_by_nobody_known_gets_a_record_and_puts_the_order_in_doubt
     lane.on(Zone.BEAM)
     (orphan,) = lane.state.conveyances
     assert set(orphan.flags) >= {Flag.ORPHANED, Flag.VIOLATION}
-    assert not lane.state.order_known
+    assert not lane.order_known()
     lane.wait(3)
     lane.off(Zone.BEAM)
     lane.wait(6)
@@ -305,4 +305,4 @@ def test_a_truck_that_rolls_back_from_the_line_is_recorded_and_loses_its_green()
     lane.off(Zone.S)
     assert Flag.REVERSED in lane.first.flags
     assert lane.withdrawn[-1].immediate
-    assert not lane.state.order_known
+    assert not lane.order_known()
