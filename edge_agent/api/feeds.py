@@ -20,8 +20,8 @@ class Watch:
         """Something changed."""
         self._changed.set()
 
-    async def wait(self, timeout_s: float) -> bool:
-        """Wait for a change: True when one came, False after `timeout_s`."""
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait for a change: True when one came, False after `timeout_s` (None: wait for ever)."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()

@@ -1,0 +1,230 @@
+"""Requests of `LaneService` to the core's `OfficerAct`, checked field by field. Pure; raises Refusal."""
+
+import re
+from collections.abc import Sequence
+from typing import Final, Protocol
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
+
+from edge_agent.model.decision import ActKind, OfficerAct, ReferralReason, Role, Verdict
+from edge_agent.model.lane import LaneMode
+from edge_agent.wire import enums
+from securecorridor.lane.v1 import lane_service_pb2 as pb
+
+from .errors import invalid
+
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
+OFFICER_MAX: Final = 128
+REASON_MAX: Final = 500
+ORDER_MAX: Final = 64
+LEASE_MAX_S: Final = 3600.0
+DIRECTIONS: Final = frozenset({Verdict.HOLD_AT_LINE, Verdict.REFUSE_RETURN, Verdict.MANUAL_LANE})
+
+
+class Fields:
+    """Collects what is wrong with a request, so that the caller learns all of it at once."""
+
+    def __init__(self) -> None:
+        self._wrong: dict[str, str] = {}
+
+    def require(self, good: bool, field: str, why: str) -> None:
+        """Note `why` for the field unless it is good."""
+        if not good:
+            self._wrong.setdefault(field, why)
+
+    def id(self, value: str, field: str, what: str) -> None:
+        """An id or tag as the agent gave it out."""
+        self.require(_ID.fullmatch(value) is not None, field, f"must be {what}" if value else f"is missing: {what}")
+
+    def officer(self, value: str) -> None:
+        """The acting person's pseudonym."""
+        good = 0 < len(value) <= OFFICER_MAX and value.isprintable() and not value.isspace()
+        self.require(good, "officer", f"must be the person's pseudonym, 1 to {OFFICER_MAX} printable characters")
+
+    def done(self) -> None:
+        """Raise Refusal INVALID_ARGUMENT if anything was wrong."""
+        if self._wrong:
+            raise invalid(self._wrong)
+
+
+class _Act(Protocol):
+    request_id: str
+    officer: str
+    reason: str
+
+
+def seconds(message: Message, field: str, value: Duration, default: float) -> float:
+    """A duration field in seconds, `default` when absent."""
+    return value.seconds + value.nanos / 1e9 if message.HasField(field) else default
+
+
+def hold_lane(request: pb.HoldLaneRequest, role: Role) -> OfficerAct:
+    """Red at once for the lane."""
+    _common(request).done()
+    return OfficerAct(ActKind.HOLD_LANE, request.request_id, request.officer, role, reason=_reason(request))
+
+
+def hold_conveyance(request: pb.HoldConveyanceRequest, role: Role) -> OfficerAct:
+    """Red at once for one conveyance."""
+    return _on_conveyance(ActKind.HOLD_CONVEYANCE, request, role, request.conveyance_id)
+
+
+def clear_hold(request: pb.ClearHoldRequest, role: Role) -> OfficerAct:
+    """The end of a hold; of the lane's when no conveyance is named."""
+    if request.conveyance_id:
+        return _on_conveyance(ActKind.CLEAR_HOLD, request, role, request.conveyance_id)
+    _common(request).done()
+    return OfficerAct(ActKind.CLEAR_HOLD, request.request_id, request.officer, role, reason=_reason(request))
+
+
+def release(request: pb.ReleaseConveyanceRequest, role: Role) -> OfficerAct:
+    """An officer's release, bound to what was displayed."""
+    fields = _common(request)
+    _displayed(fields, request.conveyance_id, request.etag, request.identity_digest)
+    lease_s = seconds(request, "lease", request.lease, 0.0)
+    asked = request.HasField("lease")
+    fields.require(not asked or 0 < lease_s <= LEASE_MAX_S, "lease", f"must be above 0 and at most {LEASE_MAX_S:g} s")
+    fields.done()
+    return OfficerAct(
+        ActKind.RELEASE_CONVEYANCE,
+        request.request_id,
+        request.officer,
+        role,
+        conveyance_id=request.conveyance_id,
+        etag=request.etag,
+        identity_digest=request.identity_digest,
+        reason=_reason(request),
+        lease_s=lease_s,
+        verdict=Verdict.RELEASE,
+    )
+
+
+def refer(request: pb.ReferConveyanceRequest, role: Role) -> OfficerAct:
+    """To secondary, bound to what was displayed."""
+    fields = _common(request)
+    _displayed(fields, request.conveyance_id, request.etag, request.identity_digest)
+    referral = enums.REFERRAL.from_wire(request.referral_reason) or ReferralReason.UNSPECIFIED
+    known = request.referral_reason == 0 or referral is not ReferralReason.UNSPECIFIED
+    fields.require(known, "referral_reason", "is not known to this agent")
+    fields.done()
+    return OfficerAct(
+        ActKind.REFER_CONVEYANCE,
+        request.request_id,
+        request.officer,
+        role,
+        conveyance_id=request.conveyance_id,
+        etag=request.etag,
+        identity_digest=request.identity_digest,
+        reason=_reason(request),
+        verdict=Verdict.REFER_SECONDARY,
+        referral=referral,
+    )
+
+
+def direct(request: pb.DirectConveyanceRequest, role: Role) -> OfficerAct:
+    """Any other verdict, bound to the state displayed."""
+    fields = _common(request)
+    fields.id(request.conveyance_id, "conveyance_id", "an id from LaneState")
+    fields.id(request.etag, "etag", "ConveyanceState.etag as displayed")
+    verdict = enums.VERDICT.from_wire(request.verdict) or Verdict.NO_DECISION
+    fields.require(verdict in DIRECTIONS, "verdict", "must be HOLD_AT_LINE, REFUSE_RETURN or MANUAL_LANE")
+    fields.done()
+    return OfficerAct(
+        ActKind.DIRECT_CONVEYANCE,
+        request.request_id,
+        request.officer,
+        role,
+        conveyance_id=request.conveyance_id,
+        etag=request.etag,
+        reason=_reason(request),
+        verdict=verdict,
+    )
+
+
+def confirm_order(request: pb.ConfirmCorridorOrderRequest, role: Role) -> OfficerAct:
+    """What the officer sees in the corridor, from the stop line upstream."""
+    fields = _common(request)
+    fields.id(request.etag, "etag", "LaneState.etag as displayed")
+    named: Sequence[str] = request.conveyance_ids
+    fields.require(len(named) <= ORDER_MAX, "conveyance_ids", f"are more than {ORDER_MAX}")
+    fields.require(len(set(named)) == len(named), "conveyance_ids", "names one twice")
+    for index, conveyance_id in enumerate(named[:ORDER_MAX]):
+        fields.id(conveyance_id, f"conveyance_ids[{index}]", "an id from LaneState")
+    fields.done()
+    return OfficerAct(
+        ActKind.CONFIRM_ORDER,
+        request.request_id,
+        request.officer,
+        role,
+        etag=request.etag,
+        reason=_reason(request),
+        confirmed_order=tuple(named),
+    )
+
+
+def set_mode(request: pb.SetLaneModeRequest, role: Role) -> OfficerAct:
+    """Another lane mode."""
+    fields = _common(request)
+    mode = enums.LANE_MODE.from_wire(request.mode)
+    settable = mode is not None and mode is not LaneMode.FAULT
+    fields.require(settable, "mode", "must be CLOSED, ATTENDED, REMOTE, DEGRADED or ALL_HOLD")
+    fields.done()
+    return OfficerAct(
+        ActKind.SET_MODE,
+        request.request_id,
+        request.officer,
+        role,
+        reason=_reason(request),
+        mode=mode.value if mode is not None else "",
+    )
+
+
+def clear_fault(request: pb.ClearSignalFaultRequest, role: Role) -> OfficerAct:
+    """The end of a latched signal fault."""
+    _common(request).done()
+    return OfficerAct(ActKind.CLEAR_FAULT, request.request_id, request.officer, role, reason=_reason(request))
+
+
+def acknowledge(request: pb.AcknowledgeConditionRequest, role: Role) -> OfficerAct:
+    """A person has seen a condition."""
+    fields = _common(request)
+    fields.id(request.condition, "condition", "Condition.code")
+    fields.done()
+    return OfficerAct(
+        ActKind.ACKNOWLEDGE,
+        request.request_id,
+        request.officer,
+        role,
+        reason=_reason(request),
+        condition=request.condition,
+    )
+
+
+def _common(request: _Act) -> Fields:
+    fields = Fields()
+    given = _UUID.fullmatch(request.request_id) is not None
+    fields.require(given, "request_id", "must be a UUID made by the caller, e.g. 0190e1c2-5a70-7000-8000-000000000001")
+    fields.officer(request.officer)
+    return fields
+
+
+def _displayed(fields: Fields, conveyance_id: str, etag: str, digest: str) -> None:
+    fields.id(conveyance_id, "conveyance_id", "an id from LaneState")
+    fields.id(etag, "etag", "ConveyanceState.etag as displayed")
+    fields.id(digest, "identity_digest", "ConveyanceState.identity_digest as displayed")
+
+
+def _on_conveyance(kind: ActKind, request: _Act, role: Role, conveyance_id: str) -> OfficerAct:
+    fields = _common(request)
+    fields.id(conveyance_id, "conveyance_id", "an id from LaneState")
+    fields.done()
+    return OfficerAct(
+        kind, request.request_id, request.officer, role, conveyance_id=conveyance_id, reason=_reason(request)
+    )
+
+
+def _reason(request: _Act) -> str:
+    # Tidied instead of refused: nobody's HOLD may fail over a line break or a long sentence.
+    return "".join(c if c.isprintable() else " " for c in request.reason[:REASON_MAX]).strip()

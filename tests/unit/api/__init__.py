@@ -1,0 +1,1 @@
+"""The doors over real gRPC on unix sockets."""
