@@ -93,6 +93,8 @@ class Lane:
     def _show(self, effect: GrantLease | WithdrawLease) -> None:
         """A signal loop that follows the lease at once."""
         aspect = Aspect.GREEN if isinstance(effect, GrantLease) else Aspect.RED
+        if self.state.signal is not None and self.state.signal.commanded is aspect:
+            return
         seq = effect.lease.seq if isinstance(effect, GrantLease) else effect.seq
         reason = "" if aspect is Aspect.GREEN else effect.reason if isinstance(effect, WithdrawLease) else ""
         confirmed, grade = self.signal_lies(aspect)
