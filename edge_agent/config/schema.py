@@ -207,9 +207,6 @@ class CentralSection(Section):
     tls: TlsSection | None = Field(default=None, description="Needed for any target but loopback and unix")
     lane_key_file: FilePath = Field(description="Site key of the equality tokens, 16 bytes or more")
     central_public_key_file: FilePath = Field(description="Central's HPKE public key identities are sealed to")
-    heartbeat_ms: int = Field(
-        default=1000, ge=100, le=5000, description="Period of heartbeats; three missed: link lost"
-    )
     drain_per_s: int = Field(default=200, ge=1, le=10_000, description="Pace at which a backlog is sent")
 
 

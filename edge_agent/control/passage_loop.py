@@ -8,7 +8,7 @@ whose commit took longer than the deadline is not published at all: the light st
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from drivers.api import Clock, Stamp
@@ -120,7 +120,7 @@ class PassageLoop:
         self.state = state
         for effect in effects:
             if isinstance(effect, WithdrawLease):
-                self._lease = None
+                self._withdraw(effect)
             elif isinstance(effect, SetCondition):
                 self._out.condition(effect)
         self._out.orders_changed()
@@ -232,6 +232,13 @@ class PassageLoop:
             return
         self._lease = lease
         self._out.orders_changed()
+
+    def _withdraw(self, effect: WithdrawLease) -> None:
+        """At once, or, for a planned end, as a lease that has just run out: the interlock may then show amber."""
+        if effect.immediate or self._lease is None:
+            self._lease = None
+        else:
+            self._lease = replace(self._lease, deadline_mono_ns=min(self._lease.deadline_mono_ns, effect.at.mono_ns))
 
     def _report_store(self, *, ok: bool, code: str) -> None:
         if ok is not self._store_ok:

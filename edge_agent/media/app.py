@@ -1,8 +1,10 @@
 """Composition root of the media process."""
 
 import asyncio
+import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from random import SystemRandom
 from typing import Final
 
@@ -10,12 +12,19 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from drivers.api import Clock, EdgeError
+from edge_agent.config.load import load_config
+from edge_agent.config.schema import LaneConfig
 from edge_agent.media.feed import CameraFeed
 from edge_agent.media.metrics import FirstPictureTimes, MediaCollector
+from edge_agent.media.report import ViewReporter
 from edge_agent.media.sessions import Sessions
 from edge_agent.media.settings import MediaSettings
 from edge_agent.media.viewer import prepare_library
 from edge_agent.media.whep import Doors, WhepServer
+from edge_agent.model.errors import ConfigError
+from edge_agent.observe.log import logging_to
+from edge_agent.runtime.clock import SystemClock
+from edge_agent.runtime.systemd import ServiceManager
 
 OnCameraState = Callable[[str, bool, float | None], None]
 
@@ -87,3 +96,51 @@ async def _tell_state(feeds: tuple[CameraFeed, ...], tell: OnCameraState) -> Non
                 await changed.wait()
         except TimeoutError:
             continue
+
+
+def main(config_path: Path) -> int:
+    """`edge-agent media`: serve the lane's cameras until SIGTERM or SIGINT; the exit code. EdgeError to the caller."""
+    config = load_config(config_path)
+    settings = settings_of(config)
+    with logging_to(config.lane.id):
+        try:
+            asyncio.run(_until_signalled(settings, config))
+        except asyncio.CancelledError:
+            return 0
+    return 0
+
+
+def settings_of(config: LaneConfig) -> MediaSettings:
+    """The media section as this process wants it. ConfigError when the lane has none."""
+    media = config.media
+    if media is None:
+        raise ConfigError("NO_MEDIA", "the configuration has no media section", "add one, or disable this unit")
+    return MediaSettings(
+        listen_host=media.listen_host,
+        listen_port=media.listen_port,
+        token_file=media.token_file,
+        cameras=tuple(media.cameras),
+        allowed_origins=media.allowed_origins,
+        max_viewers=media.max_viewers,
+    )
+
+
+async def _until_signalled(settings: MediaSettings, config: LaneConfig) -> None:
+    loop = asyncio.get_running_loop()
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, task.cancel)
+    clock = SystemClock()
+    manager = ServiceManager()
+    reporter = ViewReporter(f"unix:{config.api.socket_dir / 'media.sock'}", clock)
+
+    def ready(port: int) -> None:
+        manager.ready(f"serving {len(settings.cameras)} view(s) on port {port}")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reporter.run(), name="report")
+            group.create_task(run_media(settings, clock, ready, reporter.tell), name="media")
+    finally:
+        manager.close()

@@ -215,7 +215,6 @@ class LaneBench:
                 "target": f"unix:{self.dir / 'release.sock'}",
                 "lane_key_file": str(keys / "site_hmac.key"),
                 "central_public_key_file": str(keys / "central_public.key"),
-                "heartbeat_ms": 1000,
             },
             "api": {"socket_dir": str(self.socket_dir)},
             "metrics": {"host": "127.0.0.1", "port": self.metrics_port},

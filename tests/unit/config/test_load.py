@@ -107,9 +107,9 @@ def test_a_missing_key_points_at_its_section() -> None:
 def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
     text = changed("v_max_kmh: 20", "v_max_kmh: fast")
     text = text.replace("    point: 502\n", "").replace("unlocode: CAFOE", "unlocode: cafoe")
-    text = text.replace("  heartbeat_ms: 1000", "  heartbeat_ms: 99999")
+    text = text.replace("  port: 9464", "  port: 99999")
     lines = errors_of(text)
-    assert [line.split(": ")[1] for line in lines] == ["lane.unlocode", "kinematics.v_max_kmh", "central.heartbeat_ms"]
+    assert [line.split(": ")[1] for line in lines] == ["lane.unlocode", "kinematics.v_max_kmh", "metrics.port"]
 
 
 @pytest.mark.parametrize(
