@@ -10,7 +10,6 @@ from edge_agent.model.conveyance import Conveyance, Flag, Outcome
 from edge_agent.model.decision import Authority, Verdict
 from edge_agent.model.identity import Leg
 from edge_agent.model.lane import LaneMode
-
 from tests.unit.passage.story import CONFIG, GEOMETRY, IDENTITY, Lane, Traffic, Truck
 
 PICTURE = EvidenceRef("e-1", "JPEG", "FRONT", Stamp(1, 2), "sha256:0", 10, "P30D")
