@@ -41,10 +41,10 @@ def event(event_id: str, content: bytes = b"event") -> RecordDraft:
     return RecordDraft(RecordClass.LANE_EVENT, event_id, "text/plain", content)
 
 
-def chain_of(payloads: list[bytes]) -> bytes:
-    """The head after these payloads, straight from the contract's words."""
+def chain_of(payloads: list[bytes], names: Callable[[bytes], bytes] = lambda payload: payload[:32]) -> bytes:
+    """The head after these payloads, straight from the contract's words; `names` reads the head a payload names."""
     head = bytes(32)
     for payload in payloads:
-        assert payload[:32] == head
+        assert names(payload) == head
         head = hashlib.sha256(head + len(payload).to_bytes(8, "big") + payload).digest()
     return head
