@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from edge_agent.bundle.record import build_record
+from edge_agent.bundle.record import BundleExtras, ClockState, build_record
+from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import (
     AddSupplement,
     AskRelease,
@@ -129,6 +130,18 @@ class EffectOutlets:
         return BundleDraft(
             effect.conveyance.bundle_id,
             lambda chain_prev: release_wire.payload(release_wire.bundle_message(record, chain_prev)),
+        )
+
+    def _extras(self, effect: SealBundle) -> BundleExtras:
+        config = self._agent.passage.state.config
+        stepped = Flag.CLOCK_STEPPED in effect.conveyance.flags
+        return BundleExtras(
+            mode=self._agent.passage.state.mode,
+            # The agent does not know yet whether NTP or PTP disciplines the clock, so it claims neither.
+            clock=ClockState(source="free", offset_ms=0.0, uncertainty_ms=0.0, stepped=stepped),
+            geometry=config.geometry,
+            policy=config.policy,
+            boot_id=self._agent.boot_id,
         )
 
     def _draft_event(self, effect: EmitEvent) -> RecordDraft:

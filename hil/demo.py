@@ -1,0 +1,350 @@
+"""`./dev demo`: a whole lane on virtual hardware. Trucks keep coming; an officer's page shows them; Ctrl-C ends all.
+
+With `--trucks N --exit` it ends by itself with a table of passages and latencies measured at the virtual devices, and
+exit code 0 only if every passage was sealed, delivered once and never wrongly green.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+from rich.console import Console
+from rich.table import Table
+
+from hil.rig.judge import Judge, Passage
+from hil.rig.lane_bench import BenchOptions, LaneBench
+from hil.rig.officer import Act, ScriptedOfficer
+from hil.rig.world_driver import WorldDriver
+from hil.world.events import EventKind, WorldEvent
+from hil.world.geometry import Geometry
+from hil.world.traffic import Arrival, Kind, Traffic, TrafficMix
+from hil.world.truck import TagKind, TruckPlan
+from hil.world.world import World
+from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
+from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
+from securecorridor.lane.v1 import types_pb2 as types
+from securecorridor.lane.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceStub
+from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceStub
+
+SHOW = (Kind.RELEASED, Kind.RELEASED, Kind.LATE, Kind.REFERRED, Kind.NO_TAG, Kind.HELD, Kind.TWO_CARDS, Kind.REVOKED)
+"""The kinds that come first, in this order; after them the traffic is random."""
+HOLD_TRUCK = 2
+"""The truck on whose green the scripted officer holds the lane, to show it."""
+_RULES_AHEAD_S = 5.0
+_DRAIN_S = 20.0
+_QUIET_EVENTS = frozenset({"LEASE_GRANTED", "LEASE_WITHDRAWN", "DECISION_ACCEPTED"})
+
+
+class Demo:
+    """One run."""
+
+    def __init__(self, options: argparse.Namespace, run_dir: Path) -> None:
+        self.options = options
+        self.console = Console(highlight=False)
+        port = options.port if _port_is_free(options.port) else 0
+        self.bench = LaneBench(BenchOptions(run_dir, Geometry(), console_port=port))
+        self.judge = Judge()
+        self.arrivals: dict[str, Arrival] = {}
+        self.done = asyncio.Event()
+        self.entered = 0
+        self.driver: WorldDriver
+        self.officer: ScriptedOfficer
+        self._rules: asyncio.Queue[Arrival] = asyncio.Queue()
+        self._hold_now = asyncio.Event()
+        self._left = 0
+        self._delivered = asyncio.Event()
+
+    async def run(self) -> int:
+        """Bring the lane up, let trucks through it, end everything; the exit code."""
+        began = time.monotonic()
+        self.console.print(
+            "Starting a lane on virtual hardware: release service, I/O module, reader, camera, agent ..."
+        )
+        async with self.bench:
+            self._announce(time.monotonic() - began)
+            self._make_world()
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(work) for work in self._work()]
+                await self.done.wait()
+                if self.options.exit:
+                    await self._drain()
+                for task in tasks:
+                    task.cancel()
+            passages = await self._sealed_passages() if self.options.exit else []
+        if not self.options.exit:
+            return 0
+        return self._report(passages)
+
+    def _work(self) -> list[Any]:
+        return [
+            self.driver.run(),
+            self.officer.run(),
+            self._write_rules(),
+            self._watch_module(),
+            self._watch_release_service(),
+            self._print_events(),
+            self._hold_once(),
+        ]
+
+    def _make_world(self) -> None:
+        world = World(self.bench.options.geometry, self._plans(), seed=self.options.seed)
+        controls = self.bench.controls
+        self.driver = WorldDriver(
+            world,
+            controls["module"],
+            controls["reader"],
+            controls.get("camera"),
+            on_event=self._on_world,
+            on_lamp=self.judge.lamp,
+            released=lambda truck: (
+                self.judge.passages[truck].verdict == "release" if truck in self.judge.passages else False
+            ),
+        )
+        self.officer = ScriptedOfficer(
+            self.bench.socket_dir / "officer.sock",
+            lane_empty=lambda: not world.trucks(),
+            send_aside=self._send_aside,
+            report=self._on_act,
+        )
+
+    def _plans(self) -> Iterator[TruckPlan]:
+        """Trucks in order of time, and for each its rule to the release service before it is read."""
+        random_traffic = Traffic(self.options.seed, TrafficMix(trucks_per_h=150.0), first_s=4.0)
+        for count, arrival in enumerate(random_traffic):
+            if self.options.trucks and count >= self.options.trucks:
+                return
+            shown = self._as_kind(arrival, SHOW[count]) if count < len(SHOW) else arrival
+            self.arrivals[shown.plan.id] = shown
+            self._rules.put_nowait(shown)
+            yield shown.plan
+
+    def _as_kind(self, arrival: Arrival, kind: Kind) -> Arrival:
+        """The same place in the traffic, but a truck of this kind."""
+        model = next(iter(Traffic(self.options.seed + 1, TrafficMix(shares={kind: 1.0}))))
+        serial_tags = next(
+            iter(Traffic(self.options.seed + len(self.arrivals) * 7 + 11, TrafficMix(shares={kind: 1.0})))
+        )
+        plan = replace(arrival.plan, tags=serial_tags.plan.tags)
+        return Arrival(plan, kind, model.rule)
+
+    async def _write_rules(self) -> None:
+        """What central knows of each truck arrives long before the truck does."""
+        release = self.bench.controls["release"]
+        while True:
+            arrival = await self._rules.get()
+            rule = arrival.rule
+            tags = {tag.kind.value: tag.epc for tag in arrival.plan.tags if tag.kind is not TagKind.CARGO}
+            if not tags:
+                continue
+            revisions = [{"after_s": r.after_s, "verdict": r.verdict.value} for r in rule.revisions]
+            await release.do(
+                "rule",
+                name=arrival.plan.id,
+                match=tags,
+                cargo=[{"kind": "crn", "value": f"7ABC{arrival.plan.id}"}],
+                verdict=rule.verdict.value,
+                delay_s=rule.delay_s,
+                ttl_s=rule.ttl_s,
+                reason=rule.reason,
+                silent=rule.silent,
+                revisions=revisions,
+                basis="FLE",
+                programmes=["FAST"],
+            )
+
+    def _on_world(self, event: WorldEvent) -> None:
+        if event.kind is EventKind.ENTERED:
+            kind = self.arrivals[event.truck].kind.value
+            self.judge.arrive(event.truck, kind, event.t)
+            self._say(event.t, f"{event.truck} arrives ({kind.replace('_', ' ')})")
+        self.judge.world(event)
+        if event.kind in (EventKind.LEFT, EventKind.DIVERTED):
+            self._left += 1
+            self._say(event.t, f"{event.truck} has left" + (" by the side" if event.kind is EventKind.DIVERTED else ""))
+            if self.options.exit and self._left >= self.options.trucks:
+                self.done.set()
+
+    def _on_act(self, act: Act) -> None:
+        t = self.driver.world_s(act.sent_ns)
+        self._say(t, f"officer: {act.name} {act.result}")
+        if act.result != "OK":
+            return
+        if act.name == "HoldLane":
+            self.judge.held(t)
+        elif act.name == "ClearHold":
+            self.judge.hold_cleared(t)
+        elif act.name == "ReleaseConveyance":
+            first = self.driver.world.first_upstream()
+            if first is not None:
+                self.judge.officer_released(t, first, 20.0)
+
+    def _send_aside(self) -> None:
+        first = self.driver.world.first_upstream()
+        if first is not None:
+            with contextlib.suppress(ValueError, KeyError):
+                self.driver.world.direct(first, "side")
+
+    async def _watch_module(self) -> None:
+        async for event in self.bench.controls["module"].events():
+            t = self.driver.world_s(int(event["at_ns"]))
+            self.judge.module(t, event, self.driver.world.first_upstream())
+            if event["event"] == "coil" and event["point"] == 0 and event["on"]:
+                first = self.driver.world.first_upstream()
+                self._say(t, f"GREEN for {first}")
+                if first == f"T{HOLD_TRUCK}":
+                    self._hold_now.set()
+            elif event["event"] == "coil" and event["point"] == 0:
+                self._say(t, "RED")
+
+    async def _hold_once(self) -> None:
+        """The officer holds the lane while one truck has green, and lets it go again."""
+        await self._hold_now.wait()
+        await asyncio.sleep(0.8)
+        await self.officer.hold_lane("shown in the demo")
+        await asyncio.sleep(3.0)
+        await self.officer.clear_hold("shown in the demo")
+        await asyncio.Event().wait()
+
+    async def _watch_release_service(self) -> None:
+        async for event in self.bench.controls["release"].events():
+            t = self.driver.world_s(int(event["at_ns"]))
+            name = str(event.get("name", ""))
+            self.judge.release_service(t, event, name or None)
+            if event["event"] == "decision":
+                self._say(t, f"central decides on {name or 'an unknown vehicle'}: {event['verdict']}")
+            elif event["event"] == "bundle":
+                self._delivered.set()
+                self._say(t, f"central holds bundle {event['seq']} ({event['outcome']})")
+
+    async def _print_events(self) -> None:
+        """Lane events as the technician would see them with `lanectl tail`."""
+        async with grpc.aio.insecure_channel(f"unix:{self.bench.socket_dir / 'technician.sock'}") as channel:
+            request = diagnostics_pb.TailEventsRequest(follow=True)
+            async for answer in DiagnosticsServiceStub(channel).TailEvents(request):
+                event = answer.event
+                if event.code in _QUIET_EVENTS or event.severity == types.SEVERITY_INFO:
+                    continue
+                facts = " ".join(f"{name}={value}" for name, value in sorted(event.facts.items()))
+                self._say(self.driver.world_s(event.at.mono_ns), f"lane: {event.code} {facts}")
+
+    async def _drain(self) -> None:
+        """Wait until central holds a bundle for every truck."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN_S):
+                while len(self.judge.delivered) < len(self.judge.passages):
+                    self._delivered.clear()
+                    await self._delivered.wait()
+
+    async def _sealed_passages(self) -> list[lane_pb.Passage]:
+        async with grpc.aio.insecure_channel(f"unix:{self.bench.socket_dir / 'officer.sock'}") as channel:
+            answer = await LaneServiceStub(channel).ListPassages(
+                lane_pb.ListPassagesRequest(page_size=500), timeout=5.0
+            )
+            return sorted(answer.passages, key=lambda p: p.detect_time.ToNanoseconds())
+
+    def _announce(self, seconds: float) -> None:
+        bench = self.bench
+        self.console.print(f"Lane up in {seconds:.1f} s.")
+        self.console.print(f"  officer's page  http://127.0.0.1:{bench.console_port}/login?token={bench.console_token}")
+        self.console.print(f"  metrics         http://127.0.0.1:{bench.metrics_port}/metrics")
+        self.console.print(f"  technician      .venv/bin/lanectl --socket-dir {bench.socket_dir} status")
+        if not self.options.exit:
+            self.console.print("Ctrl-C ends everything.")
+
+    def _say(self, t: float, text: str) -> None:
+        self.console.print(f"{t:8.2f} s  {text}")
+
+    def _report(self, passages: list[lane_pb.Passage]) -> int:
+        judge = self.judge
+        outcomes = [(p.bundle_id, types.Outcome.Name(p.outcome).removeprefix("OUTCOME_").lower()) for p in passages]
+        judge.join(outcomes)
+        self._print_passages(list(judge.passages.values()))
+        self._print_latencies()
+        wrong = judge.verdicts(self.driver.now_s)
+        problems = [f"wrong green: {verdict}" for verdict in wrong]
+        if len(passages) != len(judge.passages):
+            problems.append(f"{len(judge.passages)} trucks, but {len(passages)} bundles")
+        missing = [p.truck for p in judge.passages.values() if p.sealed is None]
+        if missing:
+            problems.append(f"not delivered: {', '.join(missing)}")
+        for problem in problems:
+            self.console.print(f"FAILED: {problem}")
+        if not problems:
+            self.console.print(f"{len(passages)} passages, each sealed and delivered once; 0 wrong greens.")
+        return 1 if problems else 0
+
+    def _print_passages(self, passages: list[Passage]) -> None:
+        table = Table(title="Passages (seconds of lane time)")
+        for column in ("truck", "kind", "verdict", "asked", "decided", "green", "nose", "red", "outcome"):
+            table.add_column(column, justify="left" if column in ("truck", "kind", "verdict", "outcome") else "right")
+        for p in passages:
+            times = [f"{t:.2f}" if t is not None else "-" for t in (p.requested, p.decided, p.green, p.nose, p.red)]
+            table.add_row(p.truck, p.kind, p.verdict or "-", *times, p.outcome or "-")
+        self.console.print(table)
+
+    def _print_latencies(self) -> None:
+        table = Table(title="Measured at the virtual devices (ms)")
+        for column in ("what", "n", "median", "max"):
+            table.add_column(column, justify="left" if column == "what" else "right")
+        for name, count, median, worst in self.judge.latencies.rows():
+            table.add_row(name, str(count), f"{median:.1f}", f"{worst:.1f}")
+        self.console.print(table)
+
+
+def _port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
+
+
+async def _until_told(demo: Demo) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, demo.done.set)
+    return await demo.run()
+
+
+def main() -> int:
+    """Parse the arguments and run."""
+    parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--trucks", type=int, default=0, help="how many trucks (0: they keep coming)")
+    parser.add_argument("--exit", action="store_true", help="end when they have passed, with tables; needs --trucks")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--port", type=int, default=8080, help="port of the officer's page (another if it is taken)")
+    parser.add_argument("--keep", type=Path, default=None, help="keep logs, stores and configuration in this folder")
+    options = parser.parse_args()
+    if options.exit and not options.trucks:
+        parser.error("--exit needs --trucks")
+    run_dir = options.keep or Path(tempfile.mkdtemp(prefix="lane-demo-"))
+    try:
+        return asyncio.run(_until_told(Demo(options, run_dir)))
+    except BaseExceptionGroup as group:
+        for error in group.exceptions:
+            print(f"demo failed: {error}", file=sys.stderr)
+        return 1
+    except RuntimeError as error:
+        print(f"demo failed: {error}", file=sys.stderr)
+        return 1
+    finally:
+        if options.keep is None and not os.environ.get("LANE_DEMO_KEEP"):
+            shutil.rmtree(run_dir, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
