@@ -13,7 +13,7 @@ from drivers.api import Stamp
 from edge_agent.model.identity import IdentityKind, Sighting
 from edge_agent.model.lane import Geometry, Zone, ZoneSpan
 
-from .kinematics import NS, SHORTEST_M, metres_per_second, nose_interval, zone_start_m
+from .kinematics import NS, SHORTEST_M, Interval, metres_per_second, nose_interval, zone_start_m
 from .state import CoreConfig, Track
 
 CAB_M = 4.0
@@ -70,7 +70,15 @@ def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) 
     span = span_of(sighting, config.geometry)
     if span is None:
         return ()
-    found = [c for track in tracks if (c := _candidate(sighting, track, span, config)) is not None]
+    found = []
+    limit = float("inf")
+    for track in tracks:  # most downstream first: nobody is ahead of the vehicle ahead
+        nose = nose_interval(track.fixes, config.geometry, config.kinematics, sighting.peak.mono_ns)
+        if nose is None:
+            continue
+        nose = Interval(min(nose.earliest_m, limit), min(nose.latest_m, limit))
+        limit = nose.earliest_m - SHORTEST_M - GAP_M
+        found.append(_candidate(sighting, track.id, nose, span, config.geometry))
     return tuple(sorted(found, key=lambda c: (c.penalty_cdb, c.conveyance_id)))
 
 
@@ -107,17 +115,13 @@ def _behind_m(track: Track, at_ns: int, config: CoreConfig) -> float:
     return behind
 
 
-def _candidate(sighting: Sighting, track: Track, span: ZoneSpan, config: CoreConfig) -> Candidate | None:
-    geometry = config.geometry
-    nose = nose_interval(track.fixes, geometry, config.kinematics, sighting.peak.mono_ns)
-    if nose is None:
-        return None
+def _candidate(sighting: Sighting, conveyance_id: str, nose: Interval, span: ZoneSpan, geometry: Geometry) -> Candidate:
     depth = CAB_M if sighting.claim.kind in CAB_KINDS else geometry.length_max_m
     rear, front = nose.latest_m - depth, nose.earliest_m
     gap = max(0.0, rear - span.end_m, span.start_m - front)
     overlap = max(0.0, min(front, span.end_m) - max(rear, span.start_m))
     fit = max(LEAST_FIT, overlap / (front - rear)) if gap == 0 else LEAST_FIT
-    return Candidate(track.id, _distance_cdb(gap, span) - 1000 * math.log10(fit), gap <= REACH * _half(span))
+    return Candidate(conveyance_id, _distance_cdb(gap, span) - 1000 * math.log10(fit), gap <= REACH * _half(span))
 
 
 def _half(span: ZoneSpan) -> float:

@@ -8,7 +8,7 @@ from edge_agent.model.effects import AddSupplement, Severity
 from edge_agent.model.inputs import DecisionReceived
 
 from .codes import EventCode
-from .state import SealedPassage, Track
+from .state import Track
 from .turn import Turn
 
 
@@ -101,7 +101,7 @@ def _after_sealing(turn: Turn, decision: Decision) -> None:
         return
     if decision.revision <= sealed.highest_revision:
         return
-    noted = SealedPassage(sealed.conveyance_id, sealed.bundle_id, decision.revision)
+    noted = replace(sealed, highest_revision=decision.revision)
     turn.state = replace(
         turn.state, sealed=tuple(noted if s.conveyance_id == noted.conveyance_id else s for s in turn.state.sealed)
     )

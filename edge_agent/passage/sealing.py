@@ -11,6 +11,7 @@ from .codes import EventCode
 from .decisions import effective
 from .kinematics import NS, metres_per_second
 from .leases import withdraw
+from .legs import claim_keys
 from .order import account_for, lose_order
 from .state import NEVER, RANK, LaneState, SealedPassage, Track
 from .turn import Turn
@@ -31,6 +32,8 @@ def review_ends(turn: Turn) -> None:
         if track.reached == EXITED and Zone.X not in track.over:
             account_for(turn, track)
             seal(turn, track, "exited")
+        elif track.diverted and not track.over:
+            seal(turn, track, "diverted")
         elif turn.now_ns >= end_due_ns(turn.state, track):
             _end_without_exit(turn, track)
 
@@ -73,7 +76,14 @@ def seal(turn: Turn, track: Track, how: str) -> None:
     conveyance = replace(track.conveyance, phase=Phase.SEALED, outcome=outcome, ended=turn.at)
     state = turn.state
     highest = max((d.revision for d in conveyance.decisions if d.authority is Authority.SYSTEM), default=0)
-    record = SealedPassage(track.id, conveyance.bundle_id, highest)
+    record = SealedPassage(
+        track.id,
+        conveyance.bundle_id,
+        highest,
+        turn.now_ns,
+        tuple(a.sighting.sighting_id for a in conveyance.assignments),
+        claim_keys(conveyance),
+    )
     turn.state = replace(
         state,
         tracks=tuple(t for t in state.tracks if t.id != track.id),

@@ -30,6 +30,8 @@ def on_sighting(turn: Turn, event: SightingChanged) -> None:
     if holder is not None:
         _update(turn, holder, sighting)
         return
+    if any(sighting.sighting_id in passage.sightings for passage in turn.state.sealed):
+        return  # the last word on a vehicle that has gone
     kept = tuple(p for p in turn.state.pending if p.sighting.sighting_id != sighting.sighting_id)
     known = next((p for p in turn.state.pending if p.sighting.sighting_id == sighting.sighting_id), None)
     pending = Pending(sighting, stray=known.stray if known is not None else False)
@@ -86,7 +88,7 @@ def _decide(turn: Turn, pending: Pending) -> None:
         _forget(turn, sighting)
         _assign(turn, owner, Assignment(sighting, 1.0, (), True, turn.at))
         return
-    found = candidates(sighting, _open_tracks(turn), state.config)
+    found = () if _departed(turn, sighting) else candidates(sighting, _open_tracks(turn), state.config)
     if not found or not found[0].inside:
         old = turn.now_ns >= sighting.first.mono_ns + int(policy.stray_after_s * NS)
         if sighting.closed or old:
@@ -130,6 +132,13 @@ def _owner(turn: Turn, sighting: Sighting) -> Track | None:
 def _unseen_fits_better(unseen: Candidate | None, winner: Candidate) -> bool:
     """A vehicle still to come is the likelier bearer: wait for it."""
     return unseen is not None and unseen.penalty_cdb < winner.penalty_cdb
+
+
+def _departed(turn: Turn, sighting: Sighting) -> bool:
+    """The tag of a vehicle that has just gone, by the side say, still within hearing: nobody else's."""
+    claim = (sighting.claim.kind.value, sighting.claim.token)
+    since = turn.now_ns - int(turn.state.config.policy.stray_after_s * NS)
+    return any(claim in passage.claims for passage in turn.state.sealed if passage.at_ns >= since)
 
 
 def _window_over(turn: Turn, sighting: Sighting, track: Track) -> bool:

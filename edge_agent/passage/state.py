@@ -43,7 +43,8 @@ class Track:
     `again_ns`: when to ask again (0: not at all). `decisions_from`: decisions before this index are of another life of
     the agent. `suspect`: it came out of order, so that its identity proves nothing. `excused_ns`: until then a crossing
     on red is not the driver's doing. `worn_ns`: decisions received up to then have had their green. `directed`: an
-    officer told the driver where to go.
+    officer told the driver where to go; `diverted`: it has left the lane upstream of the line since. `rolled`, `stood`:
+    it crossed on a rolling or a standing lease. `request_open`: central still owes an answer.
     """
 
     conveyance: Conveyance
@@ -63,6 +64,7 @@ class Track:
     standing: Stamp | None = None
     excused_ns: int = 0
     directed: bool = False
+    diverted: bool = False
     rolled: bool = False
     stood: bool = False
     request_open: bool = False
@@ -163,11 +165,15 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class SealedPassage:
-    """Enough of a sealed passage to supplement it."""
+    """Enough of a sealed passage to supplement it, and to know its tags while they linger: `sightings` are ids,
+    `claims` (kind, token) pairs, `at_ns` when it was sealed."""
 
     conveyance_id: str
     bundle_id: str
     highest_revision: int
+    at_ns: int = 0
+    sightings: tuple[str, ...] = ()
+    claims: ClaimKeys = ()
 
 
 @dataclass(frozen=True, slots=True)

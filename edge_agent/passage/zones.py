@@ -254,6 +254,10 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
     if not track.upstream:
         turn.put(track)
         return
+    if track.directed:  # an officer sent it out of the lane on this side of the line, and watches it go
+        track = turn.flag(turn.put(replace(track, diverted=True, standing=None)), Flag.DIVERTED)
+        turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
+        return
     track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None))
     track = turn.flag(track, Flag.REVERSED)
     turn.event(EventCode.REVERSED, Severity.ALARM, track.id)
