@@ -1,0 +1,227 @@
+"""One life of the agent's control core, wired as the program wires it, with nothing but its wires replaced."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from drivers.api import InputSnapshot, Secret, Stamp, TagRead
+from edge_agent.control.inputs import LaneInputs
+from edge_agent.control.orders import signal_orders
+from edge_agent.control.passage_loop import Outlets, PassageLoop
+from edge_agent.control.sightings import SightingTracker, TagClass
+from edge_agent.control.signal_loop import Limits, SignalFault, SignalLoop, SignalOrders, SignalPorts
+from edge_agent.model.decision import OfficerAct
+from edge_agent.model.effects import AnswerAct, AskRelease, EmitEvent, SealBundle, WithdrawRequest
+from edge_agent.model.identity import IdentityKind
+from edge_agent.model.inputs import ConsolePresence, CoreInput, SignalChanged, Started
+from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, ZoneSpan
+from edge_agent.passage.corridor import CoreConfig, LaneState, initial_state, step
+from edge_agent.store.records import BundleDraft, RecordClass, RecordDraft, Sealed
+from edge_agent.wire.journal import decode_input, decode_record, encode_record
+from hil.rig.virtual_ledger import VirtualLedger
+from hil.rig.virtual_module import LoopClock, VirtualHead, VirtualModule
+from hil.world import tags
+from hil.world.geometry import Geometry as WorldGeometry
+
+READER = "rfid-1"
+SITE_KEY = b"virtual lane key"
+_ANTENNA_REACH_M = 4.0
+_REFRESH_NS = 100_000_000
+_STALE_MS = 300
+_CLASSES = (
+    TagClass(IdentityKind.DRIVER_CARD, bytes.fromhex(tags.DRIVER_CARD_PREFIX)),
+    TagClass(IdentityKind.TRANSPONDER, bytes.fromhex(tags.TRANSPONDER_PREFIX)),
+)
+
+
+def core_config(world: WorldGeometry, policy: LanePolicy | None = None) -> CoreConfig:
+    """The agent's view of a world lane: same zones, antennas with the bench's reach, REMOTE at start."""
+    zones = {name: ZoneSpan(span.start_m, span.end_m) for name, span in world.zones().items()}
+    reach = _ANTENNA_REACH_M
+    geometry = Geometry(
+        a=zones["zone_a"],
+        d=zones["zone_d"],
+        s=zones["zone_s"],
+        beam_m=world.beam_m,
+        x=zones["zone_x"],
+        antennas=tuple((READER, a.port, ZoneSpan(a.x_m - reach, a.x_m + reach)) for a in world.antennas),
+    )
+    identity = LaneIdentity("ports/0453/lanes/07", "0453", "CAWND", "inbound", "0", "sha256:0", "sha256:0", "sha256:0")
+    kinematics = Kinematics(v_max_kmh=25.0, v_min_kmh=3.0, reaction_s=1.5, decel_ms2=2.0)
+    return CoreConfig(identity, geometry, kinematics, policy or LanePolicy(), LaneMode.REMOTE)
+
+
+def restored(config: CoreConfig, ledger: VirtualLedger) -> LaneState:
+    """The core's state as the journal left it: checkpoint, then the inputs after it."""
+    state = initial_state(config)
+    if ledger.saved is not None:
+        state = replace(decode_record(LaneState, ledger.saved), config=config)
+    for row in ledger.rows:
+        state, _ = step(state, decode_input(row))
+    return state
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPorts:
+    """What surrounds the agent. `submitted` hears every input after the core took it."""
+
+    ask: Callable[[AskRelease], None]
+    withdraw: Callable[[WithdrawRequest], None]
+    event: Callable[[EmitEvent], None]
+    drafted: Callable[[SealBundle], None]
+    submitted: Callable[[CoreInput], None]
+
+
+class VirtualAgent:
+    """One process: state from the journal, its loops, its session with the module. `kill` is `kill -9`."""
+
+    def __init__(
+        self,
+        number: int,
+        config: CoreConfig,
+        ledger: VirtualLedger,
+        module: VirtualModule,
+        clock: LoopClock,
+        ports: AgentPorts,
+        exchange_s: float,
+    ) -> None:
+        self.number = number
+        self.alive = True
+        self.acts = 0
+        self._ports = ports
+        self._clock = clock
+        self._sightings = 0
+        self._cleared = 0
+        self._ledger = ledger.open()
+        state = restored(config, ledger)
+        self._faulty = state.fault is not None
+        self.head = VirtualHead(module, exchange_s)
+        self.passage = PassageLoop(state, self._ledger, clock, self._outlets(), before_tick=self._before_tick)
+        self.tracker = SightingTracker(
+            classes=_CLASSES,
+            site_key=SITE_KEY,
+            seal=lambda _secret, token: b"sealed:" + token.encode(),
+            sealed_key_id="virtual",
+            new_id=self._sighting_id,
+            lost_s=config.policy.sighting_lost_s,
+            early_reads=config.policy.early_reads,
+        )
+        self.inputs = LaneInputs(
+            clock=clock, tracker=self.tracker, submit=self.submit, wake=self._wake, stale_ms=_STALE_MS
+        )
+        ports_of_signal = SignalPorts(
+            head=lambda: self.head if self.head.alive else None,
+            zones=self._zones,
+            orders=self.orders,
+            clock=clock,
+            on_change=self._signal_changed,
+            on_cycle=lambda: None,
+        )
+        latched = SignalFault(state.fault.code) if state.fault is not None else None
+        self.signal = SignalLoop(ports_of_signal, Limits(), latched=latched)
+
+    @property
+    def state(self) -> LaneState:
+        """The core's state."""
+        return self.passage.state
+
+    def orders(self) -> SignalOrders:
+        """What the core asks of the signal now."""
+        return signal_orders(self.passage.state, self.passage.lease, self._cleared)
+
+    def begin(self) -> None:
+        """The first input of a life; the store is open."""
+        now = self._clock.stamp()
+        seed = f"life-{self.number}".encode()
+        self.submit(Started(at=now, boot_id=f"boot-{self.number}", seed=seed))
+
+    async def run(self) -> None:
+        """All loops, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.signal.run(), name="signal")
+            group.create_task(self.passage.run(), name="passage")
+            group.create_task(self.inputs.follow_tags(), name="tags")
+
+    def kill(self) -> None:
+        """From now on nothing this agent does reaches anybody. Its tasks are the caller's to cancel."""
+        self.alive = False
+        self.head.alive = False
+        self._ledger.alive = False
+
+    def submit(self, event: CoreInput) -> None:
+        """Hand an input to the core, unless the process is gone."""
+        if self.alive:
+            self.passage.submit(event)
+            self._ports.submitted(event)
+
+    def watch(self, present: bool) -> None:
+        """An officer's console watches, or does not."""
+        self.submit(ConsolePresence(at=self._clock.stamp(), present=present))
+
+    async def act(self, act: OfficerAct) -> AnswerAct:
+        """An officer's act, as the API puts it to the core."""
+        return await self.passage.act(act)
+
+    def take_snapshot(self, snapshot: InputSnapshot) -> None:
+        """A poll of the zone inputs that found a change."""
+        if self.alive:
+            self.inputs.take_snapshot(snapshot)
+
+    def take_tag(self, epc: bytes, antenna: int, rssi_dbm: float) -> None:
+        """The reader reports one read."""
+        if self.alive:
+            read = TagRead(self._clock.stamp(), READER, antenna, Secret(epc), 0x3000, int(rssi_dbm * 100), 1)
+            self.inputs.tags.put(read)
+
+    def _zones(self) -> InputSnapshot | None:
+        """The newest snapshot; polls that found no change only make it younger."""
+        snapshot = self.inputs.snapshot
+        if snapshot is None:
+            return None
+        now = self._clock.stamp()
+        if now.mono_ns - snapshot.stamp.mono_ns > _REFRESH_NS:
+            snapshot = InputSnapshot(now, snapshot.device, snapshot.session, snapshot.levels, snapshot.edges)
+            self.inputs.snapshot = snapshot
+        return snapshot
+
+    def _outlets(self) -> Outlets:
+        return Outlets(
+            orders_changed=self._orders_changed,
+            ask=lambda effect: self._ports.ask(effect) if self.alive else None,
+            withdraw=lambda effect: self._ports.withdraw(effect) if self.alive else None,
+            event=lambda effect: self._ports.event(effect) if self.alive else None,
+            condition=lambda _effect: None,
+            sealed=self._sealed,
+            changed=lambda: None,
+            draft_bundle=self._draft_bundle,
+            draft_event=lambda effect: RecordDraft(RecordClass.LANE_EVENT, effect.code, "event", b""),
+            draft_supplement=lambda effect: RecordDraft(RecordClass.SUPPLEMENT, effect.bundle_id, effect.kind, b""),
+        )
+
+    def _orders_changed(self) -> None:
+        faulty = self.passage.state.fault is not None
+        if self._faulty and not faulty:
+            self._cleared += 1
+        self._faulty = faulty
+        self.signal.wake()
+
+    def _wake(self) -> None:
+        self.signal.wake()
+
+    def _before_tick(self, now: Stamp) -> None:
+        self.inputs.tick(now)
+
+    def _signal_changed(self, change: SignalChanged) -> None:
+        self.submit(change)
+
+    def _sealed(self, _sealed: Sealed, effect: SealBundle) -> None:
+        self.tracker.forget([a.sighting.claim.token for a in effect.conveyance.assignments])
+
+    def _draft_bundle(self, effect: SealBundle) -> BundleDraft:
+        self._ports.drafted(effect)
+        payload = encode_record(effect.conveyance)
+        return BundleDraft(effect.conveyance.bundle_id, lambda _chain: payload)
+
+    def _sighting_id(self, _at: Stamp) -> str:
+        self._sightings += 1
+        return f"sighting-{self.number}-{self._sightings}"

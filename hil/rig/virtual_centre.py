@@ -1,0 +1,189 @@
+"""The release service on a loop's time: answers what a rule says, to whoever the identities belong to.
+
+As the reference service: a rule's delay counts from the first request with the same identities; an answered request
+that comes again is answered at once; what falls due while the link is down waits for the lane's next request.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from drivers.api import Clock
+from edge_agent.model.decision import Authority, Decision, ReferralReason, Verdict
+from edge_agent.model.effects import AskRelease, WithdrawRequest
+from edge_agent.model.identity import IdentityClaim, IdentityKind
+from edge_agent.model.inputs import CentreLink, DecisionReceived
+from hil.world.rules import Answer, ReleaseRule, answers
+from hil.world.rules import Verdict as WorldVerdict
+
+HEARTBEATS_MISSED_S = 3.0
+RECONNECT_S = 1.0
+_CARGO = IdentityClaim(IdentityKind.CRN, "crn", b"", "", "central")
+
+
+@dataclass(slots=True)
+class _Case:
+    truck: str
+    digest: str
+    stamp_ns: int
+    rule: ReleaseRule
+    answer: Answer | None = None
+    revision: int = 0
+    timers: list[asyncio.TimerHandle] = field(default_factory=list)
+
+    def stop(self) -> None:
+        for timer in self.timers:
+            timer.cancel()
+        self.timers.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class CentreOutlets:
+    """`submit` hands an input to whichever agent is alive. `released(truck, until_s)` and `revoked(truck)` tell the
+    oracle what was decided, in the loop's seconds."""
+
+    submit: Callable[[DecisionReceived | CentreLink], None]
+    released: Callable[[str, float], None]
+    revoked: Callable[[str], None]
+
+
+class VirtualCentre:
+    """`truck_of(token)` names the truck that carries a tag ("" for nobody's), `rule_of(truck)` what is to be answered.
+
+    Identities of two trucks in one request fit no expected conveyance: NO_DECISION, and counted in `mixed`.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        outlets: CentreOutlets,
+        truck_of: Callable[[str], str],
+        rule_of: Callable[[str], ReleaseRule],
+    ) -> None:
+        self.up = True
+        self.asked = 0
+        self.mixed = 0
+        self._clock = clock
+        self._out = outlets
+        self._truck_of = truck_of
+        self._rule_of = rule_of
+        self._loop = asyncio.get_running_loop()
+        self._cases: dict[str, _Case] = {}
+        self._linked = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._numbers = 0
+
+    def connect(self) -> None:
+        """A fresh agent's link comes up, if the line is up."""
+        if self.up:
+            self._say(True)
+
+    def disconnect(self) -> None:
+        """The agent is gone."""
+        self._linked = False
+        self._stop_timer()
+
+    def cut(self) -> None:
+        """The line goes silent; three missed heartbeats later the agent knows."""
+        self.up = False
+        self._stop_timer()
+        if self._linked:
+            self._timer = self._loop.call_later(HEARTBEATS_MISSED_S, self._say, False)
+
+    def mend(self) -> None:
+        """The line is back; the link, where it was lost, a reconnection later."""
+        self.up = True
+        self._stop_timer()
+        if not self._linked:
+            self._timer = self._loop.call_later(RECONNECT_S, self._say, True)
+
+    def close(self) -> None:
+        """No more timers."""
+        self._stop_timer()
+        for case in self._cases.values():
+            case.stop()
+
+    def ask(self, request: AskRelease) -> None:
+        """A request from the lane."""
+        if not (self.up and self._linked):
+            return
+        self.asked += 1
+        case = self._cases.get(request.conveyance_id)
+        truck = self._matched(request)
+        if case is None or (case.digest, case.truck) != (request.identity_digest, truck):
+            self._begin(request, truck, case)
+            return
+        case.stamp_ns = request.at.mono_ns
+        if case.answer is not None:
+            now_s = self._loop.time()
+            answer = case.answer
+            self._give(request.conveyance_id, Answer(now_s, answer.verdict, now_s + case.rule.ttl_s, 0))
+
+    def withdraw(self, request: WithdrawRequest) -> None:
+        """The lane needs no answer any more; changes of mind still come, as late revisions."""
+        del request
+
+    def _say(self, up: bool) -> None:
+        self._timer = None
+        self._linked = up
+        self._out.submit(CentreLink(at=self._clock.stamp(), up=up))
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _matched(self, request: AskRelease) -> str:
+        tokens = (a.sighting.claim.token for a in request.assignments)
+        trucks = {truck for token in tokens if (truck := self._truck_of(token))}
+        if len(trucks) > 1:
+            self.mixed += 1
+        return trucks.pop() if len(trucks) == 1 else ""
+
+    def _begin(self, request: AskRelease, truck: str, before: _Case | None) -> None:
+        if before is not None:
+            before.stop()
+        rule = self._rule_of(truck) if truck else ReleaseRule(WorldVerdict.NO_DECISION, silent=not request.assignments)
+        revision = before.revision if before is not None else 0
+        case = _Case(truck, request.identity_digest, request.at.mono_ns, rule, revision=revision)
+        self._cases[request.conveyance_id] = case
+        for answer in answers(rule, self._loop.time()):
+            case.timers.append(self._loop.call_at(answer.t, self._give, request.conveyance_id, answer))
+
+    def _give(self, conveyance_id: str, answer: Answer) -> None:
+        case = self._cases[conveyance_id]
+        case.answer = answer
+        verdict = Verdict(answer.verdict.value)
+        if case.truck:
+            if verdict is Verdict.RELEASE:
+                self._out.released(case.truck, answer.until)
+            else:
+                self._out.revoked(case.truck)
+        if not (self.up and self._linked):
+            return
+        case.revision += 1
+        self._numbers += 1
+        now = self._clock.stamp()
+        self._out.submit(DecisionReceived(at=now, decision=self._decision(conveyance_id, case, answer)))
+
+    def _decision(self, conveyance_id: str, case: _Case, answer: Answer) -> Decision:
+        now = self._clock.stamp()
+        verdict = Verdict(answer.verdict.value)
+        referral = (
+            ReferralReason(case.rule.reason) if verdict is Verdict.REFER_SECONDARY else ReferralReason.UNSPECIFIED
+        )
+        return Decision(
+            decision_id=f"decision-{self._numbers}",
+            conveyance_id=conveyance_id,
+            revision=case.revision,
+            verdict=verdict,
+            authority=Authority.SYSTEM,
+            identity_digest=case.digest,
+            echoed_mono_ns=case.stamp_ns,
+            ttl_ms=max(1, int(answer.until * 1000 - case.stamp_ns / 1e6)),
+            issued_utc_ns=now.utc_ns,
+            received=now,
+            basis="virtual",
+            referral=referral,
+            cargo=(_CARGO,) if case.truck else (),
+        )

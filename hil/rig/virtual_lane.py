@@ -1,0 +1,376 @@
+"""A whole lane in one process on a loop's time: the agent's control core, everything real but the wires, in the world.
+
+What happens outside the agent is here: trucks, sensors, reader, module, release service, officer, oracle. On a virtual
+loop hours pass in seconds; on the real one it runs in real time.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from drivers.api import Aspect, InputSnapshot, Secret, token_of
+from edge_agent.model.conveyance import Conveyance
+from edge_agent.model.effects import EmitEvent, SealBundle
+from edge_agent.model.inputs import CentreLink, CoreInput, DecisionReceived
+from edge_agent.model.lane import LanePolicy, Zone
+from hil.oracles.wrong_green import Verdict, WrongGreenOracle
+from hil.rig.virtual_agent import SITE_KEY, AgentPorts, VirtualAgent, core_config
+from hil.rig.virtual_centre import CentreOutlets, VirtualCentre
+from hil.rig.virtual_ledger import VirtualLedger
+from hil.rig.virtual_module import LoopClock, VirtualModule
+from hil.rig.virtual_officer import Played, VirtualOfficer
+from hil.world.events import EventKind, WorldEvent, digest
+from hil.world.faults import Happening, Schedule, SensorFaults, Verb
+from hil.world.rf import AirRead
+from hil.world.rules import ReleaseRule
+from hil.world.truck import TruckPlan
+from hil.world.world import World
+
+_TINY_S = 1e-6
+_EDGE_M = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Times of the surroundings, seconds. `officer`: one who acts by himself, besides the scripted acts."""
+
+    commit_s: float = 0.004
+    exchange_s: float = 0.004
+    lamp_delay_s: float = 0.05
+    watchdog_s: float = 1.0
+    poll_s: float = 0.025
+    feedback_bound_s: float = 0.8
+    kill_bound_s: float = 2.0
+    centre_bound_s: float = 3.5
+    officer: bool = False
+    confirm_at_start: bool = True
+    keep_events: bool = True
+    policy: LanePolicy = field(default_factory=LanePolicy)
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A sealed passage and the truck it was, by who was over the sensor that made it ("" for nobody)."""
+
+    truck: str
+    conveyance: Conveyance
+
+
+class VirtualLane:
+    """Runs until told. World seconds count from `run`; the loop's time is world time plus a constant.
+
+    `wrong` are the oracle's verdicts; `shown` every lamp change as (world second, aspect); `greens` whom each green was
+    for; `events` the world's events; `acts` every officer's act with its answer; `lane_events` the agent's.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        rule_of: Callable[[str], ReleaseRule],
+        plan_of: Callable[[str], TruckPlan],
+        happenings: Iterable[Happening] = (),
+        options: Options | None = None,
+    ) -> None:
+        self.world = world
+        self.options = options if options is not None else Options()
+        self.oracle = WrongGreenOracle()
+        self.wrong: list[Verdict] = []
+        self.events: list[WorldEvent] = []
+        self.shown: list[tuple[float, Aspect]] = []
+        self.greens: list[str] = []
+        self.acts: list[Played] = []
+        self.lane_events: list[tuple[float, EmitEvent]] = []
+        self.truck_of: dict[str, str] = {}
+        self.rule_of = rule_of
+        self.schedule = Schedule(happenings)
+        self.faults = SensorFaults()
+        self.lives = 0
+        self._plan_of = plan_of
+        self._owners: dict[str, str] = {}
+        self._drafts: dict[str, Conveyance] = {}
+        self._digest = hashlib.sha256()
+        self._edges: dict[str, int] = {}
+        self._levels: dict[str, bool] = {}
+        self._polling = False
+        self._reads: Iterator[AirRead] = iter(())
+        self._read: AirRead | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._agent: VirtualAgent | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    async def run(self, until_s: float) -> None:
+        """From world second 0 to `until_s`; nothing is left running. ExceptionGroup when a part of the agent failed."""
+        self._loop = asyncio.get_running_loop()
+        self._start_s = self._loop.time()
+        self._ended = self._loop.create_future()
+        options = self.options
+        self.clock = LoopClock()
+        self.ledger = VirtualLedger(options.commit_s)
+        self.module = VirtualModule(
+            self.clock, self._lamp, lamp_delay_s=options.lamp_delay_s, watchdog_s=options.watchdog_s
+        )
+        outlets = CentreOutlets(self._submit, self._released, self._revoked)
+        self.centre = VirtualCentre(self.clock, outlets, self._owner, self.rule_of)
+        self.officer = VirtualOfficer(self)
+        self._loop.call_at(self._start_s + until_s, self._finish)
+        async with asyncio.TaskGroup() as group:
+            self.group = group
+            self._take(self.world.advance(0.0))
+            self.start_agent()
+            self._arm()
+            self.officer.begin(group)
+            await self._ended
+            await self._close()
+        self.oracle.settle(self.now_s)
+        self.wrong = self.oracle.verdicts()
+
+    @property
+    def now_s(self) -> float:
+        """World seconds now."""
+        return max(self.world.now, self._loop.time() - self._start_s)
+
+    @property
+    def agent(self) -> VirtualAgent | None:
+        """The agent, while one is alive."""
+        return self._agent if self._agent is not None and self._agent.alive else None
+
+    def sealed(self) -> tuple[Passage, ...]:
+        """Every durable bundle in order, with the truck it belongs to."""
+        found = (self._drafts[bundle.bundle_id] for bundle in self.ledger.bundles)
+        return tuple(Passage(self.truck_of.get(c.conveyance_id, ""), c) for c in found)
+
+    def digest(self) -> str:
+        """SHA-256 over everything that happened: the world's events and every committed row and bundle."""
+        running = self._digest.copy()
+        for row in self.ledger.rows:
+            running.update(row)
+        for bundle in self.ledger.bundles:
+            running.update(bundle.payload)
+        return running.hexdigest()
+
+    def look(self) -> None:
+        """Bring the world to now, for somebody who looks at it."""
+        self._take(self.world.advance(self.now_s))
+
+    def start_agent(self) -> None:
+        """A fresh process on the same store; central and console find it a moment later."""
+        self.lives += 1
+        ports = AgentPorts(self.centre.ask, self.centre.withdraw, self._event, self._drafted, self._submitted)
+        config = core_config(self.world.geometry, self.options.policy)
+        agent = VirtualAgent(self.lives, config, self.ledger, self.module, self.clock, ports, self.options.exchange_s)
+        self._agent = agent
+        self._edges = dict.fromkeys((zone.value for zone in Zone), 0)
+        self._levels = self.faults.levels(self.world.zones())
+        agent.begin()
+        agent.take_snapshot(self._snapshot())
+        self._match_new()
+        self._task = self.group.create_task(self._live(agent), name=f"agent-{self.lives}")
+        self._loop.call_later(0.0 if self.lives == 1 else 1.0, self._reconnect, agent)
+
+    def kill_agent(self) -> None:
+        """`kill -9`."""
+        if self._agent is None or self._task is None or not self._agent.alive:
+            return
+        self._agent.kill()
+        self.centre.disconnect()
+        self._task.cancel()
+        self.oracle.lane_closed(self.now_s, "agent killed", self.options.kill_bound_s)
+
+    def direct(self, truck: str, way: str) -> bool:
+        """Wave a standing truck on; False when it does not stand there."""
+        self.look()
+        try:
+            self.world.direct(truck, way)
+        except (KeyError, ValueError):
+            return False
+        finally:
+            self._arm()
+        return True
+
+    def stick(self, zone: str, level: bool) -> None:
+        """This sensor lies from now on."""
+        self.faults.stick(zone, level)
+        self._poll_soon()
+
+    def free(self, zone: str) -> None:
+        """This sensor tells the truth again."""
+        self.faults.free(zone)
+        self._poll_soon()
+
+    def shown_green(self) -> bool:
+        """Whether drivers see green now."""
+        return self.module.shown is Aspect.GREEN
+
+    def shown_at(self, t: float) -> Aspect:
+        """What drivers saw at a world second."""
+        return next((aspect for since, aspect in reversed(self.shown) if since <= t), Aspect.RED)
+
+    def later(self, seconds: float, do: Callable[[], object]) -> None:
+        """Do something in a while."""
+        self._loop.call_later(seconds, do)
+
+    def note_act(self, played: Played) -> None:
+        """An officer's act was answered."""
+        self.acts.append(played)
+        self._digest.update(f"{played.t:.9f} {played.verb} {played.result}".encode())
+
+    async def _live(self, agent: VirtualAgent) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await agent.run()
+
+    def _reconnect(self, agent: VirtualAgent) -> None:
+        if agent is not self._agent or not agent.alive:
+            return
+        self.centre.connect()
+        agent.watch(True)
+        if self.lives > 1:
+            self.oracle.lane_opened(self.now_s, "agent killed")
+        elif self.options.confirm_at_start and not self.world.trucks():
+            self.officer.play(Verb.CONFIRM_ORDER, {})
+
+    async def _close(self) -> None:
+        self.officer.end()
+        self.centre.close()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None and self._agent is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self.module.close()
+
+    def _finish(self) -> None:
+        if self._ended is not None and not self._ended.done():
+            self._ended.set_result(None)
+
+    def _arm(self) -> None:
+        """Wake at the next thing that happens in the world, in the script or at the reader."""
+        if self._timer is not None:
+            self._timer.cancel()
+        times = (self.world.next_change(), self.schedule.next_time(), self._read.t if self._read is not None else None)
+        due = min((t for t in times if t is not None), default=math.inf)
+        self._timer = self._loop.call_at(self._start_s + due, self._pump) if due < math.inf else None
+
+    def _pump(self) -> None:
+        self._timer = None
+        t = self._loop.time() - self._start_s
+        change, happening = self.world.next_change(), self.schedule.next_time()
+        while self._read is not None and self._read.t <= t + _TINY_S:
+            self._hear(self._read)
+            self._read = next(self._reads, None)
+        for due in (change, happening):
+            if due is not None and due <= t + _TINY_S:
+                t = max(t, due)
+        if (change is not None and change <= t) or (happening is not None and happening <= t):
+            self._take(self.world.advance(max(t, self.world.now)))
+            for happened in self.schedule.due(t):
+                self.officer.play(happened.verb, happened.args)
+        self._arm()
+
+    def _hear(self, read: AirRead) -> None:
+        if self._agent is not None:
+            self._agent.take_tag(bytes.fromhex(read.epc), read.antenna, read.rssi_dbm)
+
+    def _take(self, events: list[WorldEvent]) -> None:
+        """What the world did, and the reads to come until it does something again."""
+        self.oracle.world(events)
+        self.schedule.saw(events)
+        for event in events:
+            if event.kind is EventKind.ZONE:
+                self._poll_soon()
+            elif event.kind is EventKind.ENTERED:
+                self._meet(event.truck)
+        if events:
+            self._digest.update(digest(events).encode())
+            if self.options.keep_events:
+                self.events += events
+        self.oracle.settle(self.now_s - _TINY_S)
+        self._listen()
+
+    def _listen(self) -> None:
+        now, change = self.now_s, self.world.next_change()
+        self._reads = self.world.next_tag_reads(now, change if change is not None else now + 1.0)
+        self._read = next(self._reads, None)
+
+    def _meet(self, truck: str) -> None:
+        for tag in self._plan_of(truck).tags:
+            self._owners[token_of(Secret(bytes.fromhex(tag.epc)), SITE_KEY)] = truck
+
+    def _owner(self, token: str) -> str:
+        return self._owners.get(token, "")
+
+    def _poll_soon(self) -> None:
+        if not self._polling:
+            self._polling = True
+            poll_s = self.options.poll_s
+            due = (math.floor(self.now_s / poll_s) + 1) * poll_s
+            self._loop.call_at(self._start_s + due, self._poll)
+
+    def _poll(self) -> None:
+        """A poll of the inputs, made only when something may have changed."""
+        self._polling = False
+        levels = self.faults.levels(self.world.zones())
+        changed = [zone for zone, level in levels.items() if level != self._levels[zone]]
+        if not changed or self._agent is None:
+            return
+        for zone in changed:
+            self._edges[zone] += 1
+        self._levels = levels
+        self._agent.take_snapshot(self._snapshot())
+        self._match_new()
+
+    def _snapshot(self) -> InputSnapshot:
+        return InputSnapshot(self.clock.stamp(), "io-1", self.lives, dict(self._levels), dict(self._edges))
+
+    def _match_new(self) -> None:
+        """Whose passage is it? Whoever was over the sensor that made it."""
+        if self._agent is None:
+            return
+        for track in self._agent.state.tracks:
+            if track.id not in self.truck_of:
+                self.truck_of[track.id] = self._over(track.over[-1].value) if track.over else ""
+
+    def _over(self, zone: str) -> str:
+        span = self.world.geometry.zones()[zone]
+        views = [
+            v for v in self.world.trucks() if v.nose_m > span.start_m - _EDGE_M and v.tail_m < span.end_m + _EDGE_M
+        ]
+        return views[-1].id if views else ""
+
+    def _lamp(self, aspect: Aspect) -> None:
+        """The lamps changed: drivers and the oracle see it."""
+        t = self.now_s
+        self._take(self.world.advance(t))
+        self.shown.append((t, aspect))
+        self._digest.update(f"{t:.9f} {aspect}".encode())
+        self.oracle.lamp(t, aspect.value)
+        if aspect is Aspect.GREEN:
+            self.greens.append(self.world.first_upstream() or "")
+        self.world.set_lamp(aspect.value)
+        self._take(self.world.advance(t))
+        self._arm()
+
+    def _released(self, truck: str, until_s: float) -> None:
+        self.oracle.released(self.now_s, truck, until_s - self._start_s)
+
+    def _revoked(self, truck: str) -> None:
+        # A change of mind that the dead line does not carry binds from when the lane knows that the line is dead.
+        t = self.now_s
+        self.oracle.revoked(t if self.centre.up else t + self.options.centre_bound_s, truck)
+
+    def _submit(self, event: CentreLink | DecisionReceived) -> None:
+        if self._agent is not None:
+            self._agent.submit(event)
+
+    def _submitted(self, event: CoreInput) -> None:
+        del event
+
+    def _drafted(self, effect: SealBundle) -> None:
+        self._drafts[effect.conveyance.bundle_id] = effect.conveyance
+
+    def _event(self, effect: EmitEvent) -> None:
+        if self.options.keep_events:
+            self.lane_events.append((self.now_s, effect))

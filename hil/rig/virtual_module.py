@@ -1,0 +1,133 @@
+"""A signal module on a loop's time: outputs, lamps that follow after the relay's delay, a watchdog fed by writes only.
+
+Wired to proceed: all outputs off is red, so a tripped watchdog and a dead agent both show red.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from drivers.api import Aspect, DeviceTimeout, Grade, LinkLost, SignalReadback, Stamp
+
+UTC0_NS = 1_767_225_600_000_000_000
+
+
+class LoopClock:
+    """A `drivers.api.Clock` on the running loop's time. `step_utc_ms` moves wall time only."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._seen_s = -1.0
+        self._stamp = Stamp(0, 0)
+        self.step_utc_ms = 0
+
+    def stamp(self) -> Stamp:
+        """Both clocks now."""
+        now_s = self._loop.time()
+        if now_s != self._seen_s:
+            mono_ns = round(now_s * 1e9)
+            self._seen_s = now_s
+            self._stamp = Stamp(mono_ns, UTC0_NS + mono_ns + self.step_utc_ms * 1_000_000)
+        return self._stamp
+
+
+class VirtualModule:
+    """The hardware. `on_lamp(aspect)` hears every change of what drivers see.
+
+    Faults: `feedback_missing` (the feedback inputs show no lamp at all), `stuck` (this lamp burns whatever is
+    commanded), `mute` (the module answers nothing; its watchdog runs).
+    """
+
+    def __init__(
+        self, clock: LoopClock, on_lamp: Callable[[Aspect], None], *, lamp_delay_s: float, watchdog_s: float
+    ) -> None:
+        self.clock = clock
+        self.coils = Aspect.RED
+        self.shown = Aspect.RED
+        self.tripped = False
+        self.feedback_missing = False
+        self.stuck: Aspect | None = None
+        self.mute = False
+        self.writes = 0
+        self._loop = asyncio.get_running_loop()
+        self._on_lamp = on_lamp
+        self._lamp_delay_s = lamp_delay_s
+        self._watchdog_s = watchdog_s
+        self._fed_s = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, aspect: Aspect) -> None:
+        """Take a command; feeds the watchdog."""
+        self.writes += 1
+        self._fed_s = self._loop.time()
+        self.tripped = False
+        self._output(aspect)
+        if aspect is not Aspect.RED and self._timer is None:
+            self._timer = self._loop.call_at(self._fed_s + self._watchdog_s, self._look)
+
+    def read(self) -> SignalReadback:
+        """Outputs and feedback now."""
+        lamps = Aspect.DARK if self.feedback_missing else self.shown
+        return SignalReadback(self.clock.stamp(), "io-1", self.coils, lamps, Grade.LAMP, tripped=self.tripped)
+
+    def set_stuck(self, aspect: Aspect | None) -> None:
+        """This lamp burns from now on, or the relay is free again."""
+        self.stuck = aspect
+        self._settle()
+
+    def close(self) -> None:
+        """No more timers."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _output(self, aspect: Aspect) -> None:
+        if aspect is not self.coils:
+            self.coils = aspect
+            self._loop.call_later(self._lamp_delay_s, self._settle)
+
+    def _settle(self) -> None:
+        shown = self.coils if self.stuck is None else self.stuck
+        if shown is not self.shown:
+            self.shown = shown
+            self._on_lamp(shown)
+
+    def _look(self) -> None:
+        """The watchdog's time has come, unless it was fed meanwhile."""
+        self._timer = None
+        if self.coils is Aspect.RED:
+            return
+        due_s = self._fed_s + self._watchdog_s
+        if self._loop.time() < due_s - 1e-6:
+            self._timer = self._loop.call_at(due_s, self._look)
+            return
+        self.tripped = True
+        self._output(Aspect.RED)
+
+
+class VirtualHead:
+    """One agent's session with the module: a `drivers.api.SignalHead`. Ends with `alive` False, as a killed process
+    would end it: nothing more reaches the module."""
+
+    def __init__(self, module: VirtualModule, exchange_s: float) -> None:
+        self.alive = True
+        self._module = module
+        self._exchange_s = exchange_s
+
+    async def write(self, aspect: Aspect) -> None:
+        """Command an aspect."""
+        await self._exchange()
+        self._module.write(aspect)
+
+    async def read(self) -> SignalReadback:
+        """Read back."""
+        await self._exchange()
+        return self._module.read()
+
+    async def _exchange(self) -> None:
+        if self._module.mute and self.alive:
+            await asyncio.sleep(0.25)
+            raise DeviceTimeout("MODULE_TIMEOUT", "the module does not answer")
+        if self._exchange_s:
+            await asyncio.sleep(self._exchange_s)
+        if not self.alive:
+            raise LinkLost("SESSION_ENDED", "the session is over")
