@@ -1,0 +1,105 @@
+"""What the acting verbs share: who acts, on which conveyance, what it will do, how it went."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from .agent import Agent, as_dict
+from .exits import Exit, Stop
+
+if TYPE_CHECKING:
+    from securecorridor.lane.v1.lane_service_pb2 import ActOutcome, ConveyanceState, LaneState
+
+ID_MIN: Final = 6
+"""Characters of the beginning of an id that may stand for it."""
+
+reason = click.option("--reason", required=True, help="Why; goes into the record.")
+yes = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
+def officer(required: bool) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """`--officer`. Where it is not required it defaults to the numeric user id: a name must never get into a record."""
+    text = "Pseudonym of the person acting, never a name."
+    if required:
+        return click.option("--officer", envvar="LANE_OFFICER", show_envvar=True, help=text, required=True)
+    text += "  [default: uid-<number>]"
+    return click.option("--officer", envvar="LANE_OFFICER", show_envvar=True, help=text, default=_user)
+
+
+def read_lane(agent: Agent) -> LaneState:
+    """The lane now."""
+    stub = agent.lane
+    from securecorridor.lane.v1.lane_service_pb2 import GetLaneRequest
+
+    return agent.call(stub.GetLane, GetLaneRequest()).lane
+
+
+def find(lane: LaneState, name: str, by_place: bool) -> ConveyanceState:
+    """A conveyance by its id, a unique beginning of it or, where allowed, its place. Stop NOT_FOUND."""
+    if name.isdigit() and len(name) < ID_MIN:
+        if not by_place:
+            hint = "another vehicle may have that place by now: give the id"
+            raise Stop(Exit.USAGE, "a place is not accepted with --yes", hint)
+        found = [c for c in lane.conveyances if c.order == int(name) > 0]
+    else:
+        found = [c for c in lane.conveyances if c.conveyance_id == name] or [
+            c for c in lane.conveyances if len(name) >= ID_MIN and c.conveyance_id.startswith(name)
+        ]
+    if len(found) == 1:
+        return found[0]
+    inside = ", ".join(c.conveyance_id for c in lane.conveyances) or "none"
+    what = "several conveyances begin with" if found else "no conveyance in the lane is"
+    raise Stop(Exit.NOT_FOUND, f"{what} {name}", f"in the lane: {inside}", "CONVEYANCE_NOT_FOUND")
+
+
+def describe(lane: LaneState, conveyance: ConveyanceState) -> str:
+    """What an officer should look at before acting on it."""
+    from securecorridor.lane.v1 import types_pb2 as pb
+
+    from .words import decision, legs, signal, word
+
+    place = f"place {conveyance.order}" if conveyance.order else "past the stop line"
+    rows = [
+        ("conveyance", f"{conveyance.conveyance_id}, {place}, {word(pb.Phase, conveyance.phase)}"),
+        ("legs", legs(conveyance)),
+        ("decision", decision(conveyance)),
+        ("flags", ", ".join(conveyance.flags) or "-"),
+        ("signal", signal(lane)),
+    ]
+    if conveyance.HasField("hold"):
+        rows.append(("HELD", f"by {conveyance.hold.officer}: {conveyance.hold.reason}"))
+    return "\n".join(f"{name:<12}{text}" for name, text in rows)
+
+
+def ask(agent: Agent, shown: str, question: str, yes: bool) -> None:
+    """Show what is about to happen and ask, unless told not to. Stop when the answer is no, or nobody can answer."""
+    if yes:
+        return
+    if agent.as_json or not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "nobody can be asked here", "repeat with --yes, and an id instead of a place")
+    click.echo(shown)
+    if not click.confirm(question):
+        raise Stop(Exit.REFUSED, "nothing was done")
+
+
+def tell(agent: Agent, outcome: ActOutcome) -> None:
+    """The answer to an act."""
+    if agent.as_json:
+        agent.print_json({"outcome": as_dict(outcome)})
+        return
+    may = f" (may be cleared by: {', '.join(outcome.may_clear)})" if outcome.may_clear else ""
+    click.echo(f"{outcome.message}{may}")
+
+
+def act(agent: Agent, method: Any, request: Any) -> None:  # noqa: ANN401 - one of the act RPCs and its request
+    """Send one act and tell how it went. Stop when it is refused."""
+    tell(agent, agent.call(method, request).outcome)
+
+
+def _user() -> str:
+    return f"uid-{os.environ.get('SUDO_UID') or os.getuid()}"

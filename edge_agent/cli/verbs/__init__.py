@@ -1,0 +1,1 @@
+"""The verbs of `lanectl`, one a module: each exports `command`."""

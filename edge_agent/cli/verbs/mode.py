@@ -1,0 +1,35 @@
+"""`lanectl mode`."""
+
+import click
+
+from edge_agent.cli import acts
+from edge_agent.cli.agent import Agent, options, request_id
+from edge_agent.model.lane import LaneMode
+
+MODES = tuple(mode.value for mode in LaneMode if mode is not LaneMode.FAULT)
+
+
+@click.command("mode")
+@click.argument("mode", type=click.Choice(MODES))
+@acts.reason
+@acts.officer(required=True)
+@acts.yes
+@options(door="officer")
+def command(agent: Agent, mode: str, reason: str, officer: str, yes: bool) -> None:
+    """Change the lane's mode. A technician may close it: --door technician."""
+    stub = agent.lane
+    from edge_agent.cli.words import signal, word
+    from securecorridor.lane.v1 import lane_service_pb2 as pb
+    from securecorridor.lane.v1 import types_pb2
+
+    lane = acts.read_lane(agent)
+    now = word(types_pb2.LaneMode, lane.mode)
+    shown = f"{lane.name}: mode {now}, {len(lane.conveyances)} conveyances, {signal(lane)}"
+    acts.ask(agent, shown, f"Change the mode from {now} to {mode}?", yes)
+    request = pb.SetLaneModeRequest(
+        request_id=request_id(),
+        officer=officer,
+        reason=reason,
+        mode=types_pb2.LaneMode.Value(f"LANE_MODE_{mode.upper()}"),
+    )
+    acts.act(agent, stub.SetLaneMode, request)
