@@ -1,0 +1,171 @@
+// The lane's quieter parts: header, why red, conditions, passages, tiles of all lanes.
+
+import { $, attribute, clock, el, list, seconds, show, span, text } from './dom.js';
+import { draw, signalView } from './signal.js';
+import { STALE_S } from './stream.js';
+import * as words from './words.js';
+
+export function updateHeader(view) {
+  const { state } = view;
+  text($('mode'), state ? words.mode(state.mode) : '–');
+  attribute($('mode'), 'data-rolls', String(state?.mode === 'LANE_MODE_REMOTE'));
+  text($('order-known'), !state ? '' : state.corridor_order_known ? '✓ order known' : '✗ ORDER UNKNOWN');
+  attribute($('order-known'), 'data-bad', String(state?.corridor_order_known === false));
+  text($('centre'), !state ? '' : state.centre_up ? '✓ central up' : `✗ CENTRAL LOST ${span(view.since(state.centre_since))}`);
+  attribute($('centre'), 'data-bad', String(state?.centre_up === false));
+  text($('state-age'), Number.isFinite(view.age) ? `state ${view.age.toFixed(1)} s old` : 'no state yet');
+  attribute($('state-age'), 'data-bad', String(view.stale));
+  text($('clock'), clock(Date.now()));
+}
+
+export function updateContact(view, streaming) {
+  const node = $('contact');
+  show(node, view.stale);
+  attribute($('lane'), 'data-stale', String(view.stale));
+  if (!view.stale) return;
+  const where = streaming ? '' : ' (this page has lost its console)';
+  if (!Number.isFinite(view.age)) return text(node, `NO CONTACT WITH LANE — NOTHING SEEN YET${where}`);
+  const since = clock(Date.now() - view.age * 1000);
+  text(node, `NO CONTACT WITH LANE SINCE ${since} (${span(view.age)}) — WHAT YOU SEE IS OLD${where}`);
+}
+
+export function updateSignal(view) {
+  const signal = signalView(view.state?.signal, view.stale);
+  const { state } = view;
+  draw($('signal-shape'), signal.kind);
+  attribute($('signal'), 'data-kind', signal.kind);
+  text($('signal-word'), signal.word);
+  text($('signal-detail'), signal.detail);
+  const closed = state?.mode === 'LANE_MODE_CLOSED' ? words.DRIVER.closed : words.DRIVER[signal.kind];
+  text($('signal-driver'), signal.confirmed ? (closed ?? '') : '');
+  text($('signal-age'), signal.confirmed ? `for ${span(view.since(state.signal.confirmed_since))}` : '');
+  const fault = state?.signal?.fault ?? '';
+  show($('signal-fault'), fault !== '');
+  if (fault && $('signal-fault').dataset.code !== fault) {
+    $('signal-fault').dataset.code = fault;
+    $('signal-fault').replaceChildren(`▲ SIGNAL FAULT: ${fault.replaceAll('_', ' ')} `);
+    $('signal-fault').append(el('button', { id: 'clear-fault', 'data-testid': 'clear-fault' }, 'Clear fault'));
+  }
+  if ($('clear-fault')) $('clear-fault').disabled = view.stale || state.mode !== 'LANE_MODE_CLOSED';
+  return signal;
+}
+
+export function updateHold(view) {
+  const hold = view.state?.hold;
+  show($('held'), Boolean(hold));
+  if (hold) {
+    const reason = hold.reason ? ` — ${hold.reason}` : '';
+    const clear = hold.may_clear?.length ? `. May clear: ${hold.may_clear.join(', ')}` : '';
+    text($('held'), `■ LANE HELD by ${hold.officer || hold.role} for ${span(view.since(hold.since))}${reason}${clear}`);
+  }
+  $('clear-hold').disabled = view.stale || !hold;
+  $('set-mode').disabled = view.stale;
+}
+
+export function updateWhy(view) {
+  const causes = view.state?.red_causes ?? [];
+  list(
+    $('why'),
+    causes,
+    cause => cause.code,
+    () => el('li', {}, el('b'), el('span', { class: 'dim' }), el('p')),
+    (node, cause) => {
+      const [title, since, hint] = node.children;
+      text(title, cause.text || cause.code.replaceAll('_', ' '));
+      const by = cause.by ? ` · ${cause.by}` : '';
+      text(since, cause.since ? `${clock(cause.since.time)} · ${span(view.since(cause.since))}${by}` : by);
+      text(hint, cause.hint);
+      attribute(node, 'data-code', cause.code);
+    },
+  );
+  text($('why-title'), causes.length || view.stale ? 'Why red' : 'Nothing keeps it red');
+}
+
+export function updateConditions(view, acknowledge) {
+  const conditions = view.state?.conditions ?? [];
+  list(
+    $('conditions'),
+    conditions,
+    condition => `${condition.code}/${condition.device}`,
+    condition =>
+      el(
+        'li',
+        { 'data-testid': 'condition' },
+        el('span', { class: 'sign' }),
+        el('div', {}, el('b'), el('span', { class: 'dim' }), el('p')),
+        el('button', { class: 'plain', 'data-testid': 'acknowledge', onclick: () => acknowledge(condition.code) }, 'Seen'),
+      ),
+    (node, condition) => {
+      const [sign, level] = words.severity(condition.severity);
+      attribute(node, 'data-severity', level);
+      text(node.children[0], sign);
+      attribute(node.children[0], 'aria-label', level);
+      const [title, since, hint] = node.children[1].children;
+      text(title, `${condition.title}${condition.device ? ` (${condition.device})` : ''}`);
+      text(since, condition.since ? ` ${clock(condition.since.time)}` : '');
+      text(hint, condition.hint);
+      node.children[2].disabled = view.stale;
+    },
+  );
+  text($('conditions-title'), conditions.length ? `Conditions (${conditions.length})` : 'No conditions');
+}
+
+export function updatePassages(passages) {
+  list(
+    $('passages'),
+    passages,
+    passage => passage.bundle_id,
+    () => el('tr', { 'data-testid': 'passage' }, ...Array.from({ length: 5 }, () => el('td'))),
+    (row, passage) => {
+      const latency = seconds(passage.decision_latency);
+      [
+        clock(passage.seal_time),
+        words.outcome(passage.outcome),
+        passage.released_without_stopping ? '✓ rolled' : '– no',
+        Number.isFinite(latency) ? `${latency.toFixed(2)} s` : '–',
+        passage.delivered ? '✓ yes' : '… waiting',
+      ].forEach((value, index) => text(row.children[index], value));
+      attribute(row, 'data-outcome', passage.outcome);
+      attribute(row, 'title', passage.flags.map(words.flag).join(', '));
+    },
+  );
+}
+
+export function updateTiles(tiles, shown, pick) {
+  list(
+    $('tiles'),
+    tiles,
+    tile => tile.index,
+    tile =>
+      el(
+        'button',
+        { class: 'tile', 'data-testid': 'tile', onclick: () => pick(tile.index) },
+        el('span', { class: 'shape', 'aria-hidden': 'true' }),
+        el('b'),
+        el('span', { class: 'says' }),
+        el('span', { class: 'dim' }),
+      ),
+    (node, tile) => {
+      const age = (tile.state_age_s ?? Infinity) + (performance.now() - tiles.at) / 1000;
+      const stale = !tile.connected || age > STALE_S;
+      const signal = signalView(tile.signal, stale);
+      const [shape, name, says, more] = node.children;
+      draw(shape, signal.kind);
+      text(name, tile.name);
+      text(says, stale ? 'NO CONTACT' : signal.word);
+      const alarms = [
+        stale && Number.isFinite(age) ? span(age) : '',
+        !stale && tile.hold ? '■ held' : '',
+        !stale && tile.waiting ? `${tile.waiting} waiting` : '',
+        !stale && tile.conveyances ? `${tile.conveyances} in lane` : '',
+        !stale && tile.order_known === false ? 'order ?' : '',
+        !stale && tile.alarms ? `▲ ${tile.alarms}` : '',
+      ];
+      text(more, alarms.filter(Boolean).join(' · ') || words.mode(tile.mode).toLowerCase());
+      attribute(node, 'aria-current', String(tile.index === shown));
+      attribute(node, 'data-stale', String(stale));
+      attribute(node, 'data-waiting', String(!stale && Boolean(tile.waiting || tile.alarms)));
+      attribute(node, 'data-kind', signal.kind);
+    },
+  );
+}

@@ -1,0 +1,92 @@
+// The stream of one lane's states, opened anew for ever; keeps count of how old what it has is.
+
+const SILENT_MS = 5000;
+const AGAIN_MS = 1000;
+
+export class Stream {
+  // `on` gets ('state' | 'link' | 'lanes' | 'signed-out', data).
+  constructor(index, tiles, on) {
+    this.url = `/api/lanes/${index}/events${tiles ? '?tiles=1' : ''}`;
+    this.on = on;
+    this.closed = false;
+    this.open();
+    this.timer = setInterval(() => this.check(), AGAIN_MS);
+  }
+
+  open() {
+    this.heard = performance.now();
+    this.source?.close();
+    this.source = new EventSource(this.url);
+    for (const kind of ['state', 'link', 'lanes'])
+      this.source.addEventListener(kind, event => {
+        this.heard = performance.now();
+        this.on(kind, JSON.parse(event.data));
+      });
+  }
+
+  check() {
+    const silent = performance.now() - this.heard > SILENT_MS;
+    if (this.source.readyState !== EventSource.CLOSED && !silent) return;
+    fetch('/api/lanes', { signal: AbortSignal.timeout(AGAIN_MS) }).then(
+      answer => {
+        if (this.closed) return;
+        if (answer.status === 401) this.on('signed-out');
+        else this.open();
+      },
+      () => {},
+    );
+  }
+
+  close() {
+    this.closed = true;
+    clearInterval(this.timer);
+    this.source.close();
+  }
+}
+
+export const STALE_S = 2.5;
+
+// What is known of the lane shown, and how old it is.
+export class View {
+  constructor(lane) {
+    this.lane = lane;
+    this.state = null;
+    this.stateAt = null; // performance.now() when the lane said it
+    this.connected = false;
+  }
+
+  take(kind, data) {
+    if (kind === 'state') {
+      this.state = data;
+      this.stateAt = performance.now();
+      this.connected = true;
+    } else if (kind === 'link') {
+      this.connected = data.connected;
+      if (data.state_age_s !== null) this.stateAt = performance.now() - data.state_age_s * 1000;
+    }
+  }
+
+  get age() {
+    return this.stateAt === null ? Infinity : (performance.now() - this.stateAt) / 1000;
+  }
+
+  get stale() {
+    return !this.connected || this.age > STALE_S;
+  }
+
+  // Seconds since a Moment, by the lane's own clock.
+  since(moment) {
+    if (!moment || !this.state?.at) return NaN;
+    return (Number(this.state.at.mono_ns) - Number(moment.mono_ns)) / 1e9 + this.age;
+  }
+
+  conveyance(id) {
+    return this.state?.conveyances?.find(each => each.conveyance_id === id) ?? null;
+  }
+
+  // Seconds a decision still lives, by the lane's own clock.
+  left(decision) {
+    const ends = Number(decision.echoed_stamp_mono_ns) + decision.ttl_ms * 1e6;
+    return (ends - Number(this.state.at.mono_ns)) / 1e9 - this.age;
+  }
+}
