@@ -52,7 +52,7 @@ class Demo:
 
     def __init__(self, options: argparse.Namespace, run_dir: Path) -> None:
         self.options = options
-        self.console = Console(highlight=False)
+        self.console = Console(highlight=False, width=max(100, Console().width))
         port = options.port if _port_is_free(options.port) else 0
         self.bench = LaneBench(BenchOptions(run_dir, Geometry(), console_port=port))
         self.judge = Judge()
@@ -181,9 +181,7 @@ class Demo:
         self._say(t, f"officer: {act.name} {act.result}")
         if act.result != "OK":
             return
-        if act.name == "HoldLane":
-            self.judge.held(t)
-        elif act.name == "ClearHold":
+        if act.name == "ClearHold":
             self.judge.hold_cleared(t)
         elif act.name == "ReleaseConveyance":
             first = self.driver.world.first_upstream()
@@ -212,6 +210,7 @@ class Demo:
         """The officer holds the lane while one truck has green, and lets it go again."""
         await self._hold_now.wait()
         await asyncio.sleep(0.8)
+        self.judge.held(self.driver.now_s)
         await self.officer.hold_lane("shown in the demo")
         await asyncio.sleep(3.0)
         await self.officer.clear_hold("shown in the demo")

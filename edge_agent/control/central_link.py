@@ -13,7 +13,6 @@ from drivers.api import Clock, Stamp
 from edge_agent.central.connection import connect
 from edge_agent.central.decide import DecideSession, LaneSide, outgoing_channel
 from edge_agent.central.forward import ForwardPolicy, ForwardReports, ForwardSession
-from edge_agent.model.conveyance import Phase
 from edge_agent.model.decision import Decision
 from edge_agent.model.effects import AskRelease, Severity, WithdrawRequest
 from edge_agent.model.errors import CentralError
@@ -29,6 +28,7 @@ from edge_agent.wire import release as release_wire
 from securecorridor.release.v1 import release_service_pb2 as pb
 
 _LOG = logging.getLogger("central")
+_YIELD_NS = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +65,7 @@ class CentralLink:
         self._outgoing = outgoing_channel()
         self._requests: dict[str, pb.ReleaseRequest] = {}
         self._request_seq = 0
+        self._asked_ns = -_YIELD_NS
         self.up = False
         self.since: Stamp | None = None
 
@@ -84,6 +85,7 @@ class CentralLink:
     def ask(self, effect: AskRelease) -> None:
         """Send a release request, and keep it for the next stream."""
         self._request_seq += 1
+        self._asked_ns = effect.at.mono_ns
         shown = view(self._ports.state(), effect.at)
         vehicle = next((v for v in shown.conveyances if v.conveyance_id == effect.conveyance_id), None)
         eta_s = vehicle.eta_to_commit_s if vehicle is not None else None
@@ -120,8 +122,9 @@ class CentralLink:
         self._request_seq = max(self._request_seq, welcome.request_watermark)
 
     def _busy(self) -> bool:
-        """A decision is awaited: records wait."""
-        return self.up and any(c.phase is Phase.REQUESTED for c in self._ports.state().conveyances)
+        """A request has just gone out: records let it pass. Not for as long as the decision takes: a slow one must not
+        hold up the backlog, and it has a connection of its own."""
+        return self._ports.clock.stamp().mono_ns - self._asked_ns < _YIELD_NS
 
     async def _keep_deciding(self, channel: grpc.aio.Channel) -> NoReturn:
         side = LaneSide(

@@ -23,6 +23,7 @@ from edge_agent.runtime.health import Condition
 from edge_agent.store.records import BundleDraft, OpenKind, RecordClass, RecordDraft, Sealed
 from edge_agent.wire import enums
 from edge_agent.wire import release as release_wire
+from edge_agent.wire.bundle import bundle_message
 from securecorridor.release.v1 import release_service_pb2 as pb
 
 from .central_link import LinkPorts
@@ -129,7 +130,7 @@ class EffectOutlets:
         record = build_record(effect.conveyance, self._identity, self._extras(effect))
         return BundleDraft(
             effect.conveyance.bundle_id,
-            lambda chain_prev: release_wire.payload(release_wire.bundle_message(record, chain_prev)),
+            lambda chain_prev: release_wire.payload(bundle_message(record, chain_prev)),
         )
 
     def _extras(self, effect: SealBundle) -> BundleExtras:
