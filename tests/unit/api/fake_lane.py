@@ -282,6 +282,11 @@ async def channel(folder: Path, role: Role) -> AsyncIterator[grpc.aio.Channel]:
         yield opened
 
 
+async def next_of(call: Any) -> Any:
+    """The next message of a stream."""
+    return await call.read()
+
+
 async def error_of(call: Any) -> tuple[grpc.StatusCode, error_details_pb2.ErrorInfo, list[str]]:
     """How a call failed: status, ErrorInfo, fields named by BadRequest."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
