@@ -32,6 +32,6 @@ def command(agent: Agent, follow: bool, backlog: int) -> None:
                 severity = word(pb.Severity, event.severity)
                 click.echo(f"{local(event.at.time, millis=True)} {severity:<8}{event.code:<24}{where}{facts}")
             sys.stdout.flush()
-    except (KeyboardInterrupt, BrokenPipeError):
-        # The reader of a pipe has gone: nothing may be written at the end either.
-        sys.stderr.close()
+    except KeyboardInterrupt:
+        # How a person ends it; not a failure.
+        return

@@ -1,0 +1,136 @@
+"""`edge-agent`: faults become lines and exit codes, defects stay defects."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from drivers.api import EdgeError
+from edge_agent.__main__ import main
+from edge_agent.model.errors import ConfigError, StoreError
+from edge_agent.store import store as lane_store
+
+ROOT = Path(__file__).resolve().parents[3]
+EXAMPLE = ROOT / "deploy" / "lane.yaml.example"
+
+
+def _run(*arguments: str) -> Result:
+    return CliRunner().invoke(main, arguments)
+
+
+def test_a_good_configuration() -> None:
+    ran = _run("check-config", str(EXAMPLE))
+    assert (ran.exit_code, "good, sha256:" in ran.stdout) == (0, True)
+
+
+def test_a_bad_configuration_lists_its_errors_for_an_editor(tmp_path: Path) -> None:
+    file = tmp_path / "lane.yaml"
+    file.write_text("lane:\n  id: nonsense\n")
+    ran = _run("check-config", str(file))
+    assert ran.exit_code == 2
+    lines = ran.stderr.splitlines()
+    assert lines[-1] == "CONFIG_INVALID"
+    assert all(line.startswith("lane.yaml:") for line in lines[:-1])
+    assert len(lines) > 5
+
+
+def test_a_console_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "console.yaml"
+    file.write_text("console: {}\n")
+    assert _run("check-config", "--console", str(file)).exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("verb", "program"),
+    [
+        ("run", "edge_agent.control.agent.run_agent"),
+        ("media", "edge_agent.media.app.main"),
+        ("console", "edge_agent.console.app.main"),
+        ("all-red", "edge_agent.control.all_red.main"),
+    ],
+)
+def test_each_program_gets_the_file_and_gives_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, verb: str, program: str
+) -> None:
+    given: list[Path] = []
+
+    def ends_with_7(config: Path) -> int:
+        given.append(config)
+        return 7
+
+    monkeypatch.setattr(program, ends_with_7)
+    assert _run(verb, "--config", "lane.yaml").exit_code == 7
+    assert given == [Path("lane.yaml")]
+    assert _run(verb).exit_code == 2
+
+
+def _raises(error: BaseException) -> Callable[[Path], int]:
+    def program(_: Path) -> int:
+        raise error
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (StoreError("STORE_LOCKED", "two", "stop it"), 1, "STORE_LOCKED: two\nhint: stop it\n"),
+        (ConfigError("CONFIG_UNREADABLE", "no such file"), 2, "CONFIG_UNREADABLE: no such file\n"),
+        (ConfigError("CONFIG_INVALID", "l.yaml:1:1: a"), 2, "l.yaml:1:1: a\nCONFIG_INVALID\n"),
+        (
+            ExceptionGroup("", [EdgeError("A", "one"), ExceptionGroup("", [EdgeError("B", "two")])]),
+            1,
+            "A: one\nB: two\n",
+        ),
+    ],
+)  # fmt: skip
+def test_a_named_fault_is_told_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, text: str
+) -> None:
+    monkeypatch.setattr("edge_agent.control.all_red.main", _raises(error))
+    ran = _run("all-red", "--config", "lane.yaml")
+    assert (ran.exit_code, ran.stderr) == (code, text)
+
+
+def test_a_defect_among_faults_shows_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    group: Any = ExceptionGroup("", [EdgeError("A", "one"), ValueError("defect")])
+    monkeypatch.setattr("edge_agent.control.all_red.main", _raises(group))
+    assert _run("all-red", "--config", "lane.yaml").exception is group
+
+
+def test_a_keyboards_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge_agent.control.all_red.main", _raises(KeyboardInterrupt()))
+    assert _run("all-red", "--config", "lane.yaml").exit_code == 130
+
+
+def test_a_store_is_dumped_by_folder_or_by_configuration(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    asked: list[Path] = []
+
+    def dump(folder: Path) -> list[str]:
+        asked.append(folder)
+        return ["ACK 1", "ACK 2"]
+
+    monkeypatch.setattr(lane_store, "dump", dump)
+    ran = _run("store", "dump", "--store", str(tmp_path))
+    assert (ran.exit_code, ran.stdout) == (0, "ACK 1\nACK 2\n")
+    assert _run("store", "dump", "--config", str(EXAMPLE)).exit_code == 0
+    assert asked == [tmp_path, Path("/var/lib/lane-edge-agent")]
+    assert _run("store", "dump").exit_code == 2
+    assert _run("store", "dump", "--store", "x", "--config", "y").exit_code == 2
+
+
+def test_a_store_that_is_not_there(tmp_path: Path) -> None:
+    ran = _run("store", "dump", "--store", str(tmp_path))
+    assert (ran.exit_code, ran.stderr.splitlines()[0].split(":")[0]) == (1, "STORE_MISSING")
+
+
+def test_it_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "edge_agent", "run", "--config", "/nowhere/lane.yaml"]
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("CONFIG_UNREADABLE: ")
+    assert "Traceback" not in ran.stderr

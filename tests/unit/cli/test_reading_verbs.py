@@ -1,0 +1,200 @@
+"""What the reading verbs show, their JSON keys and exit codes."""
+
+import json
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from securecorridor.lane.v1 import types_pb2 as types
+from securecorridor.release.v1.record_pb2 import Bundle
+from tests.unit.api.fake_lane import CLEAR_TEXT, CONVEYANCE, SEALED_BUNDLE, event
+from tests.unit.cli.running import lanectl
+
+LANE_KEYS = {
+    "name", "mode", "etag", "at", "corridor_order_known", "corridor_order_since", "signal", "conveyances",
+    "conditions", "red_causes", "centre_up", "centre_since", "console_present", "boot_id", "agent_version", "zones",
+}  # fmt: skip
+WARNING = types.Condition(
+    code="CENTRE_LOST", severity=types.SEVERITY_WARNING, title="No answer", hint="look at the line"
+)
+ALARM = types.Condition(code="LAMP_DARK", severity=types.SEVERITY_ALARM, title="No lamp is lit", device="io-1")
+
+
+@pytest.mark.real_time
+async def test_status_shows_the_lane_and_ends_with_its_worst_condition(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ran = await ctl("status")
+        assert ran.code == 0
+        for shown in ("ports/0427/lanes/07", "remote", "red (confirmed by lamp", CONVEYANCE, "zone_a occupied", "late"):
+            assert shown in ran.out
+        ctl.lane.held = True
+        ctl.lane.conditions_now = [WARNING]
+        ran = await ctl("status")
+        assert ran.code == 1
+        assert "HOLD    by bso-7" in ran.out
+        assert "(0.0 s ago)" in ran.out
+        assert "warning CENTRE_LOST : No answer; look at the line" in ran.out
+        ctl.lane.conditions_now = [ALARM, WARNING]
+        assert (await ctl("status")).code == 3
+        ctl.lane.conditions_now = []
+        ctl.lane.fault = "LAMP_DARK"
+        ran = await ctl("status")
+        assert ran.code == 3
+        assert "FAULT LAMP_DARK" in ran.out
+        ctl.lane.conveyances = False
+        assert "no vehicle in the lane" in (await ctl("status")).out
+
+
+@pytest.mark.real_time
+async def test_json_has_the_contracts_names_and_no_identity_at_any_door(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        for door in ("officer", "technician", "viewer", "central"):
+            ran = await ctl("status", "--json", "--door", door)
+            assert set(ran.json) == LANE_KEYS
+            assert CLEAR_TEXT not in ran.out
+            assert ran.json["conveyances"][0]["conveyance_id"] == CONVEYANCE
+            assert ran.json["conveyances"][0]["decision_live"] is False
+            shown = await ctl("show", CONVEYANCE, "--json", "--door", door)
+            assert set(shown.json) == {"passage", "live", "bundle"}
+            assert shown.json["live"]["phase"] == "PHASE_REQUESTED"
+            assert CLEAR_TEXT not in shown.out
+
+
+@pytest.mark.real_time
+async def test_why_lists_causes_in_order_with_since_by_and_hint(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ctl.lane.held = True
+        ran = await ctl("why")
+        assert ran.code == 0
+        first, second = (ran.out.index(code) for code in ("[HOLD_LANE]", "[WAITING_DECISION]"))
+        assert first < second
+        assert "by bso-7" in ran.out
+        assert "-> what to do about HOLD_LANE" in ran.out
+        ran = await ctl("why", "--json")
+        assert set(ran.json) == {"name", "at", "mode", "signal", "red_causes", "green"}
+        assert [cause["code"] for cause in ran.json["red_causes"]] == ["HOLD_LANE", "WAITING_DECISION"]
+        assert ran.json["green"] is False
+        ctl.lane.held, ctl.lane.green = False, True
+        ran = await ctl("why")
+        assert f"green is for {CONVEYANCE}; nothing keeps the lane red" in ran.out
+        assert (await ctl("why", "--json")).json["green"] is True
+        ctl.lane.fault = "LAMP_DARK"
+        assert (await ctl("why")).code == 3
+
+
+@pytest.mark.real_time
+async def test_tail_gives_the_backlog_as_lines_or_objects(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ran = await ctl("tail", "-n", "2")
+        assert (ran.code, [line.split()[3] for line in ran.out.splitlines()]) == (0, ["EVENT_3", "EVENT_4"])
+        ran = await ctl("tail", "-n", "2", "--json")
+        events = [json.loads(line) for line in ran.out.splitlines()]
+        assert [set(one) for one in events] == [{"at", "code", "severity", "conveyance_id", "facts"}] * 2
+        assert (await ctl("tail", "-n", "2000")).code == 2
+
+
+@pytest.mark.real_time
+async def test_tail_follow_ends_with_the_agent(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ctl.lane.history = [event("ONLY")]
+        # A closed subscription is how the agent's side of the stream ends.
+        with ctl.lane.happening.subscribe() as closed:
+            closed.put(event("NEWS"))
+        ctl.lane.events = lambda: nullcontext(closed)  # type: ignore[method-assign]
+        ran = await ctl("tail", "--follow", "--json")
+        assert [json.loads(line)["code"] for line in ran.out.splitlines()] == ["ONLY", "NEWS"]
+
+
+@pytest.mark.real_time
+async def test_passages_page_and_show_what_central_has(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ran = await ctl("passages", "-n", "2")
+        assert ran.code == 0
+        assert SEALED_BUNDLE in ran.out
+        assert "released_rolling" in ran.out
+        assert "more: lanectl passages --page-token 29" in ran.out
+        ran = await ctl("passages", "-n", "2", "--page-token", "29", "--json")
+        assert set(ran.json) == {"passages", "next_page_token"}
+        assert [passage["seq"] for passage in ran.json["passages"]] == ["28", "27"]
+        assert ran.json["passages"][0]["delivered"] is True
+        ctl.lane.sealed = []
+        assert "no passage yet" in (await ctl("passages")).out
+
+
+@pytest.mark.real_time
+async def test_show_renders_the_record_with_tokens_only(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ctl.lane.bundle = _bundle().SerializeToString()
+        ran = await ctl("show", SEALED_BUNDLE[:13])
+        assert ran.code == 0
+        for shown in (
+            "released_rolling, without stopping", "a_nose +0.000 s, s_nose +9.500 s", "driver yes, cargo no",
+            "+1.250 s  driver_card token 0123abcd... at reader-1/2, 7 reads, peak -52.0 dBm, score 4.50",
+            "+1.500 s  revision 1, all legs", "+1.900 s  release by system, revision 1, after 0.4 s",
+            "+2.000 s  commanded green, confirmed - by -", "+3.000 s  hold_lane by bso-7 (officer), OK: look",
+        ):  # fmt: skip
+            assert shown in ran.out, ran.out
+        assert "0123abcdef" not in ran.out
+        as_json = (await ctl("show", SEALED_BUNDLE, "--json")).json
+        assert as_json["bundle"]["bundle_id"] == SEALED_BUNDLE
+        assert as_json["passage"]["seq"] == "30"
+        ctl.lane.bundle = b""
+        assert "the lane no longer holds the record" in (await ctl("show", SEALED_BUNDLE)).out
+        ctl.lane.bundle = b"\xff\xff"
+        ran = await ctl("show", SEALED_BUNDLE)
+        assert (ran.code, "BUNDLE_UNREADABLE" in ran.err) == (5, True)
+        assert "detected" in (await ctl("show", CONVEYANCE)).out
+        assert (await ctl("show", "0190ffff")).code == 6
+        assert (await ctl("show", "0190")).code == 2
+
+
+@pytest.mark.real_time
+async def test_devices_conditions_and_outbox(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ran = await ctl("devices")
+        assert (ran.code, "reader-1" in ran.out, "1.5 s ago" in ran.out, "reads=12" in ran.out) == (0, True, True, True)
+        assert set((await ctl("devices", "--json")).json["devices"][0]) >= {"device", "up", "fault_code", "counters"}
+        (device,) = ctl.lane.devices()
+        device.up, device.fault_code, device.fault_text, device.fault_hint = False, "RFID_LINK_LOST", "gone", "look"
+        ctl.lane.devices = lambda: [device]  # type: ignore[method-assign]
+        ran = await ctl("devices")
+        assert (ran.code, "DOWN, required" in ran.out, "gone [RFID_LINK_LOST]" in ran.out) == (1, True, True)
+
+        assert (await ctl("conditions")).out == "all is well\n"
+        ctl.lane.conditions_now = [ALARM, WARNING]
+        ran = await ctl("conditions")
+        assert (ran.code, "alarm   LAMP_DARK (io-1): No lamp is lit" in ran.out) == (3, True)
+        ran = await ctl("conditions", "--json")
+        assert (ran.code, [c["code"] for c in ran.json["conditions"]]) == (3, ["LAMP_DARK", "CENTRE_LOST"])
+
+        ran = await ctl("outbox")
+        assert (ran.code, "central is connected" in ran.out, "1 min 15 s" in ran.out) == (0, True, True)
+        away = ctl.lane.outbox()
+        away.connected = False
+        ctl.lane.outbox = lambda: away  # type: ignore[method-assign]
+        ran = await ctl("outbox", "--json")
+        assert (ran.code, ran.json["connected"], ran.json["classes"][0]["records"]) == (1, False, "2")
+
+
+def _bundle() -> Bundle:
+    bundle = Bundle(bundle_id=SEALED_BUNDLE, mode=types.LANE_MODE_REMOTE, outcome=types.OUTCOME_RELEASED_ROLLING)
+    start = 1_000_000_000
+
+    def at(seconds: float) -> types.Moment:
+        return types.Moment(mono_ns=start + round(seconds * 1e9))
+
+    bundle.detected.CopyFrom(at(0))
+    bundle.times.a_nose.CopyFrom(at(0))
+    bundle.times.s_nose.CopyFrom(at(9.5))
+    bundle.identity.legs.add(leg=types.LEG_DRIVER, complete=True, required=True)
+    bundle.identity.legs.add(leg=types.LEG_CARGO, required=True)
+    claim = types.IdentityClaim(kind=types.IDENTITY_KIND_DRIVER_CARD, token="0123abcdef" * 3, source="reader-1/2")
+    bundle.identity.assignments.add(claim=claim, reads=7, rssi_peak_cdbm=-5200, score=4.5, first=at(1.25))
+    bundle.requests.add(at=at(1.5), revision=1, complete=True)
+    made = types.Decision(verdict=types.VERDICT_RELEASE, authority=types.AUTHORITY_SYSTEM, revision=1)
+    taken = bundle.decisions.add(decision=made, received=at(1.9))
+    taken.latency.FromMilliseconds(400)
+    bundle.signals.add(at=at(2), commanded=types.ASPECT_GREEN)
+    bundle.interventions.add(at=at(3), act="hold_lane", officer="bso-7", role="officer", result="OK", reason="look")
+    return bundle
