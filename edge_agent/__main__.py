@@ -17,7 +17,7 @@ from edge_agent.model.errors import ConfigError
 EXIT_FAULT: Final = 1
 EXIT_CONFIG: Final = 2
 
-_FILE: Final = click.Path(path_type=Path)
+_FILE: Final = click.Path(path_type=Path, readable=False)
 _config = click.option("--config", type=_FILE, required=True, metavar="FILE", help="The lane's configuration.")
 
 

@@ -119,7 +119,7 @@ def options(door: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
         @click.option(
             "--socket-dir",
-            type=click.Path(path_type=Path),
+            type=click.Path(path_type=Path, readable=False),
             envvar="LANE_SOCKET_DIR",
             default=Path(SOCKET_DIR),
             show_default=True,

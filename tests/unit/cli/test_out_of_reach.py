@@ -52,7 +52,7 @@ def test_a_door_for_another_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     mine = grp.getgrgid(os.getgid()).gr_name
     monkeypatch.setattr(socket, "socket", Closed)
     for closed, group in ((tmp_path / "officer.sock", mine), (tmp_path, mine)):
-        monkeypatch.setattr(os, "access", lambda path, _mode, closed=closed: path != closed)
+        monkeypatch.setattr(os, "access", lambda path, _mode, closed=closed: Path(path) != closed)
         ran = run(tmp_path, "clear-hold", "--reason", "x", "--yes")
         assert (ran.code, "[DOOR_DENIED]" in ran.err) == (4, True)
         assert f"join group {group}, which may open {closed}: sudo usermod -aG {group}" in ran.err
