@@ -240,13 +240,15 @@ def _set_mode(turn: Turn, act: OfficerAct) -> Reply:
 
 
 def _clear_fault(turn: Turn, act: OfficerAct) -> Reply:
+    """An officer's clearing gives the lane its mode back; a technician's leaves it closed for an officer to open."""
     if turn.state.fault is None:
         return Reply(ActResult.OK, "no fault is latched")
-    turn.state = replace(turn.state, fault=None, wanted_mode=LaneMode.CLOSED, mode_planned=True)
+    mode = turn.state.wanted_mode if act.role is Role.OFFICER else LaneMode.CLOSED
+    turn.state = replace(turn.state, fault=None, wanted_mode=mode, mode_planned=True)
     title = "The signal fault was cleared"
     turn.condition(ConditionCode.SIGNAL_FAULT, Severity.ALARM, False, title, "")
     turn.event(EventCode.SIGNAL_FAULT, Severity.INFO, fault="", cleared_by=act.officer)
-    return Reply(ActResult.OK, "fault cleared; the lane is closed until a mode is set")
+    return Reply(ActResult.OK, f"fault cleared; the lane is {mode.value}")
 
 
 def _confirm(turn: Turn, act: OfficerAct) -> Reply:

@@ -89,6 +89,8 @@ def advance(state: LaneState, event: CoreInput) -> tuple[LaneState, tuple[Effect
     handler = HANDLERS.get(type(event))
     if handler is not None:
         handler(turn, event)
+    if turn.quiet and event.at.mono_ns < state.due_ns:
+        return turn.state, ()
     for review in REVIEWS:
         review(turn)
     turn.state = replace(turn.state, due_ns=due_ns(turn))

@@ -82,13 +82,14 @@ def speed_kmh(from_m: float, from_ns: int, to_m: float, to_ns: int) -> float:
 
 def zone_start_m(zone: Zone, geometry: Geometry) -> float:
     """Where the nose is when this zone becomes active."""
-    return {
-        Zone.A: geometry.a.start_m,
-        Zone.D: geometry.d.start_m,
-        Zone.S: geometry.s.start_m,
-        Zone.BEAM: geometry.beam_m,
-        Zone.X: geometry.x.start_m,
-    }[zone]
+    return _starts(geometry)[_INDEX[zone]]
+
+
+_INDEX = {zone: index for index, zone in enumerate((Zone.A, Zone.D, Zone.S, Zone.BEAM, Zone.X))}
+
+
+def _starts(geometry: Geometry) -> tuple[float, float, float, float, float]:
+    return geometry.a.start_m, geometry.d.start_m, geometry.s.start_m, geometry.beam_m, geometry.x.start_m
 
 
 def nose_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float], ...]:
@@ -116,11 +117,7 @@ def tail_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float],
 
 def wall_after_m(position_m: float, geometry: Geometry) -> float:
     """Start of the first zone downstream of a position (infinite beyond the last)."""
-    for zone in Zone:
-        start = zone_start_m(zone, geometry)
-        if start > position_m:
-            return start
-    return float("inf")
+    return next((start for start in _starts(geometry) if start > position_m), float("inf"))
 
 
 def course_of(times: ZoneTimes, measured_kmh: float, geometry: Geometry, kinematics: Kinematics) -> Course | None:

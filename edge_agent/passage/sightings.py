@@ -247,6 +247,7 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
         replace(a, sighting=sighting) if a.sighting.sighting_id == sighting.sighting_id else a
         for a in track.conveyance.assignments
     )
+    turn.quiet = True
     if kept != track.conveyance.assignments:
         turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
 

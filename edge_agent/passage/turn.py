@@ -15,12 +15,14 @@ from .uuid7 import uuid7
 class Turn:
     """Mutable working copy of one step."""
 
-    __slots__ = ("at", "effects", "state")
+    __slots__ = ("at", "effects", "quiet", "state")
 
     def __init__(self, state: LaneState, at: Stamp) -> None:
         self.state = state
         self.at = at
         self.effects: list[Effect] = []
+        self.quiet = False
+        """The input only added weight to what is known: nothing can follow from it before something is due by time."""
 
     @property
     def now_ns(self) -> int:

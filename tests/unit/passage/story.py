@@ -85,10 +85,14 @@ class Lane:
         if self.state is not before or effects:
             self.journal.append(event)
         self.effects.extend(effects)
+        self.saw(effects)
         for effect in effects:
             if isinstance(effect, GrantLease | WithdrawLease):
                 self._show(effect)
         return effects
+
+    def saw(self, effects: tuple[Effect, ...]) -> None:
+        """For lanes that check what comes out."""
 
     def _show(self, effect: GrantLease | WithdrawLease) -> None:
         """A signal loop that follows the lease at once."""
@@ -132,7 +136,7 @@ class Lane:
 
     def wait(self, seconds: float, pace: float = 0.1) -> None:
         """Time passes, in ticks."""
-        end = self.now + seconds
+        end = round(self.now + seconds, 6)
         while self.now < end - 1e-9:
             self.now = round(min(end, self.now + pace), 6)
             self.feed(Tick(self.at))

@@ -217,7 +217,7 @@ def test_a_green_that_is_never_confirmed_is_recorded_as_such() -> None:
     assert Flag.UNCONFIRMED_GREEN in lane.bundles[0].flags
 
 
-def test_a_signal_fault_latches_until_it_is_cleared_and_leaves_the_lane_closed() -> None:
+def test_a_signal_fault_latches_and_a_technician_who_clears_it_leaves_the_lane_closed() -> None:
     lane = Lane().start()
     lane.arrive()
     lane.decide()
@@ -233,6 +233,13 @@ def test_a_signal_fault_latches_until_it_is_cleared_and_leaves_the_lane_closed()
     assert lane.green == ""
     lane.act(ActKind.SET_MODE, mode="remote")
     assert lane.green != ""
+
+
+def test_an_officer_who_clears_the_fault_gives_the_lane_its_mode_back() -> None:
+    lane = Lane().start()
+    lane.feed(SignalChanged(lane.at, Aspect.RED, None, Grade.NONE, "readback_disagrees", "SIGNAL_MISMATCH", 0))
+    assert lane.act(ActKind.CLEAR_FAULT, Role.OFFICER).message == "fault cleared; the lane is remote"
+    assert lane.mode == "remote"
 
 
 def test_the_centre_lost_withdraws_its_green_and_asks_again_when_it_is_back() -> None:
@@ -306,3 +313,23 @@ def test_a_truck_that_rolls_back_from_the_line_is_recorded_and_loses_its_green()
     assert Flag.REVERSED in lane.first.flags
     assert lane.withdrawn[-1].immediate
     assert not lane.order_known()
+
+
+@pytest.mark.parametrize("verdict", [Verdict.REFER_SECONDARY, Verdict.REFUSE_RETURN])
+def test_a_truck_sent_out_of_the_lane_before_the_line_is_sealed_and_the_next_rolls(verdict: Verdict) -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide(verdict)
+    lane.drive_to_line()
+    lane.wait(8)
+    lane.act(ActKind.DIRECT_CONVEYANCE, of=lane.first, verdict=verdict)
+    lane.wait(3)
+    lane.off(Zone.S)
+    (bundle,) = lane.bundles
+    assert bundle.outcome in {Outcome.REFERRED, Outcome.REFUSED}
+    assert bundle.flags == (Flag.DIVERTED, Flag.WAITING_AT_LINE)
+    assert lane.order_known()
+    lane.wait(5)
+    lane.arrive("t2")
+    lane.decide()
+    assert lane.green == lane.first.conveyance_id
