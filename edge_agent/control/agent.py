@@ -34,12 +34,13 @@ from edge_agent.api.server import ApiServer
 from edge_agent.config.load import load_config
 from edge_agent.config.schema import LaneConfig, LaneIoDevice, MercuryDevice
 from edge_agent.model.decision import Lease
+from edge_agent.model.effects import Severity
 from edge_agent.model.inputs import DeviceChanged, SignalChanged, Started, StoreHealth
 from edge_agent.observe.log import log, logging_to
 from edge_agent.observe.metrics import ControlMetrics, serving, watch_loop_lag
 from edge_agent.passage.corridor import CoreConfig, LaneState, initial_state, step
 from edge_agent.runtime.clock import SystemClock
-from edge_agent.runtime.health import HealthBoard
+from edge_agent.runtime.health import Condition, HealthBoard
 from edge_agent.runtime.supervise import LOCAL_CAP_S, Backoff, keep_running
 from edge_agent.runtime.systemd import ServiceManager
 from edge_agent.safety.timing import SignalFault
@@ -113,6 +114,7 @@ class Agent:
         self.backend = Backend(self._sources(identity.lane, identity.agent_version))
         self._fed_ns = 0
         self._red_shown = asyncio.Event()
+        self._doors: ApiServer | None = None
         self._ruled: tuple[str, str] | None = None
 
     def orders(self) -> SignalOrders:
@@ -142,6 +144,10 @@ class Agent:
             doors = self.config.api
             server = ApiServer(self.backend, doors.socket_dir, doors.loopback_port, doors.groups)
             await stack.enter_async_context(server)
+            self._doors = server
+            for fault in server.faults:
+                hint = fault.hint or "look at the group names in the api section"
+                self.board.raise_condition(Condition(fault.code, Severity.WARNING, fault.message, hint, now))
             metrics = self.config.metrics
             await stack.enter_async_context(serving(metrics.host, metrics.port, self.metrics.registry))
             # What is entered later ends earlier: devices outlive the passage loop, and that the signal loop.
@@ -241,6 +247,8 @@ class Agent:
         self.inputs.tick(now)
 
     def _store_health(self, ok: bool, code: str) -> None:
+        if self._doors is not None:
+            self._doors.serving(ok)
         self.passage.submit(StoreHealth(at=self.clock.stamp(), ok=ok, code=code))
 
     async def _announce(self, server: ApiServer) -> None:
@@ -250,7 +258,7 @@ class Agent:
                 await self._red_shown.wait()
         verified = self.signal.state().confirmed is Aspect.RED
         text = "red verified" if verified else "signal module not reached: outputs locked, see lanectl why"
-        server.serving(True)
+        server.serving(self.store.health[0])
         self.manager.ready(text)
         log(_LOG, logging.INFO, "ready", detail=text)
 
