@@ -8,7 +8,7 @@ import contextlib
 import secrets
 import shutil
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -25,7 +25,8 @@ LANE = "ports/0453/lanes/07"
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What to bring up. `console_port` 0 takes a free port. `overrides` are merged into the lane's configuration."""
+    """What to bring up. `console_port` 0 takes a free port. `overrides` are merged into the lane's configuration,
+    `environment` is added to that of the agent's programs."""
 
     run_dir: Path
     geometry: Geometry = field(default_factory=Geometry)
@@ -34,6 +35,7 @@ class BenchOptions:
     console_port: int = 0
     module_profile: str = "wago_750_352"
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 def free_port() -> int:
@@ -90,6 +92,7 @@ class LaneBench:
         self.media_port = free_port()
         self.console_port = options.console_port or free_port()
         self.console_token = ""
+        self.status: dict[str, str] = {}
 
     async def __aenter__(self) -> Self:
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -137,8 +140,8 @@ class LaneBench:
         self.children[name] = await start(name, command, self.dir)
         self.controls[name] = Control(control)
 
-    def write_config(self) -> None:
-        """The lane's configuration file, with the addresses the devices gave."""
+    def write_config(self, edit: Callable[[dict[str, Any]], None] = lambda _config: None) -> None:
+        """The lane's configuration file, with the addresses the devices gave; `edit` may change anything in it."""
         self.console_token = secrets.token_urlsafe(18)
         token = self.dir / "keys" / "console.token"
         token.write_text(self.console_token + "\n")
@@ -146,6 +149,7 @@ class LaneBench:
         config = self._config()
         for section, values in self.options.overrides.items():
             config[section] = {**config.get(section, {}), **values} if isinstance(values, Mapping) else values
+        edit(config)
         self.config_path.write_text(yaml.safe_dump(config, sort_keys=False))
 
     async def start_agent(self, ready_s: float = 15.0) -> None:
@@ -167,10 +171,12 @@ class LaneBench:
                 ["-m", "edge_agent", *arguments],
                 self.dir,
                 ready_s=None,
-                environment={"NOTIFY_SOCKET": str(notify.path)},
+                environment={**self.options.environment, "NOTIFY_SOCKET": str(notify.path)},
             )
             self.children[name] = child
-            if not await notify.ready(ready_s):
+            ready = await notify.ready(ready_s)
+            self.status[name] = notify.status
+            if not ready:
                 raise RuntimeError(f"{name} did not become ready in {ready_s:g} s\n{child.log_end()}")
         finally:
             notify.close()

@@ -6,7 +6,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -130,12 +130,13 @@ class Control:
             raise RuntimeError(f"{self._path.name} refused {verb}: {answer.get('error')}")
         return answer
 
-    async def events(self) -> AsyncIterator[Mapping[str, Any]]:
-        """The device's events from now on; ends when the device does."""
+    async def events(self, subscribed: Callable[[], None] = lambda: None) -> AsyncIterator[Mapping[str, Any]]:
+        """The device's events from now on; ends when the device does. `subscribed`: from here nothing is missed."""
         reader, writer = await asyncio.open_unix_connection(str(self._path), limit=1 << 20)
         try:
             writer.write(b'{"do": "subscribe"}\n')
             await reader.readline()
+            subscribed()
             while line := await reader.readline():
                 yield json.loads(line)
         finally:
