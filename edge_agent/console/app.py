@@ -112,8 +112,8 @@ async def _until_told(settings: ConsoleSection, media_token: str | None) -> None
                 run_console(settings, SystemClock(), ready, media_token=media_token), name="console"
             )
             group.create_task(_end(work, told, manager), name="signals")
-    except* EdgeError as faults:
-        raise _first(faults) from None
+    except BaseExceptionGroup as faults:
+        raise _only_fault(faults) from None
     finally:
         manager.close()
 
@@ -124,12 +124,12 @@ async def _end(work: asyncio.Task[None], told: asyncio.Event, manager: ServiceMa
     work.cancel()
 
 
-def _first(faults: BaseExceptionGroup[EdgeError]) -> EdgeError:
+def _only_fault(faults: BaseExceptionGroup[BaseException]) -> BaseException:
+    """The one fault the agent names, out of its groups; program errors stay as they are."""
     fault: BaseException = faults
-    while isinstance(fault, BaseExceptionGroup):
+    while isinstance(fault, BaseExceptionGroup) and len(fault.exceptions) == 1:
         fault = fault.exceptions[0]
-    assert isinstance(fault, EdgeError)
-    return fault
+    return fault if isinstance(fault, EdgeError) else faults
 
 
 def _media_token(config_path: Path) -> str | None:

@@ -43,7 +43,7 @@ _OPTIONS = (
 
 class LaneLink:
     """The console's side of one lane. `state` is the last one that came, stamped `state_at`; `connected_since` tells
-    when contact began or ended."""
+    when contact began or ended. ConfigError CONSOLE_TLS when certificates cannot be read."""
 
     def __init__(self, index: int, section: ConsoleLaneSection, clock: Clock, rng: Random) -> None:
         self.index = index
@@ -55,7 +55,8 @@ class LaneLink:
         self.connected = False
         self.connected_since: Stamp = clock.stamp()
         self._state_at: Stamp | None = None
-        self._section = section
+        self._target = section.target
+        self._credentials = None if section.tls is None else _credentials(section.tls)
         self._clock = clock
         self._rng = rng
         self._officers: list[str] = []
@@ -77,7 +78,7 @@ class LaneLink:
     async def run(self) -> None:
         """Keep one watch open until cancelled. It is opened anew when another officer answers for the lane; the old one
         ends when the new one speaks, so that the lane never sees the officer gone in between."""
-        async with _channel(self._section) as self._channel, asyncio.TaskGroup() as group:
+        async with self._connect() as self._channel, asyncio.TaskGroup() as group:
             old: asyncio.Task[None] | None = None
             while True:
                 officer = self._officer()
@@ -125,6 +126,11 @@ class LaneLink:
         request = pb.ListPassagesRequest(page_size=_PASSAGES)
         answer: pb.ListPassagesResponse = await self._stub().ListPassages(request, timeout=3.0)
         return list(answer.passages)
+
+    def _connect(self) -> grpc.aio.Channel:
+        if self._credentials is None:
+            return grpc.aio.insecure_channel(self._target, options=_OPTIONS)
+        return grpc.aio.secure_channel(self._target, self._credentials, options=_OPTIONS)
 
     def _stub(self) -> "lane_grpc.LaneServiceAsyncStub":
         assert self._channel is not None, "acts come from requests, and those after run has begun"
@@ -205,14 +211,8 @@ async def _either(event: asyncio.Event, within_s: float) -> None:
         return
 
 
-def _channel(section: ConsoleLaneSection) -> grpc.aio.Channel:
-    """The line to the agent's door. ConfigError CONSOLE_TLS."""
-    if section.tls is None:
-        return grpc.aio.insecure_channel(section.target, options=_OPTIONS)
-    return grpc.aio.secure_channel(section.target, _credentials(section.tls), options=_OPTIONS)
-
-
 def _credentials(tls: TlsSection) -> grpc.ChannelCredentials:
+    """Mutual TLS from files. ConfigError CONSOLE_TLS."""
     try:
         ca, key, chain = (path.read_bytes() for path in (tls.ca_file, tls.key_file, tls.cert_file))
     except OSError as error:

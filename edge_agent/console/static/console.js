@@ -12,6 +12,7 @@ import * as words from './words.js';
 
 const TICK_MS = 100;
 const PASSAGES_MS = 4000;
+const AGAIN_MS = 1000;
 const RELEASE = 'RELEASE';
 
 class Desk {
@@ -82,8 +83,8 @@ class Desk {
     const banner = $('order-banner');
     show(banner, state?.corridor_order_known === false);
     if (!banner.firstChild) {
-      const words = el('span', {}, 'ORDER OF THE CORRIDOR IS UNKNOWN — a vehicle may stand unseen. No rolling green.');
-      const button = el('button', { 'data-testid': 'confirm-order', onclick: () => this.confirmOrder() }, 'CONFIRM ORDER… ', el('kbd', {}, 'O'));
+      const words = el('span', {}, 'ORDER UNKNOWN: a vehicle may stand unseen');
+      const button = el('button', { 'data-testid': 'confirm-order', onclick: () => this.confirmOrder() }, 'CONFIRM ORDER ', el('kbd', {}, 'O'));
       banner.append(words, button);
     }
     banner.lastChild.disabled = stale;
@@ -122,7 +123,7 @@ class Desk {
     if (answer.ok) this.tell('done', `${where}✓ ${title} arrived ${clock(Date.now())} (${answer.ms} ms)`);
     else {
       const known = answer.code === 'DEADLINE_EXCEEDED' ? 'ARRIVAL NOT KNOWN' : 'NOT DONE';
-      this.tell('failed', `${where}✗ ${title} ${known}: ${answer.message}`);
+      this.tell('failed', `${where}✗ ${clock(Date.now())} ${title} ${known}: ${answer.message}`);
       if (answer.code === 'FAILED_PRECONDITION' && before) this.tellChanged(title, before, answer.message);
     }
     this.fetchPassages();
@@ -272,7 +273,7 @@ class Desk {
     this.panel.tick({
       name: 'order',
       title: 'Which of these stand in the corridor?',
-      note: 'Look at the picture, from the stop line upstream. What is not ticked is closed as not there.',
+      note: 'Tick what you see on camera, from the stop line upstream. The rest is closed as not there.',
       items: upstream.map(each => [each.conveyance_id, `Number ${each.order} · ${words.phase(each.phase)}`, (each.identities ?? []).map(one => one.value).join(' · ')]),
       label: count => (count ? `I see exactly ${count}, in this order${left(count)}` : `The corridor is EMPTY${left(0)}`),
       still: () => !this.view.stale && this.view.state.etag === etag,
@@ -344,7 +345,8 @@ function onKey(desk, event) {
 }
 
 async function begin() {
-  const answer = await fetch('/api/lanes');
+  const answer = await fetch('/api/lanes').catch(() => null);
+  if (!answer) return setTimeout(begin, AGAIN_MS); // the banner the page begins with stays until there is contact
   if (!answer.ok) return location.assign('/login');
   const { officer, lanes } = await answer.json();
   text($('officer'), officer);
@@ -354,7 +356,6 @@ async function begin() {
   $('clear-hold').addEventListener('click', () => desk.clearHold());
   $('set-mode').addEventListener('click', () => desk.setMode());
   $('signal-fault').addEventListener('click', event => event.target.id === 'clear-fault' && desk.clearFault());
-  document.body.dataset.ready = 'true';
 }
 
 begin();

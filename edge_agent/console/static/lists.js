@@ -22,6 +22,7 @@ export function updateContact(view, streaming) {
   const node = $('contact');
   show(node, view.stale);
   attribute($('lane'), 'data-stale', String(view.stale));
+  attribute(document.body, 'data-stale', String(view.stale));
   if (!view.stale) return;
   const where = streaming ? '' : ' (this page has lost its console)';
   if (!Number.isFinite(view.age)) return text(node, `NO CONTACT WITH LANE — NOTHING SEEN YET${where}`);
@@ -121,7 +122,7 @@ export function updatePassages(passages) {
       [
         clock(passage.seal_time),
         words.outcome(passage.outcome),
-        passage.released_without_stopping ? '✓ rolled' : '– no',
+        passage.released_without_stopping ? '✓ yes' : '– no',
         Number.isFinite(latency) ? `${latency.toFixed(2)} s` : '–',
         passage.delivered ? '✓ yes' : '… waiting',
       ].forEach((value, index) => text(row.children[index], value));

@@ -27,6 +27,7 @@ export class Panel {
       pick: index => {
         if (!options[index]) return;
         this.open.chosen = index;
+        buttons[index].focus();
         buttons.forEach((button, at) => attribute(button, 'aria-pressed', String(at === index)));
         go.disabled = false;
         text(go, label(options[index][1]));

@@ -20,8 +20,12 @@ function make(id, desk) {
     part('decision'),
     part('grant'),
     el('ul', { class: 'legs', 'data-part': 'legs', 'aria-label': 'Identity' }),
-    el('div', { class: 'bar', 'data-part': 'bar', 'aria-hidden': 'true' }, el('i', { class: 'line' }), el('i', { class: 'nose' })),
-    part('place'),
+    el(
+      'div',
+      { class: 'where' },
+      el('div', { class: 'bar', 'data-part': 'bar', 'aria-hidden': 'true' }, el('i', { class: 'line' }), el('i', { class: 'nose' })),
+      part('place'),
+    ),
     el('ul', { class: 'flags', 'data-part': 'flags', 'aria-label': 'Remarks', 'data-testid': 'conveyance-flags' }),
     part('hold'),
     el('dl', { class: 'identities', 'data-part': 'identities', 'data-testid': 'conveyance-identities' }),
@@ -29,9 +33,9 @@ function make(id, desk) {
       'div',
       { class: 'row buttons', 'data-part': 'buttons' },
       button('release', 'RELEASE', 'R', () => desk.release(id)),
-      button('refer', 'REFER…', 'F', () => desk.refer(id)),
-      button('hold-conveyance', 'HOLD THIS', 'K', () => desk.holdConveyance(id)),
-      button('direct', 'Direct…', 'D', () => desk.direct(id)),
+      button('refer', 'REFER', 'F', () => desk.refer(id)),
+      button('hold-conveyance', 'HOLD', 'K', () => desk.holdConveyance(id)),
+      button('direct', 'Direct', 'D', () => desk.direct(id)),
     ),
   );
   card.querySelector('.line').style.left = `${percent(0)}%`;
@@ -41,6 +45,7 @@ function make(id, desk) {
 
 function commitWords(each, view) {
   if (each.order === 0) return 'past the line';
+  if (view.stale) return '≈ ?';
   if (each.standing_at_line) return 'stands at line';
   const left = seconds(each.commit_in) - view.age;
   if (each.committed || left < 0) return 'inside commit';
@@ -49,13 +54,14 @@ function commitWords(each, view) {
 
 function decisionWords(each, view) {
   const decision = each.decision;
-  if (!decision) return ['no decision yet', 'none'];
+  if (!decision) return ['no decision yet', '', 'none'];
   const left = view.left(decision);
   const live = each.decision_live && left > 0;
-  const by = [words.authority(decision.authority), decision.officer, decision.basis].filter(Boolean).join(' · ');
+  const life = !live ? 'no longer live' : view.stale ? 'life not known' : `${span(left)} left`;
+  const by = [words.authority(decision.authority), decision.officer, decision.basis, life].filter(Boolean).join(' · ');
   const reason = words.REASONS[decision.referral_reason];
   const said = `${words.verdict(decision.verdict)}${reason ? ` (${reason})` : ''}`;
-  return [`${said} | ${by} · ${live ? `${span(left)} left` : 'no longer live'}`, live ? (CAUTION.has(decision.verdict) ? 'caution' : 'live') : 'dead'];
+  return [said, by, !live ? 'dead' : CAUTION.has(decision.verdict) ? 'caution' : 'live'];
 }
 
 function updateLegs(parts, each) {
@@ -65,11 +71,13 @@ function updateLegs(parts, each) {
     leg => leg.leg,
     leg => el('li', { 'data-testid': `leg-${words.leg(leg.leg).toLowerCase()}` }),
     (node, leg) => {
-      const kind = leg.complete ? 'complete' : leg.required ? 'missing' : 'optional';
+      // What is still to come is no alarm; what is lacking where the vehicle should have been decided is.
+      const due = each.committed || each.standing_at_line || each.order === 0;
+      const kind = leg.complete ? 'complete' : !leg.required ? 'optional' : due ? 'lacking' : 'missing';
       attribute(node, 'data-kind', kind);
-      const claims = leg.claims ? `${leg.claims} claim${leg.claims > 1 ? 's' : ''}` : kind === 'missing' ? 'missing' : 'none';
+      const claims = leg.claims ? `${leg.claims} claim${leg.claims > 1 ? 's' : ''}` : kind === 'optional' ? 'none' : 'missing';
       const sure = leg.claims && leg.confidence ? ` ${Math.round(leg.confidence * 100)} %` : '';
-      text(node, `${{ complete: '✓', missing: '✗', optional: '–' }[kind]} ${words.leg(leg.leg)}\n${claims}${sure}`);
+      text(node, `${{ complete: '✓', missing: '✗', lacking: '✗', optional: '–' }[kind]}\u00a0${words.leg(leg.leg)}\n${claims}${sure}`);
     },
   );
 }
@@ -84,8 +92,7 @@ function update(card, each, view, desk, index) {
   attribute(parts.order, 'aria-label', each.order ? `Place ${each.order}` : 'Past the line');
   text(parts.commit, commitWords(each, view));
   text(parts.phase, words.phase(each.phase));
-  const [said, kind] = decisionWords(each, view);
-  const [verdict, detail = ''] = said.split(' | ');
+  const [verdict, detail, kind] = decisionWords(each, view);
   if (parts.decision.children.length === 0) parts.decision.append(el('b'), el('span'));
   text(parts.decision.children[0], verdict);
   text(parts.decision.children[1], detail);
@@ -99,12 +106,12 @@ function update(card, each, view, desk, index) {
   parts.bar.lastChild.style.left = `${from}%`;
   parts.bar.lastChild.style.width = `${Math.max(1.5, percent(each.position_earliest_m) - from)}%`;
   const middle = (each.position_earliest_m + each.position_latest_m) / 2;
-  const where = middle < 0 ? `${Math.abs(Math.round(middle))} m before the line` : `${Math.round(middle)} m past the line`;
+  const where = middle < 0 ? `${Math.abs(Math.round(middle))} m before` : `${Math.round(middle)} m past`;
   text(parts.place, `${where} · ${Math.round(each.speed_kmh)} km/h`);
   list(parts.flags, each.flags, flag => flag, flag => el('li', { 'data-grave': String(words.grave(flag)) }, words.flag(flag)), () => {});
   show(parts.hold, Boolean(each.hold));
   if (each.hold) text(parts.hold, `■ HELD by ${each.hold.officer} for ${span(view.since(each.hold.since))}${each.hold.reason ? ` — ${each.hold.reason}` : ''}`);
-  const open = selected || index < 2;
+  const open = selected || (index === 0 && !desk.selected);
   list(
     parts.identities,
     open ? (each.identities ?? []) : [],
@@ -115,7 +122,7 @@ function update(card, each, view, desk, index) {
   show(parts.buttons, selected);
   for (const button of parts.buttons.children) {
     button.disabled = view.stale || each.order === 0;
-    if (button.dataset.act === 'hold-conveyance') text(button.firstChild, each.hold ? 'CLEAR HOLD ' : 'HOLD THIS ');
+    if (button.dataset.act === 'hold-conveyance') text(button.firstChild, `${each.hold ? 'CLEAR' : 'HOLD'} ${each.order} `);
   }
 }
 

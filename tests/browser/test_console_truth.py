@@ -1,0 +1,220 @@
+"""The page never shows more than is known: an unconfirmed green is not green, an old state is not the lane."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, expect
+
+from securecorridor.lane.v1 import types_pb2 as types
+from tests.browser.console_page import at, free_port, officers_page, sign_in
+from tests.browser.media_page import browser_page
+from tests.conformance.camera.peers import virtual_camera
+from tests.unit.console.fake_lane import (
+    FakeLane,
+    ago,
+    console,
+    conveyance,
+    decide,
+    lane_door,
+    quiet_lane,
+    set_signal,
+    until,
+)
+from tests.unit.media.lane import camera_settings, media_process
+
+pytestmark = [pytest.mark.real_time, pytest.mark.needs("chromium")]
+
+# The colours the page paints anywhere inside an element, as r, g, b.
+_PAINTED = """
+node => [node, ...node.querySelectorAll('*')].flatMap(each => {
+  const style = getComputedStyle(each);
+  return [style.color, style.backgroundColor, style.fill, style.stroke, style.borderTopColor]
+    .map(colour => (colour.match(/[0-9.]+/g) ?? []).map(Number))
+    .filter(([r, g, b, a]) => r !== undefined && a !== 0);
+})
+"""
+
+
+async def _greenish(page: Page, name: str) -> bool:
+    painted = await at(page, name).evaluate(_PAINTED)
+    return any(g > r + 30 and g > b + 30 for r, g, b, *_ in painted)
+
+
+async def test_only_a_confirmed_green_is_green(tmp_path: Path) -> None:
+    lane = FakeLane()
+    async with officers_page(tmp_path, lane) as page:
+        await expect(at(page, "signal-word")).to_have_text("RED")
+        await expect(at(page, "signal-driver")).to_have_text("STOP · ARRÊT")
+        not_green = (
+            (types.ASPECT_UNSPECIFIED, types.GRADE_UNSPECIFIED, "NOT CONFIRMED"),
+            (types.ASPECT_GREEN, types.GRADE_COIL, "NOT CONFIRMED"),
+            (types.ASPECT_RED, types.GRADE_LAMP, "RED"),
+            (types.ASPECT_DARK, types.GRADE_LAMP, "DARK"),
+        )
+        for confirmed, grade, word in not_green:
+            state = quiet_lane()
+            truck = conveyance(1)
+            truck.green = True
+            state.conveyances.append(truck)
+            set_signal(state, types.ASPECT_GREEN, confirmed, grade)
+            lane.show(state)
+            await expect(at(page, "signal-word")).to_have_text(word)
+            await expect(at(page, "signal-detail")).to_contain_text("GREEN commanded, not confirmed")
+            await expect(at(page, "conveyance-grant")).to_contain_text("not confirmed")
+            assert not await _greenish(page, "signal")
+            assert not await _greenish(page, "queue")
+        state = quiet_lane()
+        truck = conveyance(1)
+        truck.green = True
+        state.conveyances.append(truck)
+        set_signal(state, types.ASPECT_GREEN, types.ASPECT_GREEN)
+        lane.show(state)
+        await expect(at(page, "signal-word")).to_have_text("GREEN")
+        await expect(at(page, "signal-driver")).to_have_text("PROCEED SLOWLY · AVANCEZ LENTEMENT")
+        await expect(at(page, "conveyance-grant")).to_have_text("▲ the green is for this one")
+        assert await _greenish(page, "signal")
+        state.signal.readback_age.FromMilliseconds(4000)
+        lane.show(state)
+        await expect(at(page, "signal-word")).to_have_text("UNKNOWN")
+        assert not await _greenish(page, "signal")
+
+
+async def test_lost_contact_is_unmistakable_and_only_hold_is_left(tmp_path: Path) -> None:
+    state = quiet_lane()
+    truck = conveyance(1)
+    decide(truck, types.VERDICT_RELEASE)
+    truck.green = True
+    state.conveyances.append(truck)
+    set_signal(state, types.ASPECT_GREEN, types.ASPECT_GREEN)
+    lane = FakeLane(state=state)
+    async with officers_page(tmp_path, lane) as page:
+        await expect(at(page, "signal-word")).to_have_text("GREEN")
+        await page.keyboard.press("1")
+        lane.silent = True
+        banner = at(page, "contact-banner")
+        await expect(banner).to_be_visible(timeout=5000)
+        await expect(banner).to_contain_text("NO CONTACT WITH LANE SINCE")
+        await expect(banner).to_contain_text("WHAT YOU SEE IS OLD")
+        await expect(at(page, "signal-word")).to_have_text("UNKNOWN")
+        assert not await _greenish(page, "signal")
+        for act in ("release", "refer", "hold-conveyance", "direct", "set-mode", "clear-hold"):
+            await expect(at(page, act)).to_be_disabled()
+        await expect(at(page, "hold")).to_be_enabled()
+        await page.keyboard.press("r")
+        await expect(at(page, "act-result")).to_contain_text("only HOLD is tried")
+        await page.keyboard.press("h")
+        await expect(at(page, "act-result")).to_contain_text("HOLD arrived")
+        assert [type(act).__name__ for act in lane.acts] == ["HoldLaneRequest"]
+        lane.silent = False
+        await expect(banner).to_be_hidden()
+        await expect(at(page, "signal-word")).to_have_text("GREEN")
+
+
+async def test_a_hold_that_did_not_arrive_says_so(tmp_path: Path) -> None:
+    lane, door = FakeLane(), tmp_path / "officer.sock"
+    async with console(tmp_path, door) as url, browser_page(tmp_path / "profile") as page:
+        async with lane_door(lane, door):
+            await sign_in(page, url)
+        await expect(at(page, "contact-banner")).to_be_visible(timeout=5000)
+        await page.keyboard.press("h")
+        result = at(page, "act-result")
+        await expect(result).to_contain_text("✗", timeout=8000)
+        await expect(result).to_have_attribute("data-kind", "failed")
+        assert lane.acts == []
+
+
+async def test_the_page_knows_when_its_console_is_gone(tmp_path: Path) -> None:
+    lane, door, port = FakeLane(), tmp_path / "officer.sock", free_port()
+    async with lane_door(lane, door), browser_page(tmp_path / "profile") as page:
+        async with console(tmp_path, door, listen_port=port) as url:
+            await sign_in(page, url)
+        await expect(at(page, "contact-banner")).to_contain_text("this page has lost its console", timeout=8000)
+        await page.keyboard.press("h")
+        await expect(at(page, "act-result")).to_contain_text("HOLD NOT DONE: the console could not be reached")
+        async with console(tmp_path, door, listen_port=port):
+            await expect(at(page, "contact-banner")).to_be_hidden(timeout=10_000)
+            await expect(at(page, "signal-word")).to_have_text("RED")
+
+
+async def test_a_card_says_what_is_known_of_a_conveyance(tmp_path: Path) -> None:
+    state = quiet_lane()
+    first, second = conveyance(1, -3.0, 0.0), conveyance(2, -40.0, 12.0)
+    first.standing_at_line = True
+    first.flags.append("no_tag")
+    first.hold.officer = "bso-9"
+    first.hold.since.CopyFrom(ago(5))
+    decide(second, types.VERDICT_RELEASE)
+    state.conveyances.extend([first, second])
+    lane = FakeLane(state=state)
+    async with officers_page(tmp_path, lane) as page:
+        cards = at(page, "conveyance")
+        await expect(cards).to_have_count(2)
+        one, two = cards.nth(0), cards.nth(1)
+        await expect(one).to_contain_text("stands at line")
+        await expect(one).to_contain_text("no tag read")
+        await expect(one).to_contain_text("HELD by bso-9")
+        await expect(one.get_by_test_id("leg-cargo")).to_have_text("✗\u00a0Cargo\nmissing")
+        await expect(one.get_by_test_id("conveyance-identities")).to_contain_text("CA-ON AB 123 CD")
+        await expect(two).to_contain_text("✓\u00a0Cargo")
+        await expect(two.get_by_test_id("conveyance-decision")).to_contain_text("RELEASEcentral · FLE")
+        await expect(two.get_by_test_id("conveyance-commit")).to_have_text("≈ 9 s")
+        await expect(at(page, "why-red")).to_contain_text("No conveyance has permission")
+        await page.reload()
+        await expect(cards).to_have_count(2)
+
+
+@contextlib.asynccontextmanager
+async def _filmed(folder: Path, lane: FakeLane) -> AsyncIterator[Page]:
+    port = free_port()
+    door = folder / "officer.sock"
+    async with (
+        virtual_camera(folder, "--barcode") as (camera, _),
+        media_process(camera_settings(camera), allowed_origins=(f"http://127.0.0.1:{port}",)) as media,
+        lane_door(lane, door),
+        console(folder, door, listen_port=port, media_url=media.url) as url,
+        browser_page(folder / "profile") as page,
+    ):
+        await sign_in(page, url)
+        yield page
+
+
+async def test_the_lanes_picture_plays_and_tells_when_it_is_old(tmp_path: Path) -> None:
+    lane = FakeLane()
+    async with contextlib.AsyncExitStack() as stack:
+        page = await stack.enter_async_context(_filmed(tmp_path, lane))
+        await expect(at(page, "picture")).to_have_attribute("data-live", "true", timeout=20_000)
+        await expect(at(page, "picture-status")).to_be_hidden()
+        assert await at(page, "video").evaluate("video => video.videoWidth") == 640
+        await page.evaluate("document.querySelector('video').srcObject.getTracks().forEach(track => track.stop())")
+        await expect(at(page, "picture-status")).to_contain_text("NO PICTURE SINCE", timeout=8000)
+        await expect(at(page, "picture")).to_have_attribute("data-live", "true", timeout=20_000)
+
+
+async def test_tiles_lead_to_every_lane(tmp_path: Path) -> None:
+    lanes = [FakeLane(), FakeLane()]
+    set_signal(lanes[1].state, types.ASPECT_GREEN, types.ASPECT_GREEN)
+    doors = [tmp_path / "a.sock", tmp_path / "b.sock"]
+    async with (
+        lane_door(lanes[0], doors[0]),
+        lane_door(lanes[1], doors[1]),
+        console(tmp_path, *doors) as url,
+        browser_page(tmp_path / "profile") as page,
+    ):
+        await sign_in(page, url)
+        tiles = at(page, "tile")
+        await expect(tiles).to_have_count(2)
+        await expect(tiles.nth(1)).to_contain_text("GREEN")
+        await until(lambda: lanes[0].watches == lanes[1].watches == ["bso-7421"])
+        await page.keyboard.press("]")
+        await expect(at(page, "lane-name")).to_have_text("Lane 08")
+        await expect(at(page, "signal-word")).to_have_text("GREEN")
+        await page.keyboard.press("h")
+        await until(lambda: lanes[1].acts)
+        assert lanes[0].acts == []
+        lanes[0].silent = True
+        await expect(tiles.nth(0)).to_contain_text("NO CONTACT", timeout=6000)
+        await expect(at(page, "contact-banner")).to_be_hidden()
+        await asyncio.sleep(0)
