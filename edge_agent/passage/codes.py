@@ -58,6 +58,7 @@ class ConditionCode(StrEnum):
     SIGNAL_FAULT = "SIGNAL_FAULT"
     DEVICE_DOWN = "REQUIRED_DEVICE_DOWN"
     LANE_HOLD = "LANE_HOLD"
+    TAG_FLOOD = "TAG_FLOOD"
 
 
 class CauseCode(StrEnum):

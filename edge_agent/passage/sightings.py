@@ -12,7 +12,7 @@ from edge_agent.model.identity import Assignment, IdentityKind, Sighting
 from edge_agent.model.inputs import SightingChanged
 
 from .association import ANY_VEHICLE, Candidate, candidates, exit_stamp, unseen_rival
-from .codes import EventCode
+from .codes import ConditionCode, EventCode
 from .identity_digest import identity_digest
 from .kinematics import NS
 from .leases import withdraw
@@ -21,6 +21,10 @@ from .turn import Turn
 
 MOST_PENDING = 512
 """Tags waiting for a vehicle at once; a pallet of item tags may pass on a truck. The oldest are dropped and counted."""
+
+
+MOST_OTHER = 64
+"""Of those of no configured class, in the whole lane: more are not followed, and a condition says so."""
 
 
 def on_sighting(turn: Turn, event: SightingChanged) -> None:
@@ -32,6 +36,11 @@ def on_sighting(turn: Turn, event: SightingChanged) -> None:
         return
     if any(sighting.sighting_id in passage.sightings for passage in turn.state.sealed):
         return  # the last word on a vehicle that has gone
+    if sighting.claim.kind is IdentityKind.OTHER_TAG and _flooded(turn, sighting):
+        title = "More tags than the lane follows"
+        turn.condition(ConditionCode.TAG_FLOOD, Severity.WARNING, True, title, "tagged goods on a truck: nothing to do")
+        turn.quiet = not turn.effects
+        return
     kept = tuple(p for p in turn.state.pending if p.sighting.sighting_id != sighting.sighting_id)
     known = next((p for p in turn.state.pending if p.sighting.sighting_id == sighting.sighting_id), None)
     pending = Pending(sighting, stray=known.stray if known is not None else False)
@@ -40,6 +49,19 @@ def on_sighting(turn: Turn, event: SightingChanged) -> None:
         oldest = turn.state.pending[0]
         turn.state = replace(turn.state, pending=turn.state.pending[1:])
         _count_stray(turn, oldest)
+
+
+def other_tags(turn: Turn) -> int:
+    """How many tags of no configured class the lane follows now."""
+    other = IdentityKind.OTHER_TAG
+    waiting = sum(1 for p in turn.state.pending if p.sighting.claim.kind is other)
+    given = (a.sighting.claim.kind for t in turn.state.tracks for a in t.conveyance.assignments)
+    return waiting + sum(1 for kind in given if kind is other)
+
+
+def _flooded(turn: Turn, sighting: Sighting) -> bool:
+    known = any(p.sighting.sighting_id == sighting.sighting_id for p in turn.state.pending)
+    return not known and other_tags(turn) >= MOST_OTHER
 
 
 def _has(track: Track, sighting_id: str) -> bool:

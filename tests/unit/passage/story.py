@@ -73,6 +73,7 @@ class Lane:
     session: int = 1
     acts: int = 0
     signal_lies: Callable[[Aspect], tuple[Aspect | None, Grade]] = lambda aspect: (aspect, Grade.LAMP)
+    shows: Callable[[Aspect], Aspect | None] = lambda aspect: aspect
     decided: int = 0
 
     def __post_init__(self) -> None:
@@ -96,7 +97,9 @@ class Lane:
 
     def _show(self, effect: GrantLease | WithdrawLease) -> None:
         """A signal loop that follows the lease at once."""
-        aspect = Aspect.GREEN if isinstance(effect, GrantLease) else Aspect.RED
+        aspect = self.shows(Aspect.GREEN if isinstance(effect, GrantLease) else Aspect.RED)
+        if aspect is None:
+            return
         if self.state.signal is not None and self.state.signal.commanded is aspect:
             return
         seq = effect.lease.seq if isinstance(effect, GrantLease) else effect.seq

@@ -6,6 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.model.decision import ActKind
 from edge_agent.model.identity import Assignment, IdentityClaim, IdentityKind, Sighting
 from edge_agent.model.inputs import SightingChanged
 from edge_agent.model.lane import Zone
@@ -115,3 +116,70 @@ def test_a_new_card_is_asked_about_after_the_debounce_only() -> None:
     lane.wait(0.2)
     assert len(lane.asked) == 2
     assert len(lane.asked[1].assignments) == 4
+
+
+def test_a_pallet_of_tagged_goods_does_not_drown_the_lane() -> None:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t1")
+    for number in range(200):
+        lane.see(f"box-{number}", IdentityKind.OTHER_TAG)
+    assert ("TAG_FLOOD", True) in lane.conditions
+    kinds = [a.sighting.claim.kind for a in lane.first.assignments]
+    assert kinds.count(IdentityKind.OTHER_TAG) <= 64
+    assert kinds.count(IdentityKind.DRIVER_CARD) == 1
+    lane.decide()
+    lane.wait(7)
+    lane.off(Zone.A)
+    lane.drive_to_line()
+    lane.pass_line()
+    assert len(lane.bundles) == 1
+    lane.wait(1)
+    lane.act(ActKind.ACKNOWLEDGE, condition="TAG_FLOOD")
+    assert ("TAG_FLOOD", False) in lane.conditions
+
+
+def test_a_tag_heard_again_from_afar_stays_with_its_truck() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.wait(0.5)
+    echo = next(e.sighting for e in lane.journal if isinstance(e, SightingChanged))
+    at = lane.at
+    lane.feed(SightingChanged(at, replace(echo, sighting_id="echo", rssi_peak_cdbm=-6900, first=at, peak=at, last=at)))
+    assert [a.sighting.sighting_id for a in lane.first.assignments] == ["t1-card", "t1-tag", "echo"]
+    assert lane.first.flags == ()
+
+
+def test_the_last_word_of_a_departed_truck_goes_to_nobody() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.pass_line()
+    lane.on(Zone.A)
+    lane.wait(0.3)
+    lane.identify("t1")
+    lane.see("t1-card-again")
+    assert [a.sighting.sighting_id for a in lane.first.assignments] == ["t1-card-again"]
+    at = lane.at
+    claim = IdentityClaim(IdentityKind.DRIVER_CARD, "t1-card", b"", "", "rfid-1/1")
+    lane.feed(SightingChanged(at, Sighting("new", claim, "rfid-1", 1, 9, -5000, at, at, at, closed=True)))
+    assert len(lane.first.assignments) == 1
+    assert lane.state.strays == (("rfid-1/1", 1),)
+
+
+def test_a_sighting_moves_to_the_vehicle_that_fits_clearly_better() -> None:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.see("x-card")
+    lane.wait(6.8)
+    lane.off(Zone.A)
+    lane.wait(6)
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.see("x-card", reads=60, rssi=-4800)
+    leader, follower = lane.state.conveyances
+    assert leader.assignments == ()
+    assert [a.sighting.claim.token for a in follower.assignments] == ["x-card"]

@@ -333,3 +333,38 @@ def test_a_truck_sent_out_of_the_lane_before_the_line_is_sealed_and_the_next_rol
     lane.arrive("t2")
     lane.decide()
     assert lane.green == lane.first.conveyance_id
+
+
+def test_crossing_while_the_interlock_kept_the_head_red_is_a_violation_lease_or_not() -> None:
+    lane = Lane(signal_lies=lambda _aspect: (Aspect.RED, Grade.LAMP)).start()
+    lane.shows = lambda _aspect: Aspect.RED
+    lane.feed(SignalChanged(lane.at, Aspect.RED, Aspect.RED, Grade.LAMP, "no_lease", "", 0))
+    lane.arrive()
+    lane.decide()
+    assert lane.green
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    assert Flag.VIOLATION in lane.state.conveyances[0].flags
+
+
+def test_the_interlock_may_answer_the_crossing_before_the_core_hears_of_it() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    seq = lane.state.lease_seq
+    lane.feed(SignalChanged(lane.at, Aspect.RED, Aspect.GREEN, Grade.LAMP, "nose_over_line", "", seq))
+    lane.pass_line()
+    assert lane.bundles[0].outcome is Outcome.RELEASED_ROLLING
+    assert lane.bundles[0].flags == ()
+
+
+def test_without_a_word_from_the_signal_loop_the_green_is_unconfirmed() -> None:
+    lane = Lane()
+    lane.shows = lambda _aspect: None
+    lane.start()
+    lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    lane.pass_line()
+    assert lane.bundles[0].flags == (Flag.UNCONFIRMED_GREEN,)
