@@ -29,9 +29,9 @@ REGION_CODES: dict[str, int] = {
 AntennaPort = Annotated[int, Field(ge=1, le=16)]
 
 # A wheel carries the profiles inside the package; a source tree has them beside it.
-_PROFILE_FOLDERS = (
-    Path(__file__).parents[1] / "_profiles" / "rfid",
-    Path(__file__).parents[2] / "firmware_configs" / "rfid",
+PROFILE_FOLDERS = (
+    Path(__file__).parents[2] / "_profiles" / "rfid",
+    Path(__file__).parents[3] / "firmware_configs" / "rfid",
 )
 
 
@@ -113,11 +113,11 @@ class MercuryProfile(BaseModel):
 @lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions
 def load_mercury_profile(name: str) -> MercuryProfile:
     """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
-    for folder in _PROFILE_FOLDERS:
+    for folder in PROFILE_FOLDERS:
         path = folder / f"{name}.yaml"
         if path.is_file():
             return _parse_profile(name, path.read_bytes())
-    known = sorted(path.stem for folder in _PROFILE_FOLDERS for path in folder.glob("mercury_*.yaml"))
+    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob("mercury_*.yaml"))
     raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
 
 
