@@ -14,7 +14,8 @@ from edge_agent.model.errors import StoreError
 DATABASE = "lane.db"
 SCHEMA_VERSION = 1
 _APPLICATION_ID = 0x4C41_4E45
-_JOURNAL_LIMIT_BYTES = 32 << 20
+_JOURNAL_LIMIT_BYTES = 1 << 20
+_LOG_PAGES = 256
 _SCHEMA = """
 CREATE TABLE ledger (id INTEGER PRIMARY KEY CHECK (id = 1), body BLOB NOT NULL, sha256 BLOB NOT NULL);
 CREATE TABLE journal (pos INTEGER PRIMARY KEY AUTOINCREMENT, body BLOB NOT NULL, sha256 BLOB NOT NULL);
@@ -32,14 +33,14 @@ CREATE TABLE record (
   tag BLOB NOT NULL,
   journal_pos INTEGER NOT NULL,
   stored_utc_ns INTEGER NOT NULL,
-  delivered_utc_ns INTEGER,
-  refused TEXT,
   payload BLOB NOT NULL,
   UNIQUE (class, seq),
   UNIQUE (class, record_id)
 );
-CREATE INDEX record_delivered ON record (delivered_utc_ns) WHERE delivered_utc_ns IS NOT NULL;
-CREATE INDEX record_refused ON record (class) WHERE refused IS NOT NULL;
+CREATE TABLE delivery (class TEXT NOT NULL, utc_hour INTEGER NOT NULL, watermark INTEGER NOT NULL,
+  PRIMARY KEY (class, utc_hour)) WITHOUT ROWID;
+CREATE TABLE refused (class TEXT NOT NULL, seq INTEGER NOT NULL, reason TEXT NOT NULL,
+  PRIMARY KEY (class, seq)) WITHOUT ROWID;
 """
 
 
@@ -145,6 +146,8 @@ def _set_pragmas(connection: apsw.Connection) -> None:
     connection.execute("PRAGMA secure_delete=FAST").fetchall()
     connection.execute("PRAGMA trusted_schema=OFF")
     connection.execute("PRAGMA foreign_keys=ON")
+    # What is in the log is on the disk twice until folded in: a short one lets little room free a full disk.
+    connection.execute(f"PRAGMA wal_autocheckpoint={_LOG_PAGES}").fetchall()
     connection.execute(f"PRAGMA journal_size_limit={_JOURNAL_LIMIT_BYTES}").fetchall()
     found = (connection.pragma("journal_mode"), connection.pragma("synchronous"), connection.pragma("secure_delete"))
     if found != ("wal", 2, 2):

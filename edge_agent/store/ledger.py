@@ -14,13 +14,14 @@ import apsw
 
 from edge_agent.bundle.seal import chain_next
 from edge_agent.model.errors import StoreError
+from edge_agent.wire.release import BUNDLE_TYPE
 
 from .database import Damaged, sha256
 from .records import BundleDraft, OutboxRecord, OutboxStatus, RecordClass, RecordDraft, Sealed, StoredBundle
 
-BUNDLE_TYPE = "application/x-protobuf; message=securecorridor.release.v1.Bundle"
 NO_HEAD = bytes(32)
 _NEWEST_CHECKED = 64
+_HOUR_NS = 3_600_000_000_000
 # Everything but the sequence comes as bytes: a damaged cell must show as damaged, not as an error of a decoder.
 _RECORD_FIELDS = "seq, " + ", ".join(
     f"CAST({name} AS BLOB)" for name in ("record_id", "payload_type", "payload", "payload_sha256", "chain_head", "tag")
@@ -191,30 +192,47 @@ class Ledger:
         if watermark <= counter.watermark:
             return
         delivered = self._bytes(record_class, counter.watermark, watermark)
+        # Beside the records, not in them: to change a row is to write its payload again.
         self._db.execute(
-            "UPDATE record SET delivered_utc_ns = ? WHERE class = ? AND seq > ? AND seq <= ?",
-            (utc_ns, record_class, counter.watermark, watermark),
+            "INSERT OR REPLACE INTO delivery VALUES (?, ?, ?)", (record_class, utc_ns // _HOUR_NS, watermark)
         )
         self._set(record_class, replace(counter, watermark=watermark))
         self.pending_bytes[record_class] -= delivered
 
     def quarantine(self, record_class: RecordClass, seq: int, reason: str) -> None:
         """Set a record apart that the other side will never take. It is kept until a person removes it."""
-        self._db.execute("UPDATE record SET refused = ? WHERE class = ? AND seq = ?", (reason, record_class, seq))
+        self._db.execute("INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", (record_class, seq, reason))
 
-    def purge(self, delivered_before_utc_ns: int, limit: int = 256) -> int:
-        """Remove delivered records older than that, oldest first; returns how many.
+    def purge(self, delivered_before_utc_ns: int | None, limit: int = 256) -> int:
+        """Remove records delivered before that hour (None: all delivered), oldest first; returns how many.
 
         What a replay of the journal could seal again, and what was refused, stays.
         """
         saved = self._db.execute("SELECT pos FROM checkpoint").fetchone()
-        self._db.execute(
-            """DELETE FROM record WHERE id IN (
-                 SELECT id FROM record WHERE delivered_utc_ns < ? AND refused IS NULL AND journal_pos <= ?
-                 ORDER BY delivered_utc_ns, seq LIMIT ?)""",
-            (delivered_before_utc_ns, saved[0] if saved else -1, limit),
-        )
-        return self._db.changes()
+        removed = 0
+        for record_class, counter in self.state.counters.items():
+            self._db.execute(
+                """DELETE FROM record WHERE id IN (
+                     SELECT id FROM record WHERE class = ?1 AND seq <= ?2 AND journal_pos <= ?3
+                       AND seq NOT IN (SELECT seq FROM refused WHERE class = ?1) ORDER BY seq LIMIT ?4)""",
+                (
+                    record_class,
+                    self._delivered(record_class, counter, delivered_before_utc_ns),
+                    saved[0] if saved else -1,
+                    limit,
+                ),
+            )
+            removed += self._db.changes()
+        return removed
+
+    def _delivered(self, record_class: RecordClass, counter: Counter, before_utc_ns: int | None) -> int:
+        if before_utc_ns is None:
+            return counter.watermark
+        row = self._db.execute(
+            "SELECT max(watermark) FROM delivery WHERE class = ? AND utc_hour < ?",
+            (record_class, before_utc_ns // _HOUR_NS),
+        ).fetchone()
+        return int(row[0]) if row and row[0] is not None else 0
 
     def bundles(self, limit: int, before_seq: int | None) -> list[StoredBundle]:
         """The newest bundles still held, newest first, below `before_seq` when given."""
@@ -253,9 +271,7 @@ class Ledger:
             "SELECT stored_utc_ns FROM record WHERE class = ? AND seq > ? ORDER BY seq LIMIT 1",
             (record_class, counter.watermark),
         ).fetchone()
-        refused = self._db.execute(
-            "SELECT count(*) FROM record WHERE class = ? AND refused IS NOT NULL", (record_class,)
-        ).fetchone()
+        refused = self._db.execute("SELECT count(*) FROM refused WHERE class = ?", (record_class,)).fetchone()
         return OutboxStatus(
             record_class=record_class,
             records=counter.last_seq - counter.watermark,

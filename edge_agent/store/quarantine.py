@@ -9,7 +9,6 @@ from typing import IO
 from edge_agent.model.errors import StoreError
 
 _LOCK = "lock"
-_BALLAST = "ballast"
 
 
 class OwnerLock:
@@ -68,9 +67,9 @@ def sync_directory(directory: Path) -> None:
 class Ballast:
     """Disk room held by a file of `size` bytes, given up when the disk is full and taken back when there is room."""
 
-    def __init__(self, directory: Path, size: int) -> None:
+    def __init__(self, directory: Path, name: str, size: int) -> None:
         self._directory = directory
-        self._path = directory / _BALLAST
+        self._path = directory / name
         self._size = size
 
     @property

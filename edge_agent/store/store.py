@@ -5,6 +5,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -32,6 +33,15 @@ T = TypeVar("T")
 _GROUP = 256
 
 
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One request on its way. `frees`: it makes room, or leads to it, and may use the disk's last reserve."""
+
+    work: Work
+    frees: bool
+    answer: asyncio.Future[Any]
+
+
 class Store:
     """One lane's store. Use from one event loop; every request runs in the thread `store`.
 
@@ -48,7 +58,7 @@ class Store:
         self._writer = writer
         self._executor = executor
         self._clock = clock
-        self._queue: deque[tuple[Work, asyncio.Future[Any]]] = deque()
+        self._queue: deque[_Request] = deque()
         self._running = False
         self._closed = False
         self._news = asyncio.Event()
@@ -110,7 +120,7 @@ class Store:
         """Replace every journal row whose commit was called before this by one row; then forget what retention allows.
 
         To be called when nobody is in a hurry: it may take some tens of milliseconds."""
-        await self._ask(lambda ledger, _: ledger.checkpoint(state))
+        await self._ask(lambda ledger, _: ledger.checkpoint(state), frees=True)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._writer.maintain, self._clock.stamp())
 
@@ -120,11 +130,11 @@ class Store:
 
     async def acknowledge(self, record_class: RecordClass, watermark: int) -> None:
         """Central holds everything up to the watermark. StoreError STORE_WATERMARK_AHEAD above the last sequence."""
-        await self._ask(lambda ledger, at: ledger.acknowledge(record_class, watermark, at.utc_ns))
+        await self._ask(lambda ledger, at: ledger.acknowledge(record_class, watermark, at.utc_ns), frees=True)
 
     async def quarantine(self, record_class: RecordClass, seq: int, reason: str) -> None:
         """Central will never take this record: keep it for a person to look at."""
-        await self._ask(lambda ledger, _: ledger.quarantine(record_class, seq, reason))
+        await self._ask(lambda ledger, _: ledger.quarantine(record_class, seq, reason), frees=True)
 
     async def list_bundles(self, limit: int, before_seq: int | None = None) -> list[StoredBundle]:
         """The newest bundles still held, newest first; `before_seq` continues an earlier list."""
@@ -158,18 +168,18 @@ class Store:
             await asyncio.get_running_loop().run_in_executor(self._executor, self._writer.close)
             self._executor.shutdown(wait=False)
 
-    async def _ask(self, work: Callable[[Ledger, Stamp], T]) -> T:
+    async def _ask(self, work: Callable[[Ledger, Stamp], T], *, frees: bool = False) -> T:
         # Shielded: a caller that gives up must not leave a hole in the journal.
-        answer: T = await asyncio.shield(self._submit(work))
+        answer: T = await asyncio.shield(self._submit(work, frees=frees))
         return answer
 
-    def _submit(self, work: Work) -> asyncio.Future[Any]:
+    def _submit(self, work: Work, *, frees: bool = False) -> asyncio.Future[Any]:
         if self._closed:
             raise StoreError("STORE_CLOSED", "the store is closed")
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         # Looked at once here, so that the failure of a request nobody waits for any more is not reported twice.
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._queue.append((work, answer))
+        self._queue.append(_Request(work, frees, answer))
         self._start()
         return answer
 
@@ -178,12 +188,12 @@ class Store:
             return
         self._running = True
         batch = [self._queue.popleft() for _ in range(min(_GROUP, len(self._queue)))]
-        works = [work for work, _ in batch]
+        works, frees = [request.work for request in batch], [request.frees for request in batch]
         loop = asyncio.get_running_loop()
-        done = loop.run_in_executor(self._executor, self._writer.run, works, self._clock.stamp())
+        done = loop.run_in_executor(self._executor, self._writer.run, works, frees, self._clock.stamp())
         done.add_done_callback(partial(self._finish, batch))
 
-    def _finish(self, batch: list[tuple[Work, asyncio.Future[Any]]], done: asyncio.Future[Done]) -> None:
+    def _finish(self, batch: list[_Request], done: asyncio.Future[Done]) -> None:
         self._running = False
         fault = None if done.cancelled() else done.exception()
         if fault is not None or done.cancelled():
@@ -191,13 +201,13 @@ class Store:
         else:
             outcomes = done.result().outcomes
             self._publish(done.result().snapshot)
-        for (_, answer), outcome in zip(batch, outcomes, strict=True):
-            if answer.done():
+        for request, outcome in zip(batch, outcomes, strict=True):
+            if request.answer.done():
                 continue
             if isinstance(outcome, BaseException):
-                answer.set_exception(outcome)
+                request.answer.set_exception(outcome)
             else:
-                answer.set_result(outcome)
+                request.answer.set_result(outcome)
         self._start()
 
     def _publish(self, snapshot: Snapshot) -> None:

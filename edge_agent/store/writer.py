@@ -19,6 +19,9 @@ from .records import OpenKind, OpenReport, OutboxStatus, StoreLimits
 
 DATA = "data"
 _FORGET_ROWS = 4_096
+_LAST_BALLAST_BYTES = 2 << 20
+_SOME_PAGES = 256
+_ALL_PAGES = 0
 
 Work = Callable[[Ledger, Stamp], Any]
 """One request: works on the ledger inside a transaction and answers. May be called again after a rollback."""
@@ -49,7 +52,9 @@ class Writer:
     def __init__(self, directory: Path, limits: StoreLimits) -> None:
         self._directory = directory
         self._limits = limits
-        self._ballast = Ballast(directory, limits.reserve_bytes)
+        self._ballast = Ballast(directory, "ballast", limits.reserve_bytes)
+        # Kept when the ballast is spent: with no byte left, not even an acknowledgement could make room.
+        self._last_ballast = Ballast(directory, "ballast.last", min(limits.reserve_bytes, _LAST_BALLAST_BYTES))
         self._lock: OwnerLock
         self._db: apsw.Connection
         self._ledger: Ledger
@@ -123,6 +128,7 @@ class Writer:
             connection.close(True)
             raise
         self._db, self._ledger = connection, ledger
+        self._last_ballast.take()
         self._ballast.take()
         return rows
 
@@ -134,8 +140,9 @@ class Writer:
                 "give every lane a store of its own",
             )
 
-    def run(self, works: Sequence[Work], at: Stamp) -> Done:
-        """Carry out a batch as one transaction. What fails alone is undone alone; a failing commit fails them all."""
+    def run(self, works: Sequence[Work], frees: Sequence[bool], at: Stamp) -> Done:
+        """Carry out a batch as one transaction. What fails alone is undone alone; a failing commit fails them all,
+        except that on a full disk those which make room (`frees`) are tried once more with the last reserve."""
         try:
             try:
                 outcomes = self._transaction(works, at)
@@ -143,10 +150,23 @@ class Writer:
                 if not self._make_room():
                     raise
                 outcomes = self._transaction(works, at)
+        except apsw.FullError as error:
+            return self._run_freeing(works, frees, at, unavailable(error))
         except apsw.Error as error:
             fault = unavailable(error)
             return Done([fault] * len(works), self._snapshot(fault.code))
         return Done(outcomes, self._snapshot())
+
+    def _run_freeing(self, works: Sequence[Work], frees: Sequence[bool], at: Stamp, fault: StoreError) -> Done:
+        outcomes: list[Any] = [fault] * len(works)
+        chosen = [index for index, freeing in enumerate(frees) if freeing]
+        if chosen:
+            self._last_ballast.give_up()
+            with contextlib.suppress(apsw.Error):
+                for index, answer in zip(chosen, self._transaction([works[i] for i in chosen], at), strict=True):
+                    outcomes[index] = answer
+            self._make_room()
+        return Done(outcomes, self._snapshot(fault.code if fault in outcomes else ""))
 
     def maintain(self, at: Stamp) -> None:
         """Forget what was delivered long ago, and wipe it from the log too. For moments when nobody is in a hurry."""
@@ -154,8 +174,11 @@ class Writer:
         with contextlib.suppress(apsw.Error):
             with self._db:
                 removed = self._ledger.purge(at.utc_ns - round(self._limits.retention_s * 1e9))
-            if removed:
-                self._db.execute("PRAGMA incremental_vacuum(256)").fetchall()
+            short = not (self._ballast.held and self._last_ballast.held)
+            if removed or short:
+                # A disk that ran full gets all free pages back, so that the ballast can be held again.
+                pages = _ALL_PAGES if short else _SOME_PAGES
+                self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
                 self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
 
     def close(self) -> None:
@@ -201,8 +224,10 @@ class Writer:
         """Give up the ballast, and delivered records whatever their age; True when either gained something."""
         freed = self._ballast.give_up()
         # When there is no room even to delete, the ballast was all there is.
-        with contextlib.suppress(apsw.Error), self._db:
-            freed |= self._ledger.purge(2**62, _FORGET_ROWS) > 0
+        with contextlib.suppress(apsw.Error):
+            with self._db:
+                freed |= self._ledger.purge(None, _FORGET_ROWS) > 0
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
         return freed
 
     def _snapshot(self, fault: str = "") -> Snapshot:
@@ -217,15 +242,17 @@ class Writer:
         return Snapshot(status, state.chain_head, state.chain_length, not code, code)
 
     def _is_low(self) -> bool:
-        reserve = self._limits.reserve_bytes
-        if not self._ballast.take() or self._ballast.disk_free() < reserve:
-            return True
-        if self._room() >= reserve:
+        if self._has_reserve():
             return False
         # Delivered records go before anything else does: they are safe at central.
-        with self._db:
-            self._ledger.purge(2**62, _FORGET_ROWS)
-        return self._room() < reserve
+        with contextlib.suppress(apsw.Error), self._db:
+            self._ledger.purge(None, _FORGET_ROWS)
+        return not self._has_reserve()
+
+    def _has_reserve(self) -> bool:
+        reserve = self._limits.reserve_bytes
+        held = self._last_ballast.take() and self._ballast.take()
+        return held and self._ballast.disk_free() >= reserve and self._room() >= reserve
 
     def _room(self) -> int:
         pages = pragma_number(self._db, "page_count") - pragma_number(self._db, "freelist_count")

@@ -65,17 +65,19 @@ async def channel_to(target: str) -> AsyncIterator[grpc.aio.Channel]:
         yield channel
     finally:
         await channel.close()
-        await _ended("StreamStreamCall._prepare_rpc")
+        await _ended("StreamStreamCall._prepare_rpc", "_AioCall._handle_status_once_received")
 
 
-async def _ended(which: str) -> None:
-    """Wait for gRPC's own tasks of that name: it lets go of cancelled calls a little later."""
-    while left := [
+async def _ended(*names: str) -> None:
+    """Let gRPC's own tasks of these names end: it lets go of cancelled calls a little later. Those of other calls that
+    go on are not waited for."""
+    left = [
         task
         for task in asyncio.all_tasks()
-        if not task.done() and which in (task.get_name(), getattr(task.get_coro(), "__qualname__", ""))
-    ]:
-        await asyncio.wait(left)
+        if not task.done() and {task.get_name(), getattr(task.get_coro(), "__qualname__", "")} & set(names)
+    ]
+    if left:
+        await asyncio.wait(left, timeout=0.3)
 
 
 class Reference:
