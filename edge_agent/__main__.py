@@ -132,7 +132,8 @@ def _leaves(group: BaseExceptionGroup[EdgeError]) -> list[EdgeError]:
 def _fail(errors: list[EdgeError]) -> NoReturn:
     for error in errors:
         click.echo(_text(error), err=True)
-    sys.exit(EXIT_CONFIG if any(isinstance(error, ConfigError) for error in errors) else EXIT_FAULT)
+    final = any(isinstance(error, ConfigError) or error.code in _FINAL for error in errors)
+    sys.exit(EXIT_CONFIG if final else EXIT_FAULT)
 
 
 def _text(error: EdgeError) -> str:

@@ -49,7 +49,7 @@ class LaneSection(Section):
         default="inbound", description="Direction of travel seen from here"
     )
     mode_at_start: Literal["closed", "attended", "remote", "degraded", "all_hold"] = Field(
-        default="closed", description="Lane mode after every start"
+        default="closed", description="Lane mode of a new store; a restart keeps the mode that was set"
     )
 
 

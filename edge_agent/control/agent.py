@@ -21,7 +21,9 @@ from drivers.api import (
     Aspect,
     Clock,
     DeviceError,
+    DeviceRefused,
     DeviceUp,
+    EdgeError,
     InputSnapshot,
     Observation,
     Secret,
@@ -148,14 +150,21 @@ class Agent:
             for fault in server.faults:
                 hint = fault.hint or "look at the group names in the api section"
                 self.board.raise_condition(Condition(fault.code, Severity.WARNING, fault.message, hint, now))
-            metrics = self.config.metrics
-            await stack.enter_async_context(serving(metrics.host, metrics.port, self.metrics.registry))
+            await self._serve_metrics(stack, now)
             # What is entered later ends earlier: devices outlive the passage loop, and that the signal loop.
             await stack.enter_async_context(_background("devices", self._run_devices()))
             await stack.enter_async_context(_background("passage", self._run_passage()))
             async with asyncio.TaskGroup() as group:
                 group.create_task(self.signal.run(), name="signal")
                 group.create_task(self._announce(server), name="ready")
+
+    async def _serve_metrics(self, stack: AsyncExitStack, now: Stamp) -> None:
+        metrics = self.config.metrics
+        try:
+            await stack.enter_async_context(serving(metrics.host, metrics.port, self.metrics.registry))
+        except EdgeError as error:
+            # A lane without its metrics page still works; a lane that restarts for ever does not.
+            self.board.raise_condition(Condition(error.code, Severity.WARNING, error.message, error.hint, now))
 
     async def _run_passage(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -179,6 +188,15 @@ class Agent:
         )
 
     def _session(self, device: MercuryDevice | LaneIoDevice) -> Source:
+        try:
+            return self._make_session(device)
+        except DeviceError:
+            raise
+        except EdgeError as error:
+            # A profile or wiring that cannot be used parks the device; the doors stay open to say so.
+            raise DeviceRefused(error.code, error.message, error.hint) from error
+
+    def _make_session(self, device: MercuryDevice | LaneIoDevice) -> Source:
         if isinstance(device, MercuryDevice):
             return registry.MERCURY.make(device.id, device, self.clock)
         session = registry.MODBUS_LANE_IO.make(device.id, device, self.clock)
@@ -207,8 +225,8 @@ class Agent:
                 self.signal.wake()
             self.inputs.lose_zones(error.code)
         self.metrics.fault(device, error.code)
-        log(_LOG, logging.WARNING, "device_fault", device=device, code=error.code, detail=str(error))
-        self.devices.fail(device, error, now)
+        if self.devices.fail(device, error, now):
+            log(_LOG, logging.WARNING, "device_fault", device=device, code=error.code, detail=str(error))
 
     def _device_changed(self, record: DeviceRecord, now: Stamp) -> None:
         code = record.fault.code if record.fault is not None else ("" if record.up else "DEVICE_DOWN")
@@ -276,6 +294,8 @@ class Agent:
                 age_s = max(0.0, (now.utc_ns - oldest) / 1e9) if oldest is not None else 0.0
                 self.metrics.outbox(status.record_class.value, status.records, status.bytes, age_s)
             self.metrics.centre(self.link.up)
+            shown = self.board.visible(now.mono_ns)
+            self.metrics.conditions([(c.code, c.severity.value, c.device) for c in shown])
             await asyncio.sleep(_METRICS_S)
 
     def _counters(self, device: str) -> Mapping[str, float]:

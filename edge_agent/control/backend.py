@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from drivers.api import Aspect, Clock, Grade, InputSnapshot, Secret, Stamp
 from edge_agent.api.backend import PassageFound
 from edge_agent.api.feeds import Broadcast, Notifier, Watch
-from edge_agent.model.decision import OfficerAct, Role
+from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
 from edge_agent.model.effects import AnswerAct, EmitEvent
 from edge_agent.model.inputs import ConsolePresence
 from edge_agent.passage.views import red_causes, view
@@ -29,6 +29,7 @@ from .passage_loop import PassageLoop
 from .signal_loop import SignalLoop
 
 EVENTS_KEPT = 1000
+_ENDED_BY_PERSON = frozenset({"RECORD_QUARANTINED", "STORE_QUARANTINED"})
 _NOT_CORE = frozenset({"no_lease", "lease_expired", "hold", "fault_latched", "order_unknown", "mode", "not_standing"})
 """Interlock reasons that the core's causes already tell better."""
 
@@ -110,8 +111,12 @@ class Backend:
         return self._changes.watch()
 
     async def act(self, act: OfficerAct) -> AnswerAct:
-        """Put an act to the core."""
-        return await self._from.passage.act(act)
+        """Put an act to the core. Acknowledging takes those conditions off the board that nothing else can end."""
+        answer = await self._from.passage.act(act)
+        if act.kind is ActKind.ACKNOWLEDGE and answer.result is ActResult.OK and act.condition in _ENDED_BY_PERSON:
+            self._from.board.clear(act.condition)
+            self.changed()
+        return answer
 
     async def list_passages(self, page_size: int, before_seq: int | None) -> list[lane_pb.Passage]:
         """Sealed passages, newest first."""

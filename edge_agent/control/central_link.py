@@ -29,6 +29,7 @@ from securecorridor.release.v1 import release_service_pb2 as pb
 
 _LOG = logging.getLogger("central")
 _YIELD_NS = 200_000_000
+_HEALED_BY_ACK = ("CENTRAL_WATERMARK_AHEAD", "CENTRAL_WATERMARK_BEHIND", "CENTRAL_WATERMARK_LOST")
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,3 +171,5 @@ class CentralLink:
 
     def _acknowledged(self, record_class: RecordClass, watermark: int) -> None:
         log(_LOG, logging.DEBUG, "acknowledged", detail=f"{record_class} {watermark}")
+        for code in _HEALED_BY_ACK:
+            self._ports.board.clear(code)

@@ -72,9 +72,11 @@ class DeviceTable:
         elif isinstance(observation, InputSnapshot):
             self._count(record, "polls", 1)
 
-    def fail(self, device: str, error: DeviceError, now: Stamp) -> None:
-        """A session ended by a fault: down, with a condition that says what to do next."""
+    def fail(self, device: str, error: DeviceError, now: Stamp) -> bool:
+        """A session ended by a fault: down, with a condition that says what to do next. True when that is news: the
+        device was up, or is down for another reason than before."""
         record = self._records[device]
+        news = record.up or record.fault is None or record.fault.code != error.code
         record.fault = error
         record.faults += 1
         severity = Severity.ALARM if record.required else Severity.WARNING
@@ -89,6 +91,7 @@ class DeviceTable:
             record.up = False
             record.since = now
             self._on_change(record, now)
+        return news
 
     def set_state(self, device: str, now: Stamp, *, up: bool, code: str, hint: str) -> None:
         """A device that another process watches (a camera view) is up or down."""

@@ -5,7 +5,7 @@ import uuid
 from importlib.metadata import version
 from pathlib import Path
 
-from drivers.api import Clock, Stamp
+from drivers.api import Clock, EdgeError, Stamp
 from drivers.modbus.settings import default_profile_dir
 from drivers.modbus.settings.profile import load_profile
 from edge_agent.central.seal_identity import IdentitySealer
@@ -33,10 +33,17 @@ def new_boot_id() -> str:
     return str(uuid.uuid4())
 
 
-def lane_identity(config: LaneConfig) -> LaneIdentity:
-    """Names and digests that go into every record. EdgeError PROFILE_INVALID when the signal's profile is none."""
+def _profile_digest(config: LaneConfig) -> str:
+    """Of the signal module's profile; "" when it cannot be used (the device is parked then, and the lane red)."""
     module = next(d for d in config.devices if isinstance(d, LaneIoDevice) and d.id == config.signal.device)
-    profile = load_profile(default_profile_dir() / f"{module.profile}.yaml")
+    try:
+        return f"sha256:{load_profile(default_profile_dir() / f'{module.profile}.yaml').digest}"
+    except EdgeError:
+        return ""
+
+
+def lane_identity(config: LaneConfig) -> LaneIdentity:
+    """Names and digests that go into every record."""
     return LaneIdentity(
         lane=config.lane.id,
         office=config.lane.office,
@@ -44,7 +51,7 @@ def lane_identity(config: LaneConfig) -> LaneIdentity:
         direction=config.lane.direction,
         agent_version=version("lane-edge-agent"),
         config_digest=f"sha256:{config.config_digest}",
-        profile_digest=f"sha256:{profile.digest}",
+        profile_digest=_profile_digest(config),
         interlock_digest=f"sha256:{interlock_digest()}",
     )
 

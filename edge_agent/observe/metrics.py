@@ -47,6 +47,7 @@ class ControlMetrics:
         self._outbox_bytes = gauge("outbox_size_bytes", "Bytes not yet acknowledged by the centre", "class")
         self._outbox_age = gauge("outbox_oldest_age_seconds", "Age of the oldest unacknowledged record", "class")
         self._centre_up = gauge("centre_up", "1 while the release service answers heartbeats")
+        self._conditions = gauge("condition", "1 while the condition is in force", "code", "severity", "device")
         self._lag = Histogram(
             f"{PREFIX}_loop_lag_seconds",
             "How late the event loop ran a timer",
@@ -92,6 +93,12 @@ class ControlMetrics:
     def centre(self, up: bool) -> None:
         """Whether the release service answers."""
         self._centre_up.set(up)
+
+    def conditions(self, now: Iterable[tuple[str, str, str]]) -> None:
+        """Everything on the board that a person should see: code, severity, device ("" for the lane)."""
+        self._conditions.clear()
+        for labels in now:
+            self._conditions.labels(*labels).set(1)
 
     def loop_lag(self, late_s: float) -> None:
         """One measurement of `watch_loop_lag`."""

@@ -169,6 +169,7 @@ def test_one_line_of_the_program_writes_green() -> None:
         if ".write(Aspect." in line or "head.write(" in line
     ]
     assert sorted(places) == [
+        ("all_red.py", "await session.write(Aspect.RED)"),
         ("signal_loop.py", "await head.write(Aspect.GREEN)"),
         ("signal_loop.py", "await head.write(aspect)"),
     ]
