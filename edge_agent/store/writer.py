@@ -20,8 +20,8 @@ from .records import OpenKind, OpenReport, OutboxStatus, StoreLimits
 DATA = "data"
 _FORGET_ROWS = 4_096
 _LAST_BALLAST_BYTES = 2 << 20
-_SOME_PAGES = 256
-_ALL_PAGES = 0
+_RETURN_PAGES = 128
+_RETURN_STEPS = 4_096
 
 Work = Callable[[Ledger, Stamp], Any]
 """One request: works on the ledger inside a transaction and answers. May be called again after a rollback."""
@@ -176,10 +176,17 @@ class Writer:
                 removed = self._ledger.purge(at.utc_ns - round(self._limits.retention_s * 1e9))
             short = not (self._ballast.held and self._last_ballast.held)
             if removed or short:
-                # A disk that ran full gets all free pages back, so that the ballast can be held again.
-                pages = _ALL_PAGES if short else _SOME_PAGES
-                self._db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
-                self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+                self._give_back(_RETURN_STEPS if short else 1)
+
+    def _give_back(self, steps: int) -> None:
+        """Return free pages to the disk: after it ran full, all of them, so that the ballast can be held again."""
+        for _ in range(steps):
+            before = pragma_number(self._db, "page_count")
+            # In small steps: what is moved goes through the log, and the log must fit.
+            self._db.execute(f"PRAGMA incremental_vacuum({_RETURN_PAGES})").fetchall()
+            self._db.wal_checkpoint(mode=apsw.SQLITE_CHECKPOINT_TRUNCATE)
+            if pragma_number(self._db, "page_count") == before:
+                return
 
     def close(self) -> None:
         """Fold the log into the file and let the store go."""
