@@ -16,6 +16,8 @@ from edge_agent.model.errors import ConfigError
 
 EXIT_FAULT: Final = 1
 EXIT_CONFIG: Final = 2
+_FINAL: Final = frozenset({"STORE_IN_USE", "STORE_OTHER_LANE", "STORE_NEWER_SCHEMA", "API_SOCKET_TAKEN"})
+"""Faults that starting again cannot mend: exit code 2, on which the service manager does not try."""
 
 _FILE: Final = click.Path(path_type=Path, readable=False)
 _config = click.option("--config", type=_FILE, required=True, metavar="FILE", help="The lane's configuration.")

@@ -66,6 +66,7 @@ class CentralLink:
         self._outgoing = outgoing_channel()
         self._requests: dict[str, pb.ReleaseRequest] = {}
         self._request_seq = 0
+        self._welcomed = False
         self._asked_ns = -_YIELD_NS
         self.up = False
         self.since: Stamp | None = None
@@ -119,8 +120,17 @@ class CentralLink:
         self._ports.submit(CentreLink(at=now, up=up))
 
     def _on_welcome(self, welcome: pb.DecideWelcome) -> None:
-        # Central's watermark survives the agent: request numbers go on from there after a restart.
-        self._request_seq = max(self._request_seq, welcome.request_watermark)
+        # Central's watermark survives the agent: after a restart request numbers go on from there, also those of requests
+        # made before the first stream was up.
+        if self._welcomed or welcome.request_watermark == 0:
+            self._welcomed = True
+            self._request_seq = max(self._request_seq, welcome.request_watermark)
+            return
+        self._welcomed = True
+        self._request_seq = welcome.request_watermark
+        for request in self._current():
+            self._request_seq += 1
+            request.seq = self._request_seq
 
     def _busy(self) -> bool:
         """A request has just gone out: records let it pass. Not for as long as the decision takes: a slow one must not

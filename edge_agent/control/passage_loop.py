@@ -189,8 +189,11 @@ class PassageLoop:
             self.commit_failures += 1
             self._report_store(ok=False, code=error.code)
             return False
-        for _ in batch:
-            self._pending.popleft()
+        except asyncio.CancelledError:
+            # The store carries a cancelled commit out all the same: it must not be made twice.
+            self._take_off(batch)
+            raise
+        self._take_off(batch)
         self._rows += len(batch)
         in_time = asyncio.get_running_loop().time() - began <= GRANT_DEADLINE_S
         if in_time:
@@ -200,6 +203,10 @@ class PassageLoop:
             self._out.sealed(stored, by_id[stored.bundle_id])
         self._release(effects, in_time=in_time)
         return True
+
+    def _take_off(self, batch: Sequence[_Stepped]) -> None:
+        for _ in batch:
+            self._pending.popleft()
 
     def _records(self, effects: Sequence[Effect]) -> list[RecordDraft]:
         records = [self._out.draft_event(e) for e in effects if isinstance(e, EmitEvent)]
@@ -247,6 +254,9 @@ class PassageLoop:
 
     async def _checkpoint_when_due(self) -> None:
         bound = _CHECKPOINT_ROWS_BUSY if self.state.conveyances else _CHECKPOINT_ROWS
+        if not self.state.store.up:
+            # A store that is short of room gets some back by a checkpoint.
+            bound = 1
         if self._rows < bound or self._pending:
             return
         state = encode_record(self.state)

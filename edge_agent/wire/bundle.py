@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from drivers.api import Aspect, Grade, Stamp
 from edge_agent.bundle.record import BundleRecord, ClaimRecord, DecisionRecord, LegRecord, SignalRecord
+from edge_agent.model.conveyance import Flag
 from edge_agent.model.identity import BINDING, IdentityKind
 from securecorridor.lane.v1 import types_pb2 as lane_pb
 from securecorridor.release.v1 import record_pb2 as pb
@@ -80,7 +81,7 @@ def _identity(record: BundleRecord) -> pb.Bundle.Identity:
         digest=record.identity_digest,
         legs=[_leg(leg, record.claims) for leg in record.legs],
         conflicts=record.conflicts,
-        read_expected=record.times.a_nose is not None,
+        read_expected=record.times.a_nose is not None and Flag.READER_GAP not in record.flags,
     )
 
 
@@ -144,8 +145,9 @@ def _decision(taken: DecisionRecord, record: BundleRecord) -> pb.Bundle.Decision
         programmes=taken.programmes,
     )
     decision.issue_time.FromNanoseconds(taken.issued_utc_ns)
-    if taken.requested_ms is not None:
-        decision.echoed_stamp_mono_ns = record.detected.mono_ns + taken.requested_ms * _MS
+    answered = next((r.at for r in record.requests if r.at_ms == taken.requested_ms), None)
+    if answered is not None:
+        decision.echoed_stamp_mono_ns = answered.mono_ns
     message = pb.Bundle.DecisionTaken(
         decision=decision,
         received=types.moment(taken.received),
@@ -211,7 +213,7 @@ def _add_histories(message: pb.Bundle, record: BundleRecord) -> None:
             kind=evidence.kind,
             view=evidence.view,
             at=types.moment(evidence.at),
-            sha256=bytes.fromhex(evidence.sha256),
+            sha256=bytes.fromhex(evidence.sha256.removeprefix("sha256:")),
             size_bytes=evidence.size_bytes,
             retain=evidence.retain,
         )
