@@ -55,7 +55,7 @@ def on_decision(turn: Turn, event: DecisionReceived) -> None:
         verdict=decision.verdict.value, authority=decision.authority.value,
     )  # fmt: skip
     if not track.upstream:
-        if decision.verdict is not Verdict.RELEASE:
+        if decision.verdict is not Verdict.RELEASE and (track.rolled or track.stood):
             turn.flag(track, Flag.LATE_REVOCATION)
             turn.event(EventCode.LATE_REVOCATION, Severity.ALARM, track.id, action="intercept_downstream")
         return

@@ -2,9 +2,13 @@
 
 from itertools import pairwise
 
+import pytest
+
+from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import Verdict
 from edge_agent.model.effects import EmitEvent, GrantLease
 from edge_agent.model.inputs import DecisionReceived
+from edge_agent.model.lane import Zone
 from edge_agent.passage.corridor import step
 
 from .story import Lane
@@ -89,3 +93,18 @@ def test_an_unanswered_request_is_repeated_at_growing_pauses() -> None:
     times = [ask.at.mono_ns / 1e9 for ask in lane.asked]
     assert [round(b - a) for a, b in pairwise(times)] == [5, 10, 20, 40, 40, 40, 40]
     assert "RELEASE_SERVICE_NO_ANSWER" in lane.events
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_a_revision_between_the_line_and_x_is_late_only_for_a_released_vehicle(released: bool) -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    if released:
+        lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(1)
+    lane.decide(Verdict.REFER_SECONDARY, of=truck, revision=2)
+    (passing,) = lane.state.conveyances
+    assert (Flag.LATE_REVOCATION in passing.flags) is released
+    assert passing.decisions[-1].verdict is Verdict.REFER_SECONDARY
