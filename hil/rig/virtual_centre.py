@@ -1,12 +1,13 @@
 """The release service on a loop's time: answers what a rule says, to whoever the identities belong to.
 
 As the reference service: a rule's delay counts from the first request with the same identities; an answered request
-that comes again is answered at once; what falls due while the link is down waits for the lane's next request.
+that comes again is answered at once; what falls due while the link is down waits for the lane's next request. A line
+that is silent for less than three heartbeats loses nothing: what was sent arrives when it is back.
 """
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from drivers.api import Clock
 from edge_agent.model.decision import Authority, Decision, ReferralReason, Verdict
@@ -39,12 +40,12 @@ class _Case:
 
 @dataclass(frozen=True, slots=True)
 class CentreOutlets:
-    """`submit` hands an input to whichever agent is alive. `released(truck, until_s)` and `revoked(truck)` tell the
-    oracle what was decided, in the loop's seconds."""
+    """`submit` hands an input to whichever agent is alive. `answered(truck, release, until_s)` tells what reached the
+    lane, in the loop's seconds; `linked(up)` when the lane takes the link for up or lost."""
 
     submit: Callable[[DecisionReceived | CentreLink], None]
-    released: Callable[[str, float], None]
-    revoked: Callable[[str], None]
+    answered: Callable[[str, bool, float], None]
+    linked: Callable[[bool], None]
 
 
 class VirtualCentre:
@@ -72,6 +73,7 @@ class VirtualCentre:
         self._linked = False
         self._timer: asyncio.TimerHandle | None = None
         self._numbers = 0
+        self._late: list[Callable[[], None]] = []
 
     def connect(self) -> None:
         """A fresh agent's link comes up, if the line is up."""
@@ -81,6 +83,7 @@ class VirtualCentre:
     def disconnect(self) -> None:
         """The agent is gone."""
         self._linked = False
+        self._late.clear()
         self._stop_timer()
 
     def cut(self) -> None:
@@ -96,6 +99,9 @@ class VirtualCentre:
         self._stop_timer()
         if not self._linked:
             self._timer = self._loop.call_later(RECONNECT_S, self._say, True)
+        late, self._late = self._late, []
+        for do in late:
+            do()
 
     def close(self) -> None:
         """No more timers."""
@@ -105,7 +111,10 @@ class VirtualCentre:
 
     def ask(self, request: AskRelease) -> None:
         """A request from the lane."""
-        if not (self.up and self._linked):
+        if not self._linked:
+            return
+        if not self.up:
+            self._late.append(lambda: self.ask(request))
             return
         self.asked += 1
         case = self._cases.get(request.conveyance_id)
@@ -126,6 +135,8 @@ class VirtualCentre:
     def _say(self, up: bool) -> None:
         self._timer = None
         self._linked = up
+        self._late.clear()
+        self._out.linked(up)
         self._out.submit(CentreLink(at=self._clock.stamp(), up=up))
 
     def _stop_timer(self) -> None:
@@ -151,20 +162,24 @@ class VirtualCentre:
             case.timers.append(self._loop.call_at(answer.t, self._give, request.conveyance_id, answer))
 
     def _give(self, conveyance_id: str, answer: Answer) -> None:
+        """The answer is given; it reaches the lane if there is a link, at once or when the line is back."""
         case = self._cases[conveyance_id]
         case.answer = answer
-        verdict = Verdict(answer.verdict.value)
-        if case.truck:
-            if verdict is Verdict.RELEASE:
-                self._out.released(case.truck, answer.until)
-            else:
-                self._out.revoked(case.truck)
-        if not (self.up and self._linked):
+        if not self._linked:
             return
         case.revision += 1
         self._numbers += 1
+        decision = self._decision(conveyance_id, case, answer)
+        if self.up:
+            self._send(case.truck, answer, decision)
+        else:
+            self._late.append(lambda: self._send(case.truck, answer, decision))
+
+    def _send(self, truck: str, answer: Answer, decision: Decision) -> None:
+        if truck:
+            self._out.answered(truck, decision.verdict is Verdict.RELEASE, answer.until)
         now = self._clock.stamp()
-        self._out.submit(DecisionReceived(at=now, decision=self._decision(conveyance_id, case, answer)))
+        self._out.submit(DecisionReceived(at=now, decision=replace(decision, received=now)))
 
     def _decision(self, conveyance_id: str, case: _Case, answer: Answer) -> Decision:
         now = self._clock.stamp()

@@ -44,7 +44,6 @@ class Options:
     poll_s: float = 0.025
     feedback_bound_s: float = 0.8
     kill_bound_s: float = 2.0
-    centre_bound_s: float = 3.5
     officer: bool = False
     confirm_at_start: bool = True
     keep_events: bool = True
@@ -90,6 +89,8 @@ class VirtualLane:
         self.lives = 0
         self._plan_of = plan_of
         self._owners: dict[str, str] = {}
+        self._by_centre: dict[str, float] = {}
+        self._by_officer: dict[str, float] = {}
         self._drafts: dict[str, Conveyance] = {}
         self._digest = hashlib.sha256()
         self._edges: dict[str, int] = {}
@@ -113,8 +114,8 @@ class VirtualLane:
         self.module = VirtualModule(
             self.clock, self._lamp, lamp_delay_s=options.lamp_delay_s, watchdog_s=options.watchdog_s
         )
-        outlets = CentreOutlets(self._submit, self._released, self._revoked)
-        self.centre = VirtualCentre(self.clock, outlets, self._owner, self.rule_of)
+        outlets = CentreOutlets(self._submit, self._answered, self._linked)
+        self.centre = VirtualCentre(self.clock, outlets, self.owner, self.rule_of)
         self.officer = VirtualOfficer(self)
         self._loop.call_at(self._start_s + until_s, self._finish)
         async with asyncio.TaskGroup() as group:
@@ -132,6 +133,11 @@ class VirtualLane:
     def now_s(self) -> float:
         """World seconds now."""
         return max(self.world.now, self._loop.time() - self._start_s)
+
+    @property
+    def began_s(self) -> float:
+        """The loop's second that is world second 0."""
+        return self._start_s
 
     @property
     def agent(self) -> VirtualAgent | None:
@@ -299,7 +305,8 @@ class VirtualLane:
         for tag in self._plan_of(truck).tags:
             self._owners[token_of(Secret(bytes.fromhex(tag.epc)), SITE_KEY)] = truck
 
-    def _owner(self, token: str) -> str:
+    def owner(self, token: str) -> str:
+        """Who carries the tag with this token ("": nobody known)."""
         return self._owners.get(token, "")
 
     def _poll_soon(self) -> None:
@@ -353,13 +360,37 @@ class VirtualLane:
         self._take(self.world.advance(t))
         self._arm()
 
-    def _released(self, truck: str, until_s: float) -> None:
-        self.oracle.released(self.now_s, truck, until_s - self._start_s)
+    def officer_released(self, truck: str, seconds: float) -> None:
+        """An officer releases this truck for so long."""
+        self._by_officer[truck] = self.now_s + seconds
+        self.oracle.released(self.now_s, truck, self.now_s + seconds)
 
-    def _revoked(self, truck: str) -> None:
-        # A change of mind that the dead line does not carry binds from when the lane knows that the line is dead.
-        t = self.now_s
-        self.oracle.revoked(t if self.centre.up else t + self.options.centre_bound_s, truck)
+    def officer_revoked(self, truck: str) -> None:
+        """An officer sends this truck elsewhere: whatever central says, it is not released any more."""
+        self._by_officer.pop(truck, None)
+        self._by_centre.pop(truck, None)
+        self.oracle.revoked(self.now_s, truck)
+
+    def _answered(self, truck: str, release: bool, until_s: float) -> None:
+        if release:
+            self._by_centre[truck] = until_s - self._start_s
+            self.oracle.released(self.now_s, truck, max(until_s - self._start_s, self._by_officer.get(truck, 0.0)))
+            return
+        self._by_centre.pop(truck, None)
+        self._by_officer.pop(truck, None)
+        self.oracle.revoked(self.now_s, truck)
+
+    def _linked(self, up: bool) -> None:
+        """Without a link nothing that central released may show green; with it, what it has not taken back may again.
+        An officer's release needs the console only."""
+        now = self.now_s
+        for truck, until in self._by_centre.items():
+            if up and until > now:
+                self.oracle.released(now, truck, max(until, self._by_officer.get(truck, 0.0)))
+            elif not up and self._by_officer.get(truck, 0.0) <= now:
+                self.oracle.revoked(now, truck, "link lost")
+            elif not up:
+                self.oracle.released(now, truck, self._by_officer[truck])
 
     def _submit(self, event: CentreLink | DecisionReceived) -> None:
         if self._agent is not None:

@@ -24,6 +24,7 @@ OFFICER_LEASE_S = 20.0
 _LOOK_S = 1.0
 _THINK_S = 6.0
 _SIDE_AFTER_S = 1.0
+_WRONG_LOOKS = 3
 _ASIDE = {"refer_secondary": Verdict.REFER_SECONDARY, "refuse_return": Verdict.REFUSE_RETURN}
 
 
@@ -47,6 +48,8 @@ class VirtualOfficer:
         self._watching: asyncio.Task[None] | None = None
         self._standing: dict[str, float] = {}
         self._held: set[str] = set()
+        self._aside: set[str] = set()
+        self._looks_wrong = 0
 
     def begin(self, group: asyncio.TaskGroup) -> None:
         """Start watching, where this officer does."""
@@ -74,10 +77,8 @@ class VirtualOfficer:
                 assert lane.direct(str(args["truck"]), str(args["way"])), f"{args['truck']} does not stand"
             case Verb.CENTRE_DOWN:
                 lane.centre.cut()
-                lane.oracle.lane_closed(now, "centre down", lane.options.centre_bound_s)
             case Verb.CENTRE_UP:
                 lane.centre.mend()
-                lane.oracle.lane_opened(now, "centre down")
             case Verb.SENSOR_STUCK:
                 lane.stick(str(args["zone"]), bool(args["level"]))
             case Verb.SENSOR_FREE:
@@ -106,9 +107,9 @@ class VirtualOfficer:
                 for held in sorted(self._held):
                     oracle.lane_opened(now, f"hold {held}")
             case Verb.RELEASE_CONVEYANCE:
-                oracle.released(now, truck, now + OFFICER_LEASE_S)
+                self._lane.officer_released(truck, OFFICER_LEASE_S)
             case Verb.REFER_CONVEYANCE | Verb.DIRECT_CONVEYANCE:
-                oracle.revoked(now, truck)
+                self._lane.officer_revoked(truck)
             case Verb.SET_MODE if str(args["mode"]) in ("closed", "all_hold"):
                 oracle.lane_closed(now, "mode")
             case Verb.SET_MODE:
@@ -177,7 +178,8 @@ class VirtualOfficer:
 
     def _track(self, state: LaneState, truck: str) -> Track | None:
         """The record shown for this truck: the officer compares place and picture."""
-        return next((track for track in state.tracks if self._lane.truck_of.get(track.id) == truck), None)
+        mine = [track for track in state.tracks if self._lane.truck_of.get(track.id) == truck]
+        return next((track for track in mine if track.upstream), mine[0] if mine else None)
 
     def _inside(self) -> list[TruckView]:
         """Trucks between A and S, from the stop line upstream."""
@@ -205,9 +207,17 @@ class VirtualOfficer:
         if state.wanted_mode is not LaneMode.REMOTE:
             self.play(Verb.SET_MODE, {"mode": "remote"})
             return
-        if not state.order.known and self._may_confirm(state):
+        # Records and camera may differ for a moment at every crossing: only a lasting difference counts.
+        self._looks_wrong = 0 if self._agrees(state) else self._looks_wrong + 1
+        if (not state.order.known or self._looks_wrong >= _WRONG_LOOKS) and self._may_confirm(state):
+            self._looks_wrong = 0
             self.play(Verb.CONFIRM_ORDER, {})
         self._see_who_waits(state)
+
+    def _agrees(self, state: LaneState) -> bool:
+        """Whether the records upstream of the line are the trucks one sees there, in their order."""
+        shown = [self._lane.truck_of.get(track.id, "") for track in state.tracks if track.upstream]
+        return shown == [view.id for view in self._inside()]
 
     def _may_confirm(self, state: LaneState) -> bool:
         """Every truck in the corridor has a record, and nothing is in the beam."""
@@ -230,11 +240,16 @@ class VirtualOfficer:
         self._deal_with(state, first.id)
 
     def _deal_with(self, state: LaneState, truck: str) -> None:
+        if truck in self._aside:
+            return  # on its way out
         verdict = _ASIDE.get(self._lane.rule_of(truck).verdict.value)
         track = self._track(state, truck)
+        if track is not None and not track.upstream:
+            track = None  # the lane takes it for gone: there is no record to release, so it is sent to a staffed lane
         if verdict is None and track is not None:
             self.play(Verb.RELEASE_CONVEYANCE, {"truck": truck})
             return
         if track is not None and verdict is not None:
             self.play(Verb.DIRECT_CONVEYANCE, {"truck": truck, "verdict": verdict.value})
+        self._aside.add(truck)
         self._lane.later(_SIDE_AFTER_S, lambda: self._lane.direct(truck, "side"))

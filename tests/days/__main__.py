@@ -1,0 +1,26 @@
+"""Runs one day from its seed and prints its digest and what is wrong with it: how a failing day is looked at.
+
+python -m tests.days SEED [VERB ...]
+"""
+
+import sys
+
+from hil.world.faults import Verb
+from tests.days.day import complaints, record_complaints, run_day
+
+
+def main(arguments: list[str]) -> int:
+    """The exit code: 0 when nothing is wrong. Records are judged too where the faults leave the agent its eyes."""
+    verbs = frozenset(Verb(word) for word in arguments[1:])
+    day = run_day(int(arguments[0]), verbs=verbs or None)
+    for trouble in day.troubles:
+        print(f"{trouble.begins_s:8.3f} {trouble.verb.value} {trouble.zone} until {trouble.ends_s}")  # noqa: T201
+    found = complaints(day) + record_complaints(day)
+    for complaint in found:
+        print(complaint)  # noqa: T201
+    print(day.lane.digest())  # noqa: T201
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
