@@ -120,8 +120,8 @@ class CentralLink:
         self._ports.submit(CentreLink(at=now, up=up))
 
     def _on_welcome(self, welcome: pb.DecideWelcome) -> None:
-        # Central's watermark survives the agent: after a restart request numbers go on from there, also those of requests
-        # made before the first stream was up.
+        # Central's watermark survives the agent: after a restart request numbers go on from there, also those of
+        # requests made before the first stream was up.
         if self._welcomed or welcome.request_watermark == 0:
             self._welcomed = True
             self._request_seq = max(self._request_seq, welcome.request_watermark)
