@@ -153,7 +153,7 @@ def _probe(path: Path, door: str) -> None:
             probe.connect(str(path))
         except FileNotFoundError:
             hint = (
-                "is it running? systemctl status lane-edge-agent; "
+                "is it running? systemctl status lane-agent; "
                 "if its api.socket_dir is another: --socket-dir or LANE_SOCKET_DIR"
             )
             raise Stop(Exit.UNREACHABLE, f"no agent: {path} does not exist", hint, "AGENT_ABSENT") from None
@@ -162,7 +162,7 @@ def _probe(path: Path, door: str) -> None:
             message = f"permission denied at the {door} door, {path}"
             raise Stop(Exit.UNREACHABLE, message, hint, "DOOR_DENIED") from None
         except OSError as error:
-            hint = "the agent has ended without tidying up: systemctl status lane-edge-agent"
+            hint = "the agent has ended without tidying up: systemctl status lane-agent"
             message = f"nobody answers at {path}: {error.strerror or error}"
             raise Stop(Exit.UNREACHABLE, message, hint, "AGENT_DOWN") from None
 
@@ -207,7 +207,7 @@ def _stop(error: grpc.RpcError) -> Stop:
     if info.reason:
         return Stop(exits.get(code, Exit.REFUSED), call.details(), info.metadata.get("hint", ""), info.reason)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        hint = "it runs but is stuck or overloaded: journalctl -u lane-edge-agent"
+        hint = "it runs but is stuck or overloaded: journalctl -u lane-agent"
         return Stop(Exit.UNREACHABLE, f"the agent has not answered for {CALL_TIMEOUT_S:g} s", hint, "AGENT_STUCK")
-    hint = "it has stopped or is stopping: systemctl status lane-edge-agent"
+    hint = "it has stopped or is stopping: systemctl status lane-agent"
     return Stop(Exit.UNREACHABLE, f"the agent broke off: {code.name}: {call.details()}", hint, "AGENT_GONE")

@@ -20,7 +20,7 @@ def test_no_agent(tmp_path: Path) -> None:
     ran = run(tmp_path / "nowhere", "status")
     assert (ran.code, ran.out) == (4, "")
     assert "technician.sock does not exist [AGENT_ABSENT]" in ran.err
-    assert "systemctl status lane-edge-agent" in ran.err
+    assert "systemctl status lane-agent" in ran.err
     ran = run(tmp_path, "status", "--json")
     error = json.loads(ran.err)["error"]
     assert set(error) == {"exit_code", "code", "message", "hint"}
