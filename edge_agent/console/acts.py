@@ -59,10 +59,8 @@ _STATUS: Final = {
     grpc.StatusCode.DEADLINE_EXCEEDED: 504,
 }
 
-_MESSAGES: Final = {
-    grpc.StatusCode.UNAVAILABLE: "the lane could not be reached: nothing was done",
-    grpc.StatusCode.DEADLINE_EXCEEDED: "the lane did not answer in time: whether it was done is not known",
-}
+_NOT_SENT = "the lane could not be reached: nothing was done"
+_NOT_KNOWN = "the lane did not answer, whether it was done is not known"
 
 
 class BadAct(Exception):
@@ -107,14 +105,21 @@ def answer_of(response: Any) -> Answer:  # noqa: ANN401 - any act's response: al
     return Answer(200, "OK", body)
 
 
-def refusal_of(error: grpc.aio.AioRpcError) -> Answer:
-    """The agent refused the act, or was not there."""
-    code = error.code()
+def refusal_of(error: grpc.aio.AioRpcError, *, sent: bool = True) -> Answer:
+    """The agent refused the act, or was not there. `sent`: the act may have left this computer.
+
+    The body's `known` is false when nobody can tell whether the act was done."""
+    code, reason = error.code(), _reason(error)
+    silent = code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED) and not reason
+    if silent and not sent:
+        code = grpc.StatusCode.UNAVAILABLE
+    said = error.details() or code.name
     body = {
         "ok": False,
         "code": code.name,
-        "message": _MESSAGES.get(code) or error.details() or code.name,
-        "reason": _reason(error),
+        "message": (_NOT_KNOWN if sent else _NOT_SENT) if silent else said,
+        "reason": reason,
+        "known": not (silent and sent),
     }
     return Answer(_STATUS.get(code, 502), code.name, body)
 

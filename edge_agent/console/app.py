@@ -38,7 +38,7 @@ def main(config_path: Path) -> int:
     """
     try:
         settings = load_console_config(config_path).console
-        media_token = _media_token(config_path)
+        media_token = viewers_token(config_path)
         with logging_to("console"):
             asyncio.run(_until_told(settings, media_token))
     except EdgeError as error:
@@ -132,7 +132,7 @@ def _only_fault(faults: BaseExceptionGroup[BaseException]) -> BaseException:
     return fault if isinstance(fault, EdgeError) else faults
 
 
-def _media_token(config_path: Path) -> str | None:
+def viewers_token(config_path: Path) -> str | None:
     """The viewers' token of a lane whose media process is configured in the same file. ConfigError."""
     try:
         media = load_config(config_path).media

@@ -14,7 +14,6 @@ from aiohttp import web
 from drivers.api import Clock
 from edge_agent.model.errors import ConfigError
 
-COOKIE: Final = "lane_console"
 SESSION_S: Final = 12 * 3600
 """A shift; after it the officer signs in again."""
 
@@ -39,6 +38,8 @@ class Doors:
         self._origins = frozenset(origins)
         self._clock = clock
         self._key = hmac.digest(token, b"lane console cookie v1", hashlib.sha256)
+        # Browsers keep one jar for all ports of a computer: two consoles must not sign each other's officers out.
+        self.cookie = f"lane_console_{hashlib.sha256(self._key).hexdigest()[:8]}"
 
     def token_fits(self, given: str) -> bool:
         """Whether this is the token, in time that does not depend on where they differ."""
@@ -57,7 +58,7 @@ class Doors:
             officer = request.headers.get("X-Officer", "console")
             known = self.token_fits(given.strip()) and OFFICER_PATTERN.fullmatch(officer)
             return Visitor(officer, by_cookie=False) if known else None
-        return self._of_cookie(request.cookies.get(COOKIE, ""))
+        return self._of_cookie(request.cookies.get(self.cookie, ""))
 
     def origin_fits(self, request: web.Request, *, needed: bool) -> bool:
         """Whether the request's origin is the page's own or an allowed one; without one only when not `needed`."""

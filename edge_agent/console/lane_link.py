@@ -115,17 +115,23 @@ class LaneLink:
 
     async def act(self, act: Act, request: Message) -> Answer:
         """Put an act to the agent; the answer says whether it arrived."""
+        ready = self._ready
         try:
             call = getattr(self._stub(), act.method)
             return answer_of(await call(request, timeout=act.deadline_s, wait_for_ready=act.persistent))
         except grpc.aio.AioRpcError as error:
-            return refusal_of(error)
+            # Without a line before and after, nothing left this computer; a line that broke may have carried the act.
+            return refusal_of(error, sent=ready or self._ready)
 
     async def passages(self) -> list[pb.Passage]:
         """The last sealed passages, newest first. grpc.aio.AioRpcError."""
         request = pb.ListPassagesRequest(page_size=_PASSAGES)
         answer: pb.ListPassagesResponse = await self._stub().ListPassages(request, timeout=3.0)
         return list(answer.passages)
+
+    @property
+    def _ready(self) -> bool:
+        return self._channel is not None and self._channel.get_state() is grpc.ChannelConnectivity.READY
 
     def _connect(self) -> grpc.aio.Channel:
         if self._credentials is None:

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 from .acts import ACTS, BadAct, refusal_of, request_of
-from .doors import COOKIE, OFFICER_PATTERN, SESSION_S, Doors, Visitor
+from .doors import OFFICER_PATTERN, SESSION_S, Doors, Visitor
 from .events import Streams
 from .lane_link import LaneLink
 from .metrics import ConsoleCollector
@@ -132,7 +132,7 @@ class ConsoleServer:
         response = web.Response(status=303, headers={"Location": "/"})
         secure = self._doors.secure(request)
         response.set_cookie(
-            COOKIE,
+            self._doors.cookie,
             self._doors.cookie_for(officer),
             max_age=SESSION_S,
             httponly=True,
@@ -143,7 +143,7 @@ class ConsoleServer:
 
     async def _logout(self, request: web.Request) -> web.StreamResponse:
         response = web.Response(status=303, headers={"Location": "/login"})
-        response.del_cookie(COOKIE)
+        response.del_cookie(self._doors.cookie)
         return response
 
     async def _list_lanes(self, request: web.Request) -> web.StreamResponse:

@@ -28,7 +28,7 @@ export async function put(lane, act, body) {
   } catch (error) {
     const late = error.name === 'TimeoutError';
     const message = late ? 'no answer: whether it was done is not known' : 'the console could not be reached';
-    return done({ ok: false, code: late ? 'DEADLINE_EXCEEDED' : 'UNREACHABLE', message });
+    return done({ ok: false, code: 'UNREACHABLE', message, known: !late });
   }
 }
 

@@ -10,7 +10,7 @@ export class Confirm {
   constructor() {
     this.armed = null;
     this.node = $('confirm');
-    this.words = el('b', { 'data-testid': 'confirm-words' });
+    this.words = el('b', { role: 'alert', 'data-testid': 'confirm-words' });
     this.left = el('span', { class: 'dim' });
     const go = el('button', { class: 'go', 'data-testid': 'confirm-go', onclick: () => this.go() }, 'Confirm ', el('kbd', {}, 'Enter'));
     const back = el('button', { 'data-testid': 'confirm-back', onclick: () => this.drop() }, 'Back ', el('kbd', {}, 'Esc'));

@@ -122,7 +122,7 @@ class Desk {
     const where = this.lanes.length > 1 ? `${lane.name}: ` : '';
     if (answer.ok) this.tell('done', `${where}✓ ${title} arrived ${clock(Date.now())} (${answer.ms} ms)`);
     else {
-      const known = answer.code === 'DEADLINE_EXCEEDED' ? 'ARRIVAL NOT KNOWN' : 'NOT DONE';
+      const known = answer.known === false ? 'ARRIVAL NOT KNOWN' : 'NOT DONE';
       this.tell('failed', `${where}✗ ${clock(Date.now())} ${title} ${known}: ${answer.message}`);
       if (answer.code === 'FAILED_PRECONDITION' && before) this.tellChanged(title, before, answer.message);
     }
@@ -295,6 +295,7 @@ class Desk {
     else if (this.panel.open) this.panel.close();
     else if (this.changed) this.dismiss();
     else this.selected = null;
+    text($('result'), '');
     this.update();
   }
 

@@ -13,7 +13,7 @@ export function updateHeader(view) {
   attribute($('order-known'), 'data-bad', String(state?.corridor_order_known === false));
   text($('centre'), !state ? '' : state.centre_up ? '✓ central up' : `✗ CENTRAL LOST ${span(view.since(state.centre_since))}`);
   attribute($('centre'), 'data-bad', String(state?.centre_up === false));
-  text($('state-age'), Number.isFinite(view.age) ? `state ${view.age.toFixed(1)} s old` : 'no state yet');
+  text($('state-age'), !Number.isFinite(view.age) ? 'no state yet' : view.age < 1 ? 'state < 1 s old' : `state ${view.age.toFixed(1)} s old`);
   attribute($('state-age'), 'data-bad', String(view.stale));
   text($('clock'), clock(Date.now()));
 }
@@ -25,9 +25,11 @@ export function updateContact(view, streaming) {
   attribute(document.body, 'data-stale', String(view.stale));
   if (!view.stale) return;
   const where = streaming ? '' : ' (this page has lost its console)';
-  if (!Number.isFinite(view.age)) return text(node, `NO CONTACT WITH LANE — NOTHING SEEN YET${where}`);
-  const since = clock(Date.now() - view.age * 1000);
-  text(node, `NO CONTACT WITH LANE SINCE ${since} (${span(view.age)}) — WHAT YOU SEE IS OLD${where}`);
+  const seen = Number.isFinite(view.age);
+  // The counting part is outside of what is read aloud.
+  const since = seen ? `SINCE ${clock(view.lostAt)} — WHAT YOU SEE IS OLD` : '— NOTHING SEEN YET';
+  text($('contact-words'), `NO CONTACT WITH LANE ${since}${where}`);
+  text($('contact-age'), seen ? span(view.age) : '');
 }
 
 export function updateSignal(view) {
@@ -68,7 +70,7 @@ export function updateWhy(view) {
   list(
     $('why'),
     causes,
-    cause => cause.code,
+    cause => `${cause.code}/${cause.by}`,
     () => el('li', {}, el('b'), el('span', { class: 'dim' }), el('p')),
     (node, cause) => {
       const [title, since, hint] = node.children;

@@ -5,6 +5,7 @@ import * as words from './words.js';
 
 const FROM_M = -70;
 const TO_M = 45;
+const STANDS_KMH = 2;
 const percent = metres => Math.min(100, Math.max(0, ((metres - FROM_M) / (TO_M - FROM_M)) * 100));
 
 const CAUTION = new Set(['VERDICT_HOLD_AT_LINE', 'VERDICT_REFER_SECONDARY', 'VERDICT_REFUSE_RETURN', 'VERDICT_MANUAL_LANE']);
@@ -49,6 +50,7 @@ function commitWords(each, view) {
   if (each.standing_at_line) return 'stands at line';
   const left = seconds(each.commit_in) - view.age;
   if (each.committed || left < 0) return 'inside commit';
+  if (each.speed_kmh < STANDS_KMH) return 'stands';
   return Number.isFinite(left) ? `≈ ${Math.ceil(left)} s` : '≈ ?';
 }
 

@@ -71,7 +71,10 @@ export class View {
   }
 
   get stale() {
-    return !this.connected || this.age > STALE_S;
+    const stale = !this.connected || this.age > STALE_S;
+    if (!stale) this.lostAt = null;
+    else this.lostAt ??= Date.now() - this.age * 1000;
+    return stale;
   }
 
   // Seconds since a Moment, by the lane's own clock.

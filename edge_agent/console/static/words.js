@@ -42,7 +42,7 @@ export const phase = name =>
     PHASE_IDENTIFYING: 'Identifying',
     PHASE_REQUESTED: 'Asked central',
     PHASE_DECIDED: 'Decided',
-    PHASE_GRANTED: 'Green is for it',
+    PHASE_GRANTED: 'Granted',
     PHASE_PASSING: 'Passing the line',
     PHASE_CLEARED: 'Past the line',
     PHASE_EXITED: 'Left',

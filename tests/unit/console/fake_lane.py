@@ -164,6 +164,7 @@ class FakeLane:
     watches: list[str] = field(default_factory=list)
     refuse: Refusal | None = None
     silent: bool = False
+    answer_after_s: float = 0.0
     passages: list[pb.Passage] = field(default_factory=list)
     on_act: Callable[[Any], None] = lambda _: None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -212,6 +213,7 @@ class FakeLane:
             status = status_pb2.Status(code=code, message=self.refuse.message, details=[packed])
             await context.abort_with_status(rpc_status.to_status(status))
         self.on_act(request)
+        await asyncio.sleep(self.answer_after_s)
         return response(outcome=pb.ActOutcome(etag="after", message="done", may_clear=["officer"], at=now()))
 
 

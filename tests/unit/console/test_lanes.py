@@ -234,8 +234,7 @@ async def test_a_refusal_keeps_its_reason(tmp_path: Path, code: grpc.StatusCode,
         given, answer = await act(http, url, "release", conveyance_id="c")
     assert given == status
     assert (answer["ok"], answer["code"], answer["reason"]) == (False, code.name, "STATE_CHANGED")
-    if code is not grpc.StatusCode.UNAVAILABLE:
-        assert answer["message"] == "look again"
+    assert (answer["message"], answer["known"]) == ("look again", True)
 
 
 @pytest.mark.parametrize("body", [
@@ -267,7 +266,8 @@ async def test_a_hold_is_tried_while_the_agent_is_away_and_says_whether_it_arriv
     lane, door = FakeLane(), tmp_path / "officer.sock"
     async with console(tmp_path, door) as url, officer() as http:
         status, answer = await act(http, url, "release", conveyance_id="c")
-        assert (status, answer["code"]) == (503, "UNAVAILABLE")
+        assert (status, answer["code"], answer["known"]) == (503, "UNAVAILABLE", True)
+        assert "nothing was done" in answer["message"]
         async with asyncio.TaskGroup() as group:
             hold = group.create_task(act(http, url, "hold_lane"))
             await asyncio.sleep(0.2)  # the hold is on its way before the agent is
@@ -275,8 +275,21 @@ async def test_a_hold_is_tried_while_the_agent_is_away_and_says_whether_it_arriv
                 status, answer = await hold
         assert (status, answer["ok"]) == (200, True)
         status, answer = await act(http, url, "hold_lane")
-        assert (status, answer["ok"]) in ((503, False), (504, False))
+        assert (status, answer["ok"]) == (503, False)
     assert len(lane.acts) == 1
+
+
+async def test_an_answer_that_was_lost_is_not_called_a_refusal(tmp_path: Path) -> None:
+    lane, door = FakeLane(), tmp_path / "officer.sock"
+    async with console(tmp_path, door) as url, officer() as http, asyncio.TaskGroup() as group:
+        async with lane_door(lane, door):
+            await until(lambda: lane.watches)
+            lane.answer_after_s = 60
+            release = group.create_task(act(http, url, "release", conveyance_id="c"))
+            await until(lambda: lane.acts)
+        status, answer = await release
+        assert (status, answer["known"]) == (503, False)
+        assert "not known" in answer["message"]
 
 
 async def test_passages_come_newest_first_and_at_most_twenty(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from edge_agent.console.app import main
+from edge_agent.console.app import main, viewers_token
 from tests.unit.console.fake_lane import TOKEN, FakeLane, console, lane_door, until
 
 ROOT = Path(__file__).parents[3]
@@ -115,3 +115,14 @@ async def test_metrics_are_clean(tmp_path: Path) -> None:
         timeout=20,
     )
     assert (checked.returncode, checked.stdout + checked.stderr) == (0, "")
+
+
+def test_the_viewers_token_comes_from_the_lanes_own_file(tmp_path: Path) -> None:
+    path = tmp_path / "lane.yaml"
+    example = (ROOT / "deploy" / "lane.yaml.example").read_text()
+    path.write_text(example)
+    assert viewers_token(path) is None, "without a token only loopback plays"
+    path.write_text(example.replace("listen_port: 8554", "listen_port: 8554\n  token_file: media.token"))
+    (tmp_path / "media.token").write_text("a token of the viewers\n")
+    assert viewers_token(path) == "a token of the viewers"
+    assert viewers_token(_config(tmp_path)) is None
