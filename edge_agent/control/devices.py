@@ -80,16 +80,19 @@ class DeviceTable:
         record.fault = error
         record.faults += 1
         severity = Severity.ALARM if record.required else Severity.WARNING
+        fell = record.up or record.faults == 1
+        if fell:
+            record.up = False
+            record.since = now
         self._board.clear_device(device)
-        # A blip that the next session heals within a second is not worth a person's eye.
+        # A blip that the next session heals within a second is not worth a person's eye. It counts from the fall: a
+        # device that is tried again more often than that would never be seen to be down.
         grace_s = 1.0 if error.retryable else 0.0
         title = f"{device}: {error.message}"
         self._board.raise_condition(
-            Condition(error.code, severity, title, error.hint, now, device=device, visible_after_s=grace_s)
+            Condition(error.code, severity, title, error.hint, record.since, device=device, visible_after_s=grace_s)
         )
-        if record.up or record.faults == 1:
-            record.up = False
-            record.since = now
+        if fell:
             self._on_change(record, now)
         return news
 

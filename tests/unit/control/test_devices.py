@@ -1,0 +1,35 @@
+"""What the device table tells people about a device that is down."""
+
+from drivers.api import DeviceInfo, DeviceUp, LinkLost, Stamp
+from edge_agent.control.devices import DeviceTable
+from edge_agent.runtime.health import HealthBoard
+
+S = 1_000_000_000
+
+
+def at(seconds: float) -> Stamp:
+    return Stamp(round(seconds * S), round(seconds * S))
+
+
+def test_a_device_that_fails_again_and_again_is_shown_after_a_second() -> None:
+    board = HealthBoard()
+    table = DeviceTable(board, lambda _record, _now: None)
+    table.add("io-1", "modbus_lane_io", at(0), required=True)
+    for tenth in range(0, 30, 7):
+        table.fail("io-1", LinkLost("LINK_REFUSED", "nobody listens", "look at its power"), at(tenth / 10))
+    shown = board.visible(at(2.9).mono_ns)
+    assert [(condition.code, condition.device, condition.since) for condition in shown] == [
+        ("LINK_REFUSED", "io-1", at(0))
+    ]
+
+
+def test_a_blip_that_heals_within_a_second_is_not_shown() -> None:
+    board = HealthBoard()
+    table = DeviceTable(board, lambda _record, _now: None)
+    table.add("io-1", "modbus_lane_io", at(0), required=True)
+    info = DeviceInfo(kind="modbus_lane_io", model="", firmware="")
+    table.observe(DeviceUp(at(1), "io-1", info))
+    table.fail("io-1", LinkLost("LINK_REFUSED", "nobody listens", "look at its power"), at(60))
+    assert board.visible(at(60.9).mono_ns) == ()
+    table.observe(DeviceUp(at(60.9), "io-1", info))
+    assert board.visible(at(70).mono_ns) == ()
