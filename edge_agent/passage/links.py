@@ -60,6 +60,7 @@ def _orphan(track: Track, turn: Turn) -> Track:
         Track(conveyance, turn.at, track.reached, digest=track.digest, rolled=track.rolled, stood=track.stood),
         decisions_from=len(conveyance.decisions),
         fixes=ZoneTimes(),
+        over=track.over,
         suspect=True,
         directed=track.directed,
     )

@@ -1,6 +1,7 @@
 """Zone edges become vehicles that arrive, advance, clear and exit. Nothing but physical order creates one."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 from edge_agent.model.conveyance import Conveyance, Flag, ZoneTimes
 from edge_agent.model.effects import Severity
@@ -12,6 +13,7 @@ from .crossing import cross
 from .kinematics import FEASIBLE_FACTOR, could_have_come, length_m, nose_fixes, speed_kmh, stop_ms, zone_start_m
 from .leases import withdraw
 from .order import lose_order
+from .sealing import seal
 from .state import AT_LINE, CROSSED, RANK, ZONES, LaneState, Track, ZoneInputs
 from .turn import Turn
 
@@ -152,6 +154,8 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     front = next((track for track in state.tracks if track.reached < rank), None)
     if front is None:
         return None, False
+    if zone is Zone.X:
+        front = _past_unseen(turn, front)
     before = max((RANK[z] for z in state.zones.levels if RANK[z] < rank), default=-1)
     plausible = zone is Zone.BEAM or _could_come(state, front, zone, turn.now_ns)
     if front.reached == before and plausible:
@@ -162,9 +166,22 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     return (front if taken else None), False
 
 
-def _could_come(state: LaneState, track: Track, zone: Zone, now_ns: int) -> bool:
+def _past_unseen(turn: Turn, front: Track) -> Track:
+    """Who is at X: not a vehicle that crossed before a gap in the zone inputs and was not seen since, when the one
+    behind it, which was seen crossing, can be there by now. The former has left during the gap."""
+    state = turn.state
+    past = [track for track in state.tracks if not track.upstream and track.reached < RANK[Zone.X]]
+    for ahead, behind in pairwise(past):
+        unseen = ahead.id == front.id and ahead.fixes == ZoneTimes() and not ahead.over
+        if unseen and behind.fixes.s_nose is not None and _could_come(state, behind, Zone.X, turn.now_ns, 1.0):
+            seal(turn, turn.flag(ahead, Flag.SENSOR_FAULT), "exit_unseen")
+            front = behind
+    return front
+
+
+def _could_come(state: LaneState, track: Track, zone: Zone, now_ns: int, factor: float = FEASIBLE_FACTOR) -> bool:
     config = state.config
-    return could_have_come(track.fixes, zone, now_ns, config.geometry, config.kinematics, FEASIBLE_FACTOR)
+    return could_have_come(track.fixes, zone, now_ns, config.geometry, config.kinematics, factor)
 
 
 def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
@@ -274,8 +291,9 @@ def _resync(turn: Turn) -> None:
     levels = turn.state.zones.levels
     for track in turn.each():
         still = tuple(zone for zone in track.over if levels.get(zone, False))
-        if still != track.over:
-            turn.put(replace(track, over=still, moved=turn.at))
+        fixes = track.fixes if track.upstream else ZoneTimes()
+        moved = track.moved if still == track.over else turn.at
+        turn.put(replace(track, over=still, fixes=fixes, moved=moved))
     for zone in reversed(ZONES):
         if levels.get(zone, False) and not any(zone in track.over for track in turn.state.tracks):
             _place(turn, zone)

@@ -277,3 +277,43 @@ def test_the_same_tag_on_two_vehicles_is_flagged_on_both() -> None:
     again = replace(sightings[0], sighting_id="second", peak=lane.at, first=lane.at, last=lane.at)
     lane.feed(SightingChanged(lane.at, again))
     assert all(Flag.DUPLICATE_IDENTITY in c.flags for c in lane.state.conveyances)
+
+
+def test_a_restart_with_a_truck_over_x_keeps_it_one_truck() -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(5)
+    lane.zones((Zone.S, False), (Zone.BEAM, False))
+    lane.wait(7)
+    lane.on(Zone.X)
+    lane.feed(Started(lane.at, "boot-2", b"s"))
+    lane.session += 1
+    lane.zones()
+    assert [c.conveyance_id for c in lane.state.conveyances] == [truck.conveyance_id]
+    lane.wait(3)
+    lane.off(Zone.X)
+    assert [b.conveyance_id for b in lane.bundles] == [truck.conveyance_id]
+
+
+def test_a_truck_that_left_while_the_agent_was_down_does_not_take_the_next_ones_exit() -> None:
+    lane = Lane().start()
+    gone = lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(2)
+    lane.now += 20
+    lane.levels = dict.fromkeys(Zone, False)
+    lane.feed(Started(lane.at, "boot-2", b"s"))
+    lane.session += 1
+    lane.zones()
+    lane.act(ActKind.CONFIRM_ORDER)
+    lane.wait(5)
+    following = lane.arrive("t2")
+    lane.drive_to_line()
+    lane.pass_line()
+    assert [b.conveyance_id for b in lane.bundles] == [gone.conveyance_id, following.conveyance_id]
+    assert [b.times.x_tail is None for b in lane.bundles] == [True, False]
