@@ -161,12 +161,15 @@ class ReaderEventCode(StrEnum):
     TEMPERATURE = "temperature"
     DROPPED_RECORD = "dropped_record"
     DEVICE_STATUS = "device_status"
+    UNREAD_VEHICLE = "unread_vehicle"
+    INPUT_CHANGED = "input_changed"
 
 
 @dataclass(frozen=True, slots=True)
 class ReaderEvent:
     """Reader health. `value` is in the unit of the code: TEMPERATURE °C, GAP seconds without a sign of life,
-    DEVICE_STATUS the raw status word, DROPPED_RECORD the count dropped."""
+    DEVICE_STATUS the raw status word, DROPPED_RECORD the count dropped, INPUT_CHANGED the reader's own inputs as bits.
+    UNREAD_VEHICLE: the reader felt a vehicle and read no tag on it."""
 
     stamp: Stamp
     device: str
