@@ -214,7 +214,17 @@ class Agent:
             log(_LOG, logging.INFO, "device_up", device=observation.device, detail=observation.info.model)
             if observation.device == self.config.signal.device:
                 self._head = self._io_sessions[observation.device]
+                self._tell_green_refusal(self._head, observation)
                 self.signal.wake()
+
+    def _tell_green_refusal(self, head: LaneIo, up: DeviceUp) -> None:
+        """A module that serves, but may never be asked for green: somebody must know before the first truck waits."""
+        if head.green_refusal:
+            title = f"{up.device} may not show green: {head.green_refusal}"
+            hint = "use a module whose profile turns red by itself, and wire the feedback of the head"
+            self.board.raise_condition(
+                Condition("GREEN_REFUSED", Severity.ALARM, title, hint, up.stamp, device=up.device)
+            )
 
     def _device_fault(self, device: str, error: DeviceError) -> None:
         now = self.clock.stamp()
