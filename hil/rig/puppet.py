@@ -6,7 +6,7 @@ given; what the lane does with it is read from the devices' own events.
 
 import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -135,6 +135,14 @@ class PuppetLane:
         began_s = asyncio.get_running_loop().time()
         await self.bench.start_agent()
         return asyncio.get_running_loop().time() - began_s
+
+    async def reconfigure(self, edit: Callable[[dict[str, Any]], None] = lambda _config: None) -> float:
+        """End the agent in good order, change its configuration and start it anew; seconds until READY."""
+        agent = self.bench.children.get("agent")
+        if agent is not None:
+            await agent.end()
+        self.bench.write_config(edit)
+        return await self.restart_agent()
 
     async def restart_release_service(self) -> None:
         """Start the release service anew on its old address and store."""

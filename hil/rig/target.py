@@ -28,6 +28,7 @@ class Limits(_Strict):
 
     hold_to_red_ms: Positive
     nose_to_red_ms: Positive
+    watchdog_ms: Positive
     transaction_ms: Positive
     kill_to_red_s: Positive
     decision_to_green_wire_ms: Positive

@@ -1,5 +1,6 @@
 """The lane's deadlines, from the devices' own events: CLOCK_MONOTONIC of this machine, wires and lamps, not claims."""
 
+import itertools
 import statistics
 import time
 from dataclasses import dataclass
@@ -126,6 +127,15 @@ def test_hold_to_red(stage: Stage, limits: Limits, target: Target) -> None:
     late = stage.run(hold_and_let_go())
     limit = limits.hold_to_red_ms + limits.transaction_ms
     hold_to("officer's HOLD to RED on the wire", late, limit, target)
+
+
+def test_the_control_cycle_keeps_its_pace(passages: list[Passage], stage: Stage, limits: Limits) -> None:
+    """Every completed cycle writes: the longest pause between two writes, against the module's watchdog."""
+    span = (passages[0].requested["at_ns"], passages[-1].exited["at_ns"])
+    writes = [e["at_ns"] for e in stage.lane.module.seen(lambda e: e["event"] == "write") if span[0] <= e["at_ns"]]
+    gaps = [ms(later, before) for before, later in itertools.pairwise(writes) if later <= span[1]]
+    measured("between two writes of the control cycle", gaps, "ms", limits.watchdog_ms)
+    assert max(gaps) < limits.watchdog_ms
 
 
 def test_memory_of_the_control_process(passages: list[Passage], stage: Stage, limits: Limits) -> None:

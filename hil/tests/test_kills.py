@@ -121,7 +121,8 @@ def test_after_a_restart_nobody_rolls_until_the_officer_has_looked(stage: Stage,
         await early.vanish()
         await lane.open_lane()
         truck, _green = await lane.truck_on_green()
-        await truck.leave()
+        await truck.vanish()
+        await lane.open_lane()
 
     stage.run(come_too_early())
 
@@ -139,7 +140,7 @@ def test_kills_at_random_moments_lose_nothing(stage: Stage) -> None:
                 group.create_task(truck.leave())
                 await asyncio.sleep(HEADWAY_S)
 
-    async def kill_often() -> int:
+    async def kill_often() -> tuple[int, int]:
         trucks: list[PuppetTruck] = []
         enough = asyncio.Event()
         async with asyncio.TaskGroup() as group:
@@ -149,15 +150,16 @@ def test_kills_at_random_moments_lose_nothing(stage: Stage) -> None:
                 lane.bench.children["agent"].kill()
                 await lane.restart_agent()
             enough.set()
+        # Whoever was not seen over X stays open beyond the line, until it is given up after a long time.
         await lane.open_lane()
-        await lane.client.until(lambda state: not state.conveyances, "every passage is sealed")
         await lane.outbox_empty()
-        return len(trucks)
+        state = await lane.client.get()
+        return len(trucks), len(state.conveyances)
 
-    trucks = stage.run(kill_often())
+    trucks, still_open = stage.run(kill_often())
     acks = acknowledged(lane.bench.store_dir)
     have = [line.split() for line in dump_held(lane.bench.dir / "central")]
-    assert len(acks) >= trucks
+    assert len(acks) + still_open >= trucks, "every passage is kept"
     assert len(set(acks)) == len(acks), "each once"
     assert [line[1] for line in have] == acks, "all of them, in order"
     assert [int(line[4]) for line in have] == list(range(1, len(have) + 1)), "no gap"
