@@ -12,7 +12,7 @@ from edge_agent.model.lane import LaneMode
 from .causes import lane_causes
 from .codes import ConditionCode, EventCode
 from .confirm import confirm_order
-from .etag import etag_of, what_changed
+from .etag import etag_of, lane_etag, what_changed
 from .state import Answered, Track
 from .turn import Turn
 
@@ -100,12 +100,9 @@ def _note(turn: Turn, act: OfficerAct, result: ActResult) -> Intervention:
 
 
 def _hold(turn: Turn, act: OfficerAct, earlier: Hold | None) -> Hold:
-    """A hold may be cleared by officers, and by the role that set it. A second one never widens who may."""
-    roles = {Role.OFFICER, act.role} - {Role.VIEWER, Role.MEDIA}
-    if earlier is not None:
-        roles &= set(earlier.clear_roles) | {Role.OFFICER}
+    """Anybody may hold; only officers clear a hold. A second one keeps the time of the first."""
     since = earlier.since if earlier is not None else turn.at
-    return Hold(since, act.officer, act.role, act.reason, tuple(sorted(roles)))
+    return Hold(since, act.officer, act.role, act.reason, (Role.OFFICER,))
 
 
 def _hold_lane(turn: Turn, act: OfficerAct) -> Reply:
@@ -252,6 +249,9 @@ def _clear_fault(turn: Turn, act: OfficerAct) -> Reply:
 
 
 def _confirm(turn: Turn, act: OfficerAct) -> Reply:
+    # A vehicle that came after the officer looked must not be sealed as one that is not there.
+    if act.etag and act.etag != lane_etag(turn.state):
+        return Reply(ActResult.FAILED_PRECONDITION, "the lane has changed since it was shown: look again")
     refusal = confirm_order(turn, act.confirmed_order, _note(turn, act, ActResult.OK))
     if refusal:
         return Reply(ActResult.FAILED_PRECONDITION, refusal)

@@ -6,7 +6,7 @@ from edge_agent.model.conveyance import Conveyance
 from edge_agent.model.decision import OfficerAct
 
 from .identity_digest import identity_digest
-from .state import Track
+from .state import LaneState, Track
 
 
 def etag_of(conveyance: Conveyance) -> str:
@@ -37,3 +37,20 @@ def what_changed(track: Track, act: OfficerAct) -> str:
             f"flags {flags}: look again"
         )
     return ""
+
+
+def lane_etag(state: LaneState) -> str:
+    """16 hex digits over what an officer would act on: mode, holds, faults, order, links, conditions, every vehicle."""
+    hold = state.hold
+    seen = (
+        state.mode.value,
+        state.wanted_mode.value,
+        f"{hold.since.mono_ns}:{hold.by}" if hold is not None else "",
+        state.fault.code if state.fault is not None else "",
+        f"{state.order.known}:{state.order.reason}",
+        f"{state.centre.up}:{state.console.up}:{state.store.up}:{state.zones.fresh}",
+        ",".join(state.conditions),
+        str(state.lease_seq if state.lease is not None else 0),
+        ",".join(etag_of(conveyance) for conveyance in state.conveyances),
+    )
+    return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]

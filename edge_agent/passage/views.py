@@ -1,6 +1,5 @@
 """The lane as people are shown it: vehicles in order, their three legs, and what keeps the first one from green."""
 
-import hashlib
 from dataclasses import dataclass
 
 from drivers.api import Stamp
@@ -12,7 +11,7 @@ from edge_agent.model.lane import LaneMode
 from .causes import Cause, causes, lane_causes
 from .codes import CauseCode
 from .decisions import effective
-from .etag import etag_of
+from .etag import etag_of, lane_etag
 from .kinematics import Interval, course_of, seconds_to_commit
 from .legs import cargo_complete, claims_of
 from .state import Counts, LaneState, Track
@@ -89,7 +88,7 @@ def view(state: LaneState, now: Stamp) -> LaneView:
     shown = tuple(_conveyance(state, track, place, now) for place, track in enumerate((*upstream, *past)))
     return LaneView(
         at=now,
-        etag=_lane_etag(state, shown),
+        etag=lane_etag(state),
         mode=state.mode,
         wanted_mode=state.wanted_mode,
         hold=state.hold,
@@ -168,19 +167,3 @@ def _conveyance(state: LaneState, track: Track, place: int, now: Stamp) -> Conve
         causes=against,
         conveyance=conveyance,
     )
-
-
-def _lane_etag(state: LaneState, shown: tuple[ConveyanceView, ...]) -> str:
-    hold = state.hold
-    seen = (
-        state.mode.value,
-        state.wanted_mode.value,
-        f"{hold.since.mono_ns}:{hold.by}" if hold is not None else "",
-        state.fault.code if state.fault is not None else "",
-        f"{state.order.known}:{state.order.reason}",
-        f"{state.centre.up}:{state.console.up}:{state.store.up}:{state.zones.fresh}",
-        ",".join(state.conditions),
-        str(state.lease_seq if state.lease is not None else 0),
-        ",".join(vehicle.etag for vehicle in shown),
-    )
-    return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]

@@ -9,6 +9,7 @@ from edge_agent.model.inputs import SightingChanged, Started, StoreHealth, Zones
 from edge_agent.model.lane import Zone
 from edge_agent.passage.codes import CauseCode
 from edge_agent.passage.corridor import fold, initial_state
+from edge_agent.passage.etag import lane_etag
 from edge_agent.passage.views import red_causes
 
 from .story import CONFIG, Lane, Traffic, Truck, stamp
@@ -317,3 +318,14 @@ def test_a_truck_that_left_while_the_agent_was_down_does_not_take_the_next_ones_
     lane.pass_line()
     assert [b.conveyance_id for b in lane.bundles] == [gone.conveyance_id, following.conveyance_id]
     assert [b.times.x_tail is None for b in lane.bundles] == [True, False]
+
+
+def test_an_order_seen_before_a_vehicle_came_is_not_confirmed() -> None:
+    lane = Lane().start(order_known=False)
+    seen = lane_etag(lane.state)
+    lane.arrive()
+    assert lane.act(ActKind.CONFIRM_ORDER, etag=seen).result is ActResult.FAILED_PRECONDITION
+    assert lane.first.outcome is None
+    named = (lane.first.conveyance_id,)
+    now = lane_etag(lane.state)
+    assert lane.act(ActKind.CONFIRM_ORDER, etag=now, confirmed_order=named).result is ActResult.OK

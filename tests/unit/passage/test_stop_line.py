@@ -37,7 +37,9 @@ def test_hold_on_one_vehicle_keeps_only_that_one() -> None:
     lane.act(ActKind.HOLD_CONVEYANCE, Role.TECHNICIAN, of=truck)
     lane.decide()
     assert lane.green == ""
-    assert lane.act(ActKind.CLEAR_HOLD, Role.TECHNICIAN, of=lane.first).result is ActResult.OK
+    assert lane.act(ActKind.CLEAR_HOLD, Role.TECHNICIAN, of=lane.first).result is ActResult.PERMISSION_DENIED
+    assert lane.green == ""
+    assert lane.act(ActKind.CLEAR_HOLD, of=lane.first).result is ActResult.OK
     assert lane.green == truck.conveyance_id
 
 
