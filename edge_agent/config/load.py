@@ -26,7 +26,7 @@ def load_config(path: Path) -> LaneConfig:
 
 
 def load_console_config(path: Path) -> ConsoleConfig:
-    """The console's part: of a lane's file, or of a file with only `console` and `metrics`. Raises as `load_config`."""
+    """The console's part: of a lane's file, or of a file with only `console`. Raises as `load_config`."""
     content = _content(path)
     whole = read(_text(path, content)).data
     if isinstance(whole, dict) and "lane" not in whole:
@@ -34,7 +34,7 @@ def load_console_config(path: Path) -> ConsoleConfig:
     lane = parse(content, path, LaneConfig)
     if lane.console is None:
         raise ConfigError("CONFIG_INVALID", f"{path.name}:1:1: console: Field required")
-    return ConsoleConfig(console=lane.console, metrics=lane.metrics)
+    return ConsoleConfig(console=lane.console)
 
 
 def _load(path: Path, model: type[M]) -> M:

@@ -337,7 +337,6 @@ class LaneConfig(Section):
 
 
 class ConsoleConfig(Section):
-    """A file for a console away from any lane: only `console` and `metrics`."""
+    """A file for a console away from any lane: only `console`. Its metrics are on the console's own port."""
 
     console: ConsoleSection = Field(description="The console process")
-    metrics: MetricsSection = Field(default_factory=MetricsSection, description="Prometheus")

@@ -9,7 +9,7 @@ message. Reading is open to every role. Acts:
   HoldLane, HoldConveyance                                   any role
   ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder     officer
   SetLaneMode                                                officer (technician: to CLOSED only)
-  ClearSignalFault                                           officer or technician, lane CLOSED only
+  ClearSignalFault                                           officer; technician: leaves the lane CLOSED
   AcknowledgeCondition                                       officer or technician
 
 Every act carries `request_id` (a UUID made by the caller): repeating it returns the first answer and does nothing
