@@ -31,17 +31,20 @@ from hil.world.world import World
 
 _TINY_S = 1e-6
 _EDGE_M = 0.5
+_STILL_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Times of the surroundings, seconds. `officer`: one who acts by himself, besides the scripted acts."""
+    """Times of the surroundings, seconds. `report_s`: how long the reader gathers reads. `officer`: one who acts by
+    himself, besides the scripted acts."""
 
     commit_s: float = 0.004
     exchange_s: float = 0.004
     lamp_delay_s: float = 0.05
     watchdog_s: float = 1.0
     poll_s: float = 0.025
+    report_s: float = 0.05
     feedback_bound_s: float = 0.8
     kill_bound_s: float = 2.0
     officer: bool = False
@@ -98,6 +101,7 @@ class VirtualLane:
         self._polling = False
         self._reads: Iterator[AirRead] = iter(())
         self._read: AirRead | None = None
+        self._heard_s = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._agent: VirtualAgent | None = None
         self._task: asyncio.Task[None] | None = None
@@ -194,6 +198,7 @@ class VirtualLane:
         except (KeyError, ValueError):
             return False
         finally:
+            self._listen()
             self._arm()
         return True
 
@@ -256,32 +261,48 @@ class VirtualLane:
         """Wake at the next thing that happens in the world, in the script or at the reader."""
         if self._timer is not None:
             self._timer.cancel()
-        times = (self.world.next_change(), self.schedule.next_time(), self._read.t if self._read is not None else None)
-        due = min((t for t in times if t is not None), default=math.inf)
+        due = math.inf
+        if self._read is not None:
+            report_s = self.options.report_s
+            due = self._read.t if not report_s else (math.floor(self._read.t / report_s) + 1) * report_s
+        change = self.world.next_change()
+        for t in (self._heard_s if change is None else change, self.schedule.next_time()):
+            if t is not None and t < due:
+                due = t
         self._timer = self._loop.call_at(self._start_s + due, self._pump) if due < math.inf else None
 
     def _pump(self) -> None:
         self._timer = None
         t = self._loop.time() - self._start_s
-        change, happening = self.world.next_change(), self.schedule.next_time()
-        while self._read is not None and self._read.t <= t + _TINY_S:
-            self._hear(self._read)
-            self._read = next(self._reads, None)
+        known, happening = self.world.next_change(), self.schedule.next_time()
+        change = self._heard_s if known is None else known
         for due in (change, happening):
             if due is not None and due <= t + _TINY_S:
                 t = max(t, due)
-        if (change is not None and change <= t) or (happening is not None and happening <= t):
-            self._take(self.world.advance(max(t, self.world.now)))
+        self._report(t)
+        if change <= t or (happening is not None and happening <= t):
+            self._take(self.world.advance(max(t, self.world.now)), moved=True)
             for happened in self.schedule.due(t):
                 self.officer.play(happened.verb, happened.args)
         self._arm()
 
-    def _hear(self, read: AirRead) -> None:
-        if self._agent is not None:
-            self._agent.take_tag(bytes.fromhex(read.epc), read.antenna, read.rssi_dbm)
+    def _report(self, t: float) -> None:
+        """The reader hands over what it has heard."""
+        while self._read is not None and self._read.t <= t + _TINY_S:
+            read = self._read
+            if self._agent is not None:
+                self._agent.take_tag(bytes.fromhex(read.epc), read.antenna, read.rssi_dbm)
+            self._read = next(self._reads, None)
 
-    def _take(self, events: list[WorldEvent]) -> None:
-        """What the world did, and the reads to come until it does something again."""
+    def _take(self, events: list[WorldEvent], *, moved: bool = False) -> None:
+        """What the world did, and the reads to come until it does something again. `moved`: it was told to."""
+        self._report(self.now_s)
+        if events:
+            self._tell(events)
+        if events or moved:
+            self._listen()
+
+    def _tell(self, events: list[WorldEvent]) -> None:
         self.oracle.world(events)
         self.schedule.saw(events)
         for event in events:
@@ -289,16 +310,15 @@ class VirtualLane:
                 self._poll_soon()
             elif event.kind is EventKind.ENTERED:
                 self._meet(event.truck)
-        if events:
-            self._digest.update(digest(events).encode())
-            if self.options.keep_events:
-                self.events += events
+        self._digest.update(digest(events).encode())
+        if self.options.keep_events:
+            self.events += events
         self.oracle.settle(self.now_s - _TINY_S)
-        self._listen()
 
     def _listen(self) -> None:
         now, change = self.now_s, self.world.next_change()
-        self._reads = self.world.next_tag_reads(now, change if change is not None else now + 1.0)
+        self._heard_s = change if change is not None else now + _STILL_S
+        self._reads = self.world.next_tag_reads(now, self._heard_s)
         self._read = next(self._reads, None)
 
     def _meet(self, truck: str) -> None:
@@ -357,7 +377,7 @@ class VirtualLane:
         if aspect is Aspect.GREEN:
             self.greens.append(self.world.first_upstream() or "")
         self.world.set_lamp(aspect.value)
-        self._take(self.world.advance(t))
+        self._take(self.world.advance(t), moved=True)
         self._arm()
 
     def officer_released(self, truck: str, seconds: float) -> None:

@@ -25,6 +25,8 @@ _LOOK_S = 1.0
 _THINK_S = 6.0
 _SIDE_AFTER_S = 1.0
 _WRONG_LOOKS = 3
+_PATIENCE = 3
+"""Releases that bring no green: then the truck goes to a staffed lane."""
 _ASIDE = {"refer_secondary": Verdict.REFER_SECONDARY, "refuse_return": Verdict.REFUSE_RETURN}
 
 
@@ -49,6 +51,7 @@ class VirtualOfficer:
         self._standing: dict[str, float] = {}
         self._held: set[str] = set()
         self._aside: set[str] = set()
+        self._tries: dict[str, int] = {}
         self._looks_wrong = 0
 
     def begin(self, group: asyncio.TaskGroup) -> None:
@@ -246,7 +249,8 @@ class VirtualOfficer:
         track = self._track(state, truck)
         if track is not None and not track.upstream:
             track = None  # the lane takes it for gone: there is no record to release, so it is sent to a staffed lane
-        if verdict is None and track is not None:
+        tries = self._tries[truck] = self._tries.get(truck, 0) + 1
+        if verdict is None and track is not None and tries <= _PATIENCE:
             self.play(Verb.RELEASE_CONVEYANCE, {"truck": truck})
             return
         if track is not None and verdict is not None:

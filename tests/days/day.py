@@ -173,15 +173,19 @@ def _bundles(day: Day) -> Iterator[str]:
 
 
 def _in_time(day: Day) -> Iterator[str]:
-    """A passage is sealed within a second of its tail leaving the exit loop."""
+    """A passage is sealed within a second of its tail leaving the exit loop, where there was somebody to see it."""
     edges = (e for e in day.lane.events if e.kind is EventKind.ZONE and e.place == "zone_x" and not e.on)
     tails = {e.truck: e.t for e in edges}
     for passage in day.lane.sealed():
         ended, left = passage.conveyance.ended, tails.get(passage.truck)
-        if ended is not None and left is not None:
+        if ended is not None and left is not None and not _dead(day, left):
             late_s = ended.mono_ns / 1e9 - day.lane.began_s - left
             if not -0.1 <= late_s <= SEALED_S:
                 yield f"{passage.truck} was sealed {late_s:.1f} s after its tail left X"
+
+
+def _dead(day: Day, t: float) -> bool:
+    return any(trouble.begins_s <= t <= trouble.ends_s for trouble in day.troubles if trouble.verb is Verb.KILL_AGENT)
 
 
 def _identities(day: Day) -> Iterator[str]:

@@ -1,0 +1,68 @@
+"""How much faster than real time a lane day runs on the virtual clock, with everything real but the wires."""
+
+import asyncio
+import cProfile
+import pstats
+import time
+from collections.abc import Callable
+
+import pytest
+
+from hil.rig.virtual_lane import VirtualLane
+from hil.world.geometry import Geometry
+from hil.world.rules import ReleaseRule
+from hil.world.truck import TruckPlan
+from hil.world.world import World
+from tests.days.day import complaints, record_complaints, run_day
+from tests.virtual_loop import VirtualLoop
+
+pytestmark = pytest.mark.bench
+
+DAY_S = 1800.0
+PARTS: tuple[str, ...] = (
+    "edge_agent/passage", "edge_agent/safety", "edge_agent/control", "edge_agent/wire", "edge_agent",
+    "hil/world", "hil/rig", "hil/oracles", "asyncio", "",
+)  # fmt: skip
+"""Every file is charged to the first that its path has; the last takes the rest."""
+
+
+def _ratio(run: Callable[[], object], seconds: float) -> float:
+    """Virtual seconds per second of this process's time, the better of two runs."""
+    best = float("inf")
+    for _ in range(2):
+        began = time.process_time()
+        run()
+        best = min(best, time.process_time() - began)
+    return seconds / best
+
+
+def _empty_lane() -> None:
+    def nobody(truck: str) -> TruckPlan:
+        raise KeyError(truck)
+
+    lane = VirtualLane(World(Geometry(), (), 1), lambda _: ReleaseRule(), nobody)
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(lane.run(600.0))
+
+
+def _shares(run: Callable[[], object]) -> dict[str, float]:
+    """Where the time goes: own time by folder; what the library does is charged to itself."""
+    profile = cProfile.Profile()
+    profile.runcall(run)
+    spent = dict.fromkeys(PARTS, 0.0)
+    for (file, _, _), (_, _, own_s, _, _) in pstats.Stats(profile).stats.items():  # type: ignore[attr-defined]
+        spent[next(part for part in PARTS if part in file)] += own_s
+    total = sum(spent.values())
+    return {part or "library": share / total for part, share in sorted(spent.items(), key=lambda item: -item[1])}
+
+
+def test_simulated_time() -> None:
+    """120 trucks an hour, then the floor: an empty lane is the agent's two 10 Hz loops and nothing else."""
+    day = run_day(3, DAY_S, faults=False)
+    assert complaints(day) + record_complaints(day) == []
+    busy = _ratio(lambda: run_day(3, DAY_S, faults=False), DAY_S)
+    idle = _ratio(_empty_lane, 600.0)
+    print(f"\nsimulated lane time: {busy:,.0f} x real time at 120 trucks/h, {idle:,.0f} x with an empty lane")  # noqa: T201
+    print("own time: " + ", ".join(f"{part} {share:.0%}" for part, share in _shares(lambda: run_day(3)).items()))  # noqa: T201
+    # A tenth of what one free core does: a day must not become too slow to be run on every push.
+    assert busy > 100
