@@ -8,6 +8,7 @@ import pytest
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.inputs import Started
 from edge_agent.wire.journal import decode_input
+from hil.oracles.wrong_green import Rule
 from hil.rig.virtual_lane import Options
 from hil.world.scenario import Scenario, load_scenario
 from tests.scenarios.judge import complaints, play
@@ -67,3 +68,9 @@ def test_red_after_a_kill_comes_from_the_module() -> None:
     (green_s, _), (red_s, _) = lane.shown[:2]
     killed_s = green_s + 1.0
     assert 0.9 < red_s - killed_s <= 1.0 + 0.1 + 0.05 + 0.01  # watchdog from the last write, cycle, relay
+
+
+def test_the_oracle_sees_a_green_that_outlives_the_nose() -> None:
+    """The judge itself is tried: a relay slower than the limit allows must not go unnoticed."""
+    lane = play(_load("nominal_15_kmh"), Options(lamp_delay_s=0.300))
+    assert [verdict.rule for verdict in lane.wrong] == [Rule.AFTER_NOSE]
