@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from drivers.api import Clock, Source
 from drivers.camera.settings import RtspCameraSettings
 from drivers.modbus.settings import LaneIoSettings
-from drivers.rfid.settings import MercurySettings
+from drivers.rfid.settings import LlrpSettings, MercurySettings
 
 if TYPE_CHECKING:
     from drivers.camera.rtsp_camera import RtspCamera
@@ -38,6 +38,13 @@ def make_mercury(device: str, settings: MercurySettings, clock: Clock) -> Source
     return make_mercury_reader(device, settings, clock)
 
 
+def make_llrp(device: str, settings: LlrpSettings, clock: Clock) -> Source:
+    """One session of an LLRP reader."""
+    from drivers.rfid.llrp_reader import make_llrp_reader
+
+    return make_llrp_reader(device, settings, clock)
+
+
 def make_lane_io(device: str, settings: LaneIoSettings, clock: Clock) -> "LaneIo":
     """One session of a Modbus I/O module: a Source that is also the lane's SignalHead when its outputs are wired."""
     from drivers.modbus import settings as modbus
@@ -53,10 +60,15 @@ def make_rtsp(device: str, settings: RtspCameraSettings, clock: Clock) -> "RtspC
 
 
 MERCURY = Kind(MercurySettings, make_mercury)
+LLRP = Kind(LlrpSettings, make_llrp)
 MODBUS_LANE_IO = Kind(LaneIoSettings, make_lane_io)
 RTSP = Kind(RtspCameraSettings, make_rtsp)
 
 KINDS: dict[
-    str, Kind[MercurySettings, Source] | Kind[LaneIoSettings, "LaneIo"] | Kind[RtspCameraSettings, "RtspCamera"]
+    str,
+    Kind[MercurySettings, Source]
+    | Kind[LlrpSettings, Source]
+    | Kind[LaneIoSettings, "LaneIo"]
+    | Kind[RtspCameraSettings, "RtspCamera"],
 ]
-KINDS = {"mercury": MERCURY, "modbus_lane_io": MODBUS_LANE_IO, "rtsp": RTSP}
+KINDS = {"mercury": MERCURY, "llrp": LLRP, "modbus_lane_io": MODBUS_LANE_IO, "rtsp": RTSP}

@@ -16,6 +16,7 @@ from .schema import (
     LaneConfig,
     LaneIoDevice,
     MercuryDevice,
+    ReaderDevice,
 )
 
 INPUT_ROLES = ("zone_a", "zone_d", "zone_s", "zone_x", "stop_line_beam")
@@ -60,7 +61,7 @@ def _geometry(config: LaneConfig) -> Iterator[Finding]:
 
 
 def _antennas(config: LaneConfig) -> Iterator[Finding]:
-    readers = {device.id: device for device in config.devices if isinstance(device, MercuryDevice)}
+    readers = {device.id: device for device in config.devices if isinstance(device, ReaderDevice)}
     seen: set[tuple[str, int]] = set()
     for index, antenna in enumerate(config.geometry.antennas):
         here: Loc = ("geometry", "antennas", index)
@@ -74,7 +75,7 @@ def _antennas(config: LaneConfig) -> Iterator[Finding]:
             yield Finding(here, f"antenna {antenna.antenna} of {antenna.device} is placed twice")
         seen.add((antenna.device, antenna.antenna))
     for index, device in enumerate(config.devices):
-        if isinstance(device, MercuryDevice):
+        if isinstance(device, ReaderDevice):
             for port in device.antennas:
                 if (device.id, port) not in seen:
                     yield Finding(("devices", index, "antennas"), f"antenna {port} has no place in geometry.antennas")
@@ -106,9 +107,11 @@ def _devices(config: LaneConfig) -> Iterator[Finding]:
             )
 
 
-def _port_of(device: MercuryDevice | LaneIoDevice) -> tuple[str, Loc]:
+def _port_of(device: ReaderDevice | LaneIoDevice) -> tuple[str, Loc]:
     if isinstance(device, MercuryDevice):
         return device.port, ("port",)
+    if not isinstance(device, LaneIoDevice):
+        return f"{device.host}:{device.port}", ("host",)
     if device.serial is not None:
         return device.serial.path, ("serial", "path")
     # Units behind one gateway are different devices on connections of their own.

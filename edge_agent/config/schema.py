@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from drivers.camera.settings import RtspCameraSettings
 from drivers.modbus.settings import LaneIoSettings
-from drivers.rfid.settings import MercurySettings
+from drivers.rfid.settings import LlrpSettings, MercurySettings
 from edge_agent.model.decision import Role
 from edge_agent.model.identity import IdentityKind
 from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, ZoneSpan
@@ -156,6 +156,14 @@ class MercuryDevice(MercurySettings):
     required: bool = Field(default=True, description="Green is withheld while it is down")
 
 
+class LlrpDevice(LlrpSettings):
+    """An LLRP reader of this lane."""
+
+    kind: Literal["llrp"]
+    id: Id = Field(description="Name of the device in records, conditions and metrics")
+    required: bool = Field(default=True, description="Green is withheld while it is down")
+
+
 class LaneIoDevice(LaneIoSettings):
     """A Modbus I/O module of this lane."""
 
@@ -164,7 +172,8 @@ class LaneIoDevice(LaneIoSettings):
     required: Literal[True] = Field(default=True, description="Always: a lane without its inputs or its signal is red")
 
 
-Device = Annotated[MercuryDevice | LaneIoDevice, Field(discriminator="kind")]
+ReaderDevice = MercuryDevice | LlrpDevice
+Device = Annotated[ReaderDevice | LaneIoDevice, Field(discriminator="kind")]
 
 
 class SignalSection(Section):

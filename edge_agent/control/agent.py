@@ -34,7 +34,7 @@ from drivers.api import (
 from drivers.modbus.lane_io import LaneIo
 from edge_agent.api.server import ApiServer
 from edge_agent.config.load import load_config
-from edge_agent.config.schema import LaneConfig, LaneIoDevice, MercuryDevice
+from edge_agent.config.schema import LaneConfig, LaneIoDevice, LlrpDevice, MercuryDevice, ReaderDevice
 from edge_agent.model.decision import Lease
 from edge_agent.model.effects import Severity
 from edge_agent.model.inputs import DeviceChanged, SignalChanged, Started, StoreHealth
@@ -179,7 +179,7 @@ class Agent:
             group.create_task(watch_loop_lag(self.metrics.loop_lag), name="loop-lag")
             group.create_task(self._show_metrics(), name="metrics")
 
-    async def _keep_device(self, device: MercuryDevice | LaneIoDevice) -> None:
+    async def _keep_device(self, device: ReaderDevice | LaneIoDevice) -> None:
         await keep_running(
             lambda: self._session(device),
             self._observe,
@@ -187,7 +187,7 @@ class Agent:
             lambda error: self._device_fault(device.id, error),
         )
 
-    def _session(self, device: MercuryDevice | LaneIoDevice) -> Source:
+    def _session(self, device: ReaderDevice | LaneIoDevice) -> Source:
         try:
             return self._make_session(device)
         except DeviceError:
@@ -196,9 +196,11 @@ class Agent:
             # A profile or wiring that cannot be used parks the device; the doors stay open to say so.
             raise DeviceRefused(error.code, error.message, error.hint) from error
 
-    def _make_session(self, device: MercuryDevice | LaneIoDevice) -> Source:
+    def _make_session(self, device: ReaderDevice | LaneIoDevice) -> Source:
         if isinstance(device, MercuryDevice):
             return registry.MERCURY.make(device.id, device, self.clock)
+        if isinstance(device, LlrpDevice):
+            return registry.LLRP.make(device.id, device, self.clock)
         session = registry.MODBUS_LANE_IO.make(device.id, device, self.clock)
         self._io_sessions[device.id] = session
         return session

@@ -2,13 +2,25 @@
 
 import hashlib
 from functools import lru_cache
-from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from drivers.api import DeviceRefused
+from drivers.rfid.settings.llrp import LlrpSettings
+from drivers.rfid.settings.profiles import PROFILE_FOLDERS, AntennaPort
+
+# The lane's configuration takes every family's settings from here.
+__all__ = [
+    "PROFILE_FOLDERS",
+    "REGION_CODES",
+    "AntennaPort",
+    "LlrpSettings",
+    "MercuryProfile",
+    "MercurySettings",
+    "load_mercury_profile",
+]
 
 MercuryRegion = Literal["na", "eu", "in", "jp", "prc", "eu3", "kr2", "au", "nz", "na2", "na3", "open"]
 REGION_CODES: dict[str, int] = {
@@ -25,14 +37,6 @@ REGION_CODES: dict[str, int] = {
     "na3": 0x0E,
     "open": 0xFF,
 }
-
-AntennaPort = Annotated[int, Field(ge=1, le=16)]
-
-# A wheel carries the profiles inside the package; a source tree has them beside it.
-PROFILE_FOLDERS = (
-    Path(__file__).parents[2] / "_profiles" / "rfid",
-    Path(__file__).parents[3] / "firmware_configs" / "rfid",
-)
 
 
 class MercurySettings(BaseModel):

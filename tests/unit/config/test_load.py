@@ -66,7 +66,12 @@ def test_defaults_of_the_policy_are_those_of_the_core() -> None:
 
 
 def test_every_driver_kind_can_be_configured() -> None:
-    configured = {schema.MercuryDevice: "mercury", schema.LaneIoDevice: "modbus_lane_io", schema.CameraSection: "rtsp"}
+    configured = {
+        schema.MercuryDevice: "mercury",
+        schema.LlrpDevice: "llrp",
+        schema.LaneIoDevice: "modbus_lane_io",
+        schema.CameraSection: "rtsp",
+    }
     assert set(configured.values()) == set(KINDS)
     for section, kind in configured.items():
         assert issubclass(section, KINDS[kind].settings)

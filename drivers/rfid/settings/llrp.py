@@ -1,0 +1,94 @@
+"""Settings of LLRP readers as a lane's configuration gives them, and their profiles in `firmware_configs/rfid`."""
+
+import hashlib
+from functools import lru_cache
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from drivers.api import DeviceRefused
+from drivers.rfid.settings.profiles import PROFILE_FOLDERS, AntennaPort
+
+
+class LlrpSettings(BaseModel):
+    """One LLRP reader on the network.
+
+    `port` TCP; `antennas` ports in use; `power_cdbm` centi-dBm: the reader's highest level not above it; `session` Gen2
+    session; `population` tags expected in the field at one time; `rf_mode` one of the reader's modes (the profile's or
+    its own choice when absent); `keepalive_ms` period of the reader's sign of life; `read_tid` the chip's own number
+    with every read, where the maker's extension offers it; `reader_id` what the reader says it is (MAC or EPC, hex):
+    another one at this address is refused.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: Literal["llrp"] = "llrp"
+    host: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:-]+$")
+    port: int = Field(default=5084, ge=1, le=65535)
+    antennas: tuple[AntennaPort, ...] = Field(min_length=1, max_length=16)
+    power_cdbm: int = Field(default=2700, ge=-1000, le=4000)
+    session: int = Field(default=1, ge=0, le=3)
+    population: int = Field(default=32, ge=1, le=65535)
+    rf_mode: int | None = Field(default=None, ge=0, le=65535)
+    keepalive_ms: int = Field(default=5000, ge=200, le=60_000)
+    read_tid: bool = False
+    reader_id: str | None = Field(default=None, pattern=r"^([0-9A-Fa-f]{2}){1,32}$")
+    profile: str = Field(default="llrp_generic", pattern=r"^[a-z0-9_]+$")
+
+    @field_validator("antennas")
+    @classmethod
+    def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(ports)) != len(ports):
+            raise ValueError("an antenna port is listed twice")
+        return ports
+
+
+class LlrpProfile(BaseModel):
+    """What is asked of a reader family. `makers` IANA private enterprise numbers it was written for (none: any);
+    `models` names by model number; `start` by trigger or by request; `digest` is the SHA-256 of the file it came from.
+
+    `connect_s` bounds the connection and the reader's greeting, `answer_s` one request; after `silent_periods`
+    keepalive periods without a message the link is dead. `temperature_s` is how often the temperature is asked for.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str
+    version: int = Field(ge=1)
+    model: str
+    evidence: Literal["manual", "bench", "site"]
+    sources: tuple[str, ...]
+    makers: tuple[int, ...]
+    models: dict[int, str] = Field(default_factory=dict)
+    extensions: Literal["none", "impinj"]
+    start: Literal["immediate", "request"]
+    rf_mode: int | None = Field(ge=0, le=65535)
+    search_mode: int | None = Field(ge=0, le=65535)
+    connect_s: float = Field(gt=0, le=30)
+    answer_s: float = Field(gt=0, le=30)
+    silent_periods: float = Field(ge=1.5, le=3)
+    temperature_s: float = Field(ge=1)
+    digest: str = ""
+
+
+@lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions
+def load_llrp_profile(name: str) -> LlrpProfile:
+    """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
+    for folder in PROFILE_FOLDERS:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return _parse_profile(name, path.read_bytes())
+    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob("llrp_*.yaml"))
+    raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
+
+
+def _parse_profile(name: str, text: bytes) -> LlrpProfile:
+    try:
+        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
+        profile = LlrpProfile.model_validate(data)
+    except (yaml.YAMLError, TypeError, ValidationError) as error:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
+    if profile.profile != name:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
+    return profile
