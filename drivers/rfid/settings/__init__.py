@@ -8,19 +8,9 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from drivers.api import DeviceRefused
-from drivers.rfid.settings.llrp import LlrpSettings
-from drivers.rfid.settings.profiles import PROFILE_FOLDERS, AntennaPort
-
-# The lane's configuration takes every family's settings from here.
-__all__ = [
-    "PROFILE_FOLDERS",
-    "REGION_CODES",
-    "AntennaPort",
-    "LlrpSettings",
-    "MercuryProfile",
-    "MercurySettings",
-    "load_mercury_profile",
-]
+from drivers.rfid.settings.llrp import LlrpSettings as LlrpSettings  # the configuration takes all families from here
+from drivers.rfid.settings.profiles import PROFILE_FOLDERS as PROFILE_FOLDERS
+from drivers.rfid.settings.profiles import AntennaPort
 
 MercuryRegion = Literal["na", "eu", "in", "jp", "prc", "eu3", "kr2", "au", "nz", "na2", "na3", "open"]
 REGION_CODES: dict[str, int] = {
