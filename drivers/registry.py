@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from drivers.api import Clock, Source
 from drivers.camera.settings import RtspCameraSettings
 from drivers.modbus.settings import LaneIoSettings
-from drivers.rfid.settings import LlrpSettings, MercurySettings
+from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings
 
 if TYPE_CHECKING:
     from drivers.camera.rtsp_camera import RtspCamera
@@ -45,6 +45,13 @@ def make_llrp(device: str, settings: LlrpSettings, clock: Clock) -> Source:
     return make_llrp_reader(device, settings, clock)
 
 
+def make_encompass(device: str, settings: EncompassSettings, clock: Clock) -> Source:
+    """One session of a TransCore Encompass reader."""
+    from drivers.rfid.encompass_reader import make_encompass_reader
+
+    return make_encompass_reader(device, settings, clock)
+
+
 def make_lane_io(device: str, settings: LaneIoSettings, clock: Clock) -> "LaneIo":
     """One session of a Modbus I/O module: a Source that is also the lane's SignalHead when its outputs are wired."""
     from drivers.modbus import settings as modbus
@@ -61,6 +68,7 @@ def make_rtsp(device: str, settings: RtspCameraSettings, clock: Clock) -> "RtspC
 
 MERCURY = Kind(MercurySettings, make_mercury)
 LLRP = Kind(LlrpSettings, make_llrp)
+ENCOMPASS = Kind(EncompassSettings, make_encompass)
 MODBUS_LANE_IO = Kind(LaneIoSettings, make_lane_io)
 RTSP = Kind(RtspCameraSettings, make_rtsp)
 
@@ -68,7 +76,8 @@ KINDS: dict[
     str,
     Kind[MercurySettings, Source]
     | Kind[LlrpSettings, Source]
+    | Kind[EncompassSettings, Source]
     | Kind[LaneIoSettings, "LaneIo"]
     | Kind[RtspCameraSettings, "RtspCamera"],
 ]
-KINDS = {"mercury": MERCURY, "llrp": LLRP, "modbus_lane_io": MODBUS_LANE_IO, "rtsp": RTSP}
+KINDS = {"mercury": MERCURY, "llrp": LLRP, "encompass": ENCOMPASS, "modbus_lane_io": MODBUS_LANE_IO, "rtsp": RTSP}

@@ -13,6 +13,7 @@ from .schema import (
     ConsoleConfig,
     ConsoleLaneSection,
     ConsoleSection,
+    EncompassDevice,
     LaneConfig,
     LaneIoDevice,
     MercuryDevice,
@@ -108,7 +109,7 @@ def _devices(config: LaneConfig) -> Iterator[Finding]:
 
 
 def _port_of(device: ReaderDevice | LaneIoDevice) -> tuple[str, Loc]:
-    if isinstance(device, MercuryDevice):
+    if isinstance(device, MercuryDevice | EncompassDevice):
         return device.port, ("port",)
     if not isinstance(device, LaneIoDevice):
         return f"{device.host}:{device.port}", ("host",)

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 
 from drivers.camera.settings import RtspCameraSettings
 from drivers.modbus.settings import LaneIoSettings
-from drivers.rfid.settings import LlrpSettings, MercurySettings
+from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings
 from edge_agent.model.decision import Role
 from edge_agent.model.identity import IdentityKind
 from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, ZoneSpan
@@ -164,6 +164,14 @@ class LlrpDevice(LlrpSettings):
     required: bool = Field(default=True, description="Green is withheld while it is down")
 
 
+class EncompassDevice(EncompassSettings):
+    """A TransCore Encompass reader of this lane."""
+
+    kind: Literal["encompass"]
+    id: Id = Field(description="Name of the device in records, conditions and metrics")
+    required: bool = Field(default=True, description="Green is withheld while it is down")
+
+
 class LaneIoDevice(LaneIoSettings):
     """A Modbus I/O module of this lane."""
 
@@ -172,7 +180,7 @@ class LaneIoDevice(LaneIoSettings):
     required: Literal[True] = Field(default=True, description="Always: a lane without its inputs or its signal is red")
 
 
-ReaderDevice = MercuryDevice | LlrpDevice
+ReaderDevice = MercuryDevice | LlrpDevice | EncompassDevice
 Device = Annotated[ReaderDevice | LaneIoDevice, Field(discriminator="kind")]
 
 

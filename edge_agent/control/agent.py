@@ -34,7 +34,7 @@ from drivers.api import (
 from drivers.modbus.lane_io import LaneIo
 from edge_agent.api.server import ApiServer
 from edge_agent.config.load import load_config
-from edge_agent.config.schema import LaneConfig, LaneIoDevice, LlrpDevice, MercuryDevice, ReaderDevice
+from edge_agent.config.schema import EncompassDevice, LaneConfig, LaneIoDevice, LlrpDevice, MercuryDevice, ReaderDevice
 from edge_agent.model.decision import Lease
 from edge_agent.model.effects import Severity
 from edge_agent.model.inputs import DeviceChanged, SignalChanged, Started, StoreHealth
@@ -201,6 +201,8 @@ class Agent:
             return registry.MERCURY.make(device.id, device, self.clock)
         if isinstance(device, LlrpDevice):
             return registry.LLRP.make(device.id, device, self.clock)
+        if isinstance(device, EncompassDevice):
+            return registry.ENCOMPASS.make(device.id, device, self.clock)
         session = registry.MODBUS_LANE_IO.make(device.id, device, self.clock)
         self._io_sessions[device.id] = session
         return session

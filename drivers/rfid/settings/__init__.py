@@ -8,6 +8,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from drivers.api import DeviceRefused
+from drivers.rfid.settings.encompass import EncompassSettings as EncompassSettings
 from drivers.rfid.settings.llrp import LlrpSettings as LlrpSettings  # the configuration takes all families from here
 from drivers.rfid.settings.profiles import PROFILE_FOLDERS as PROFILE_FOLDERS
 from drivers.rfid.settings.profiles import AntennaPort

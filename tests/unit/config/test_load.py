@@ -69,6 +69,7 @@ def test_every_driver_kind_can_be_configured() -> None:
     configured = {
         schema.MercuryDevice: "mercury",
         schema.LlrpDevice: "llrp",
+        schema.EncompassDevice: "encompass",
         schema.LaneIoDevice: "modbus_lane_io",
         schema.CameraSection: "rtsp",
     }

@@ -1,0 +1,273 @@
+"""TransCore Encompass reader as a source of tag reads. The wire format is in `encompass_codec.py`.
+
+The reader tells no signal level: every TagRead has `RSSI_UNKNOWN_CDBM`. It reads no tags in command mode, so the driver
+goes there to configure and, after a silence, to ask whether the reader lives; both as briefly as the line allows.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from drivers.api import (
+    Clock,
+    DeviceError,
+    DeviceInfo,
+    DeviceTimeout,
+    DeviceUp,
+    Emit,
+    ProtocolViolation,
+    ReaderEvent,
+    ReaderEventCode,
+    Secret,
+    Source,
+    Stamp,
+    TagRead,
+)
+from drivers.link.link import Link
+from drivers.link.serial import open_serial
+from drivers.rfid import encompass_codec as codec
+from drivers.rfid.encompass_codec import Auxiliary, Message
+from drivers.rfid.encompass_dialogue import Dialogue
+from drivers.rfid.encompass_setup import Configured, configure, find_reader, frequency_not_set
+from drivers.rfid.settings.encompass import EncompassProfile, EncompassSettings, load_encompass_profile
+
+RSSI_UNKNOWN_CDBM = 0
+"""No backscatter is that strong, so the value says "not measured"."""
+PROTOCOL = "ata"
+"""The reader does not say which air protocol a tag spoke; its texts are those of ATA and eGo tags."""
+
+_LEAVE_S = 0.3
+_NOTICE_S = 1.0  # the same trouble is reported at most this often
+_RESTARTS_ALLOWED = 3
+_RESTART_WINDOW_S = 60.0
+_GARBLED_BYTES = 32  # fewer may be the end of a message the line was cut in
+_POWER_HINT = "check the reader's supply voltage and its cable"
+
+
+class EncompassReader:
+    """One session with one reader: finds it, configures it, listens until a fault or cancellation.
+
+    Emits DeviceUp, then TagRead per report, and ReaderEvents (UNREAD_VEHICLE for presence without tag, INPUT_CHANGED).
+    DeviceError codes: SERIAL_* from the port, RFID_NO_ANSWER, RFID_SILENT, RFID_GARBLED, RFID_RESTARTING,
+    RFID_BAD_REPLY, RFID_COMMAND_FAILED; refused: WRONG_DEVICE, RFID_SETTING_REFUSED.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        settings: EncompassSettings,
+        profile: EncompassProfile,
+        clock: Clock,
+        open_link: Callable[[], Awaitable[Link]],
+    ) -> None:
+        self._device = device_id
+        self._settings = settings
+        self._profile = profile
+        self._clock = clock
+        self._open_link = open_link
+
+    async def run(self, emit: Emit) -> None:
+        """One session; see the class. Cancellation leaves the reader in data mode and ends within 1 s."""
+        link = await self._open_link()
+        talk = Dialogue(link, self._clock)
+        try:
+            await _Session(self._device, self._settings, self._profile, self._clock, talk, emit).run()
+        finally:
+            await _leave(talk, link)
+
+
+def make_encompass_reader(device_id: str, settings: EncompassSettings, clock: Clock) -> Source:
+    """A reader on the serial port of `settings`. DeviceRefused when its profile is missing or invalid."""
+    profile = load_encompass_profile(settings.profile)
+    return EncompassReader(device_id, settings, profile, clock, lambda: open_serial(settings.port, settings.baud))
+
+
+async def _leave(talk: Dialogue, link: Link) -> None:
+    """Never leave the reader where it does not read, and release the port."""
+    talk.on_message = None
+    try:
+        if talk.command_mode:
+            async with asyncio.timeout(_LEAVE_S):
+                await talk.leave(_LEAVE_S)
+    except (DeviceError, TimeoutError):
+        pass
+    finally:
+        await link.close()
+
+
+class _Session:
+    """State of one session: what was configured, what is wrong, what the reader asked for between messages."""
+
+    def __init__(
+        self,
+        device: str,
+        settings: EncompassSettings,
+        profile: EncompassProfile,
+        clock: Clock,
+        talk: Dialogue,
+        emit: Emit,
+    ) -> None:
+        self._device = device
+        self._settings = settings
+        self._profile = profile
+        self._clock = clock
+        self._talk = talk
+        self._emit = emit
+        self._loop = asyncio.get_running_loop()
+        reports = profile.reports
+        self._words = codec.report_words(reports.presence_without_tag, reports.input_change, tag_page=profile.tag_page)
+        self._up = False
+        self._restarted = False
+        self._no_frequency = False
+        self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
+        self._noticed: dict[ReaderEventCode, float] = {}
+        self._unlisted = 0
+        self._lost_reported = 0
+
+    async def run(self) -> None:
+        """Find, configure, listen; configure again after every restart of the reader."""
+        talk = self._talk
+        baud = await find_reader(talk, self._settings.baud)
+        while True:
+            self._restarted = False
+            configured = await configure(talk, self._settings, self._profile, baud)
+            self._announce(configured)
+            await self._listen()
+            self._note_restart()
+            await talk.to_command_mode()
+
+    async def _listen(self) -> None:
+        """Listen until the reader has restarted. DeviceError when it is silent, garbled or of no use."""
+        talk = self._talk
+        while not self._restarted:
+            seen = talk.bytes_seen
+            if not await talk.listen(self._settings.keepalive_s):
+                await self._probe(seen)
+            self._report_losses()
+            if self._no_frequency:
+                raise frequency_not_set()
+
+    async def _probe(self, seen: int) -> None:
+        """Ask a silent reader whether it lives: a look into command mode and back."""
+        began = self._loop.time() - self._settings.keepalive_s
+        talk = self._talk
+        try:
+            await talk.to_command_mode()
+            await talk.to_data_mode()
+        except DeviceTimeout as error:
+            if self._restarted:
+                return
+            silence = self._loop.time() - began
+            self._event(ReaderEventCode.GAP, value=silence)
+            if (unframed := talk.bytes_seen - seen) > _GARBLED_BYTES:
+                raise ProtocolViolation(
+                    "RFID_GARBLED",
+                    f"{unframed} bytes in {silence:.1f} s and no valid message",
+                    "check the cable's screen and ground, and that the bit rate is the reader's",
+                ) from error
+            text = f"no sign of life from the reader for {silence:.1f} s"
+            raise DeviceTimeout("RFID_SILENT", text, _POWER_HINT) from error
+        self._event(ReaderEventCode.KEEPALIVE)
+
+    def _announce(self, configured: Configured) -> None:
+        if not self._up:
+            self._up = True
+            self._emit(DeviceUp(self._clock.stamp(), self._device, self._info(configured)))
+            # Not before: an observation ahead of DeviceUp would have no device.
+            self._talk.on_message = self._report
+
+    def _info(self, configured: Configured) -> DeviceInfo:
+        version = configured.version
+        details = {
+            "baud": str(configured.baud),
+            "protocol": self._settings.protocol,
+            "flow": self._settings.flow,
+            "antennas": " ".join(map(str, self._settings.antennas)),
+            "frequency_khz": str(configured.frequency_khz or ""),
+            "refused_settings": " ".join(configured.refused),
+            "profile_evidence": self._profile.evidence,
+            "model_listed": "yes" if version.model.startswith(self._profile.models) else "no",
+            "rssi": "not measured",
+        }
+        return DeviceInfo(
+            kind="encompass",
+            model=version.model,
+            firmware=version.firmware,
+            serial=version.serial,
+            profile=self._profile.profile,
+            profile_digest=self._profile.digest,
+            details=details,
+        )
+
+    def _note_restart(self) -> None:
+        """Count a restart. DeviceTimeout RFID_RESTARTING when they come too fast to be of use."""
+        now = self._loop.time()
+        self._event(ReaderEventCode.RESTARTED)
+        if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
+            span = now - self._restarts[0]
+            message = f"the reader restarted {_RESTARTS_ALLOWED + 1} times in {span:.0f} s"
+            raise DeviceTimeout("RFID_RESTARTING", message, _POWER_HINT)
+        self._restarts.append(now)
+
+    def _report(self, stamp: Stamp, message: Message) -> None:
+        """Emit what one message says."""
+        report = codec.decode_report(message.text, self._words)
+        if isinstance(report, codec.SignOn):
+            self._restarted = True
+        elif isinstance(report, codec.TagReport):
+            self._emit(self._tag(stamp, report))
+        elif isinstance(report, codec.PresenceWithoutTag):
+            antenna = self._antenna(report.auxiliary)
+            self._event(ReaderEventCode.UNREAD_VEHICLE, antenna=antenna, stamp=stamp)
+        elif isinstance(report, codec.InputChange):
+            inputs = None if report.inputs is None else float(report.inputs)
+            self._event(ReaderEventCode.INPUT_CHANGED, value=inputs, stamp=stamp)
+        elif isinstance(report, codec.RfStatus):
+            self._event(ReaderEventCode.KEEPALIVE, stamp=stamp)
+        elif isinstance(report, codec.ReaderFault):
+            self._event(ReaderEventCode.DEVICE_STATUS, value=float(report.number), stamp=stamp)
+            self._no_frequency = report.number == codec.FREQUENCY_NOT_SET
+        elif not report.is_answer:
+            self._unlisted += 1
+
+    def _report_losses(self) -> None:
+        """Messages dropped for a wrong check, layout or text, at most once a second."""
+        lost = self._unlisted + self._talk.lost
+        if lost > self._lost_reported and self._may_notice(ReaderEventCode.DROPPED_RECORD):
+            self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost - self._lost_reported))
+            self._lost_reported = lost
+
+    def _tag(self, stamp: Stamp, report: codec.TagReport) -> TagRead:
+        # The auxiliary's count is of the tag before this one: this report is one read.
+        return TagRead(
+            stamp=stamp,
+            device=self._device,
+            antenna=self._antenna(report.auxiliary),
+            epc=Secret(report.text),
+            pc=0,
+            rssi_cdbm=RSSI_UNKNOWN_CDBM,
+            reads=1,
+            protocol=PROTOCOL,
+        )
+
+    def _antenna(self, auxiliary: Auxiliary | None) -> int:
+        """Port from 1, as everywhere in a lane; the reader counts from 0."""
+        return self._settings.antennas[0] if auxiliary is None else auxiliary.antenna + 1
+
+    def _may_notice(self, code: ReaderEventCode) -> bool:
+        now = self._loop.time()
+        last = self._noticed.get(code)
+        if last is not None and now - last < _NOTICE_S:
+            return False
+        self._noticed[code] = now
+        return True
+
+    def _event(
+        self,
+        code: ReaderEventCode,
+        *,
+        value: float | None = None,
+        antenna: int | None = None,
+        stamp: Stamp | None = None,
+    ) -> None:
+        self._emit(ReaderEvent(stamp or self._clock.stamp(), self._device, code, antenna, value))

@@ -1,0 +1,113 @@
+"""Settings of a TransCore Encompass reader, and its profiles in `firmware_configs/rfid`."""
+
+import hashlib
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from drivers.api import DeviceRefused
+from drivers.rfid.settings.profiles import PROFILE_FOLDERS
+
+Text = Annotated[str, Field(min_length=1, max_length=72)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EncompassSettings(_Section):
+    """One Encompass reader on a serial port (8N1).
+
+    `baud` bits/s; `protocol` the reader is put into; `flow` control the reader is told to use (the driver never stops
+    it, and keeps RTS on for `hardware`); `antennas` ports in use, 1 for a reader with one antenna; `keepalive_s`: after
+    so long without a message the reader is asked whether it lives; `serial`: the number it must answer with, any if
+    absent.
+    """
+
+    kind: Literal["encompass"] = "encompass"
+    port: str = Field(min_length=1, max_length=255)
+    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
+    protocol: Literal["basic", "ecp"] = "ecp"
+    flow: Literal["none", "software", "hardware"] = "none"
+    antennas: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(default=(1,), min_length=1, max_length=4)
+    keepalive_s: float = Field(default=10.0, ge=2, le=600)
+    serial: str | None = Field(default=None, pattern=r"^[0-9A-Za-z]{1,12}$")
+    profile: str = Field(default="encompass_e4", pattern=r"^[a-z0-9_]+$")
+
+    @field_validator("antennas")
+    @classmethod
+    def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(ports)) != len(ports):
+            raise ValueError("an antenna port is listed twice")
+        return ports
+
+
+class Readback(_Section):
+    """A status command, and the field its answer must hold."""
+
+    command: str = Field(pattern=r"^5[0-9A-F]{2}$")
+    field: str = Field(pattern=r"^[A-Z][0-9A-F]{1,3}$")
+
+
+class ReaderCommand(_Section):
+    """One command of the set-up. Not the ones the driver sends itself, and never a test carrier or a download."""
+
+    name: str = Field(min_length=1)
+    command: str = Field(pattern=r"^[3468][0-9A-F]{1,5}$")
+    required: bool
+    readback: Readback | None = None
+
+    @field_validator("command")
+    @classmethod
+    def _is_a_setting(cls, command: str) -> str:
+        # 61: protocol and its time, the driver's own; 63: reset; 6402: test carrier; 695: the serial number.
+        if command.startswith(("610", "611", "612", "613", "614", "63", "6402", "695")):
+            raise ValueError(f"{command} is no setting a profile may make")
+        return command
+
+
+class ReportTexts(_Section):
+    """What the reader sends instead of a tag's text."""
+
+    presence_without_tag: tuple[Text, ...]
+    input_change: tuple[Text, ...]
+
+
+class EncompassProfile(_Section):
+    """What is set on a reader family. `digest` is the SHA-256 of the file it came from."""
+
+    profile: str
+    version: int = Field(ge=1)
+    model: str
+    evidence: Literal["manual", "bench", "site"]
+    sources: tuple[str, ...]
+    models: tuple[str, ...]
+    ecp_timeout_ms: int = Field(ge=100, le=12_700)
+    settings: tuple[ReaderCommand, ...] = Field(max_length=20)
+    reports: ReportTexts
+    tag_page: bool = False
+    digest: str = ""
+
+
+@lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions
+def load_encompass_profile(name: str) -> EncompassProfile:
+    """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
+    for folder in PROFILE_FOLDERS:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return _parse_profile(name, path.read_bytes())
+    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob("encompass_*.yaml"))
+    raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
+
+
+def _parse_profile(name: str, text: bytes) -> EncompassProfile:
+    try:
+        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
+        profile = EncompassProfile.model_validate(data)
+    except (yaml.YAMLError, TypeError, ValidationError) as error:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
+    if profile.profile != name:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
+    return profile
