@@ -1,75 +1,104 @@
-"""What an EPC's leading bits say about its coding scheme (GS1 EPC Tag Data Standard 2.2). Pure.
+"""What the EPC memory of a Gen2 tag says: scheme, filter and pure identity URI (GS1 EPC Tag Data Standard). Pure.
 
-Never refuses a tag: what is not recognised is `raw`. The full decode of company prefixes and serials is not here.
+Never refuses a tag: what does not decode by the letter of the standard is `raw` with the reason, and the caller keeps
+the bits. Nothing is repaired or cut off: two tags whose bits differ never share a URI by accident.
 """
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
-_TOGGLE = 0x0100  # protocol control word: 0 GS1 EPC, 1 ISO application family
+from drivers.api import Secret
+from drivers.rfid.epc_scheme_codec import SCHEMES, TID_CLASSES, EpcReason
 
-_FIXED = {
-    0x2C: ("gdti-96", 96),
-    0x2D: ("gsrn-96", 96),
-    0x2E: ("gsrnp-96", 96),
-    0x2F: ("usdod-96", 96),
-    0x30: ("sgtin-96", 96),
-    0x31: ("sscc-96", 96),
-    0x32: ("sgln-96", 96),
-    0x33: ("grai-96", 96),
-    0x34: ("giai-96", 96),
-    0x35: ("gid-96", 96),
-    0x36: ("sgtin-198", 198),
-    0x37: ("grai-170", 170),
-    0x38: ("giai-202", 202),
-    0x39: ("sgln-195", 195),
-    0x3A: ("gdti-113", 113),
-    0x3B: ("adi-var", 0),
-    0x3C: ("cpi-96", 96),
-    0x3D: ("cpi-var", 0),
-    0x3E: ("gdti-174", 174),
-    0x3F: ("sgcn-96", 96),
-    0x40: ("itip-110", 110),
-    0x41: ("itip-212", 212),
-}
-_PLUS = ("cpi", "grai", "sgln", "itip", "gsrn", "gsrnp", "gdti", "sgtin", "sgcn", "sscc", "giai", "dsgtin")
-_WEB = {
-    0xE6: "cpi++",
-    0xE7: "gsrn++",
-    0xE8: "gsrnp++",
-    0xE9: "sgln++",
-    0xEA: "gdti++",
-    0xEB: "grai++",
-    0xEC: "sgcn++",
-    0xED: "itip++",
-    0xEE: "giai++",
-    0xEF: "sscc++",
-    0xFC: "dsgtin++",
-    0xFD: "sgtin++",
-}
-_SCHEMES = {**_FIXED, **{0xF0 + at: (f"{name}+", 0) for at, name in enumerate(_PLUS)}}
-_SCHEMES |= {header: (name, 0) for header, name in _WEB.items()}
+__all__ = ["EpcDescription", "EpcReason", "ProtocolControl", "describe_epc", "read_pc"]
 
-# The filter value is the 3 bits after the header, except: USDOD has 4, ADI-var 6, GID none.
-_FILTER_BITS = {0x2F: 4, 0x3B: 6, 0x35: 0}
+_TOGGLE = 0x0100
+_EXTENDED = 0x0200
+_USER_MEMORY = 0x0400
+_RAW = "raw"
+_ISO = "iso15961"
 
 
-class EpcDescription(NamedTuple):
-    """`scheme` name, "iso15961" or "raw"; `filter_value` None where the scheme has none; `afi` of ISO tags."""
+@dataclass(frozen=True, slots=True)
+class EpcDescription:
+    """What an EPC is. Safe to print: the URI is an identity value and is wrapped.
+
+    `scheme` name in lower case ("sgtin-96", "sgtin+"), "iso15961" or "raw"; `filter_value` None where the scheme has
+    none; `afi` application family of ISO tags; `uri` pure identity URI in ASCII (TDS 6), None when the value is not
+    decoded; `reason` why there is no URI (None for ISO tags, which carry none).
+    """
 
     scheme: str
     filter_value: int | None = None
     afi: int | None = None
+    uri: Secret | None = None
+    reason: EpcReason | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProtocolControl:
+    """The protocol control word of the EPC bank (UHF Gen2 air interface 6.3.2.1.2.2; bits 10h-1Fh).
+
+    `words` length of the EPC, 0-31 words of 16 bits; `user_memory` the tag says its user memory is used; `extended` an
+    extended word (XPC_W1) follows; `iso` the toggle: False GS1 EPC, True ISO with `afi`; `attributes` low byte of a GS1
+    tag.
+    """
+
+    words: int
+    user_memory: bool
+    extended: bool
+    iso: bool
+    afi: int | None
+    attributes: int
+
+
+def read_pc(pc: int) -> ProtocolControl:
+    """Fields of the protocol control word `pc`; bits above the low 16 are ignored."""
+    iso = bool(pc & _TOGGLE)
+    low = pc & 0xFF
+    return ProtocolControl(
+        words=pc >> 11 & 0x1F,
+        user_memory=bool(pc & _USER_MEMORY),
+        extended=bool(pc & _EXTENDED),
+        iso=iso,
+        afi=low if iso else None,
+        attributes=0 if iso else low,
+    )
 
 
 def describe_epc(pc: int, epc: bytes) -> EpcDescription:
-    """Scheme of the EPC of a tag with protocol control word `pc` (0 when the reader gave none)."""
+    """Scheme, filter and URI of the EPC of a tag with protocol control word `pc` (0 when the reader gave none).
+
+    Total over all `pc` and all bytes: raises nothing. `epc` holds neither the protocol control words nor the CRC.
+    """
     if pc & _TOGGLE:
-        return EpcDescription("iso15961", afi=pc & 0xFF)
-    scheme, bits = _SCHEMES.get(epc[0], ("raw", 0)) if epc else ("raw", 0)
-    if scheme == "raw" or len(epc) * 8 < bits or len(epc) < 2:
-        return EpcDescription("raw")
-    width = 0 if epc[0] in _WEB else _FILTER_BITS.get(epc[0], 3)
-    if epc[0] >= 0xF0 and epc[0] not in _WEB:
-        # The "+" schemes carry one bit (additional data follows) in front of the filter.
-        return EpcDescription(scheme, epc[1] >> 4 & 0x07)
-    return EpcDescription(scheme, epc[1] >> 8 - width if width else None)
+        return EpcDescription(_ISO, afi=pc & 0xFF)
+    size = len(epc)
+    if size < 2:
+        return EpcDescription(_RAW, reason=EpcReason.TOO_SHORT)
+    scheme = SCHEMES.get(epc[0])
+    if scheme is None:
+        tid = epc[0] in TID_CLASSES
+        return EpcDescription(_RAW, reason=EpcReason.TID_CLASS if tid else EpcReason.UNKNOWN_HEADER)
+    if pc and pc >> 10 & 0x3E != size and not _counts_extended_words(pc, size):
+        return EpcDescription(_RAW, reason=EpcReason.PC_LENGTH)
+    name, bits, decode, shift, mask = scheme
+    spare = (size << 3) - bits
+    if spare < 0:
+        return EpcDescription(_RAW, reason=EpcReason.TOO_SHORT)
+    filter_value = epc[1] >> shift & mask if mask else None
+    if decode is None:
+        return EpcDescription(name, filter_value, None, None, EpcReason.NOT_DECODED)
+    value = int.from_bytes(epc, "big")
+    if spare:
+        if value & ((1 << spare) - 1):
+            return EpcDescription(_RAW, reason=EpcReason.RESERVED_BITS)
+        value >>= spare
+    uri = decode(value)
+    if isinstance(uri, str):
+        return EpcDescription(name, filter_value, None, Secret(uri.encode()))
+    return EpcDescription(_RAW, reason=uri)
+
+
+def _counts_extended_words(pc: int, size: int) -> bool:
+    # A tag with extended words answers with a length that counts them; readers hand the EPC over without.
+    return bool(pc & _EXTENDED) and 0 < (pc >> 10 & 0x3E) - size <= 4
