@@ -105,10 +105,12 @@ class Dialogue:
         data = codec.encode_ecp(sequence, command) if self.ecp else codec.encode_basic(command)
         self._open = True
         try:
-            for _ in range(tries):
+            for attempt in range(tries):
                 await self._link.write(data)
                 answer = await self._answer(command, sequence)
                 if answer is not None:
+                    if attempt and not self.ecp:
+                        await self._pass_late_answers()
                     return answer
         finally:
             self._open = False
@@ -170,6 +172,16 @@ class Dialogue:
             else:
                 await self._take(stamp, message)
         return None
+
+    async def _pass_late_answers(self) -> None:
+        """Basic protocol: a command sent again may be answered twice; the second is not the next command's."""
+        for _ in range(TRIES):
+            arrived = await self.next_line(_QUIET_S)
+            if arrived is None:
+                return
+            message = self._decode(arrived[1])
+            if isinstance(message, Message):
+                await self._take(arrived[0], message)
 
     def _answers(self, message: Message, command: str, sequence: int) -> bool:
         if self.ecp:

@@ -143,6 +143,54 @@ async def test_commands_survive_damage_in_both_directions() -> None:
     assert len(bench.tags()) >= bench.module.tag_count - unsent - 1
 
 
+async def test_late_answers_are_not_the_next_commands() -> None:
+    for slow_s in (0.4, 0.56, 0.6, 0.64):
+        bench = with_tags(settings=BASIC)
+        original = bench.module.line
+
+        def line(
+            text: str, now_s: float, bench: Bench = bench, original: Any = original, wait_s: float = slow_s
+        ) -> None:
+            # One command is answered after the driver has sent it again.
+            if text == "300" and text not in bench.module.commands:
+                bench.module.commands[text] = 0
+                asyncio.get_running_loop().call_later(wait_s, original, text, now_s)
+            else:
+                original(text, now_s)
+
+        bench.module.line = line  # type: ignore[method-assign]
+        bench.module.settings.refused = frozenset({"320"})
+        assert await bench.session() is None
+        up = bench.seen[0]
+        assert isinstance(up, DeviceUp)
+        assert up.info.details["refused_settings"] == "tag_page_off"
+
+
+@pytest.mark.parametrize("seed", range(12))
+@BOTH
+async def test_any_damage_is_reads_or_one_documented_error(settings: EncompassSettings, seed: int) -> None:
+    chance = random.Random(seed)
+    bench = with_tags(settings=EncompassSettings(**{**settings.model_dump(), "keepalive_s": 2}), early=True)
+
+    def spoil(data: bytes) -> bytes:
+        kind = chance.random()
+        if kind < 0.7:
+            return data
+        if kind < 0.8:
+            return data[: chance.randrange(len(data))]
+        if kind < 0.9:
+            return chance.randbytes(chance.randrange(200)) + data
+        spoiled = bytearray(data)
+        spoiled[chance.randrange(len(spoiled))] = chance.randrange(256)
+        return bytes(spoiled)
+
+    bench.alter = spoil
+    error = await bench.session(lambda _: None, clear, lambda _: None, pause_s=10.0)
+    assert error is None or isinstance(error, DeviceTimeout | ProtocolViolation | DeviceRefused)
+    assert all(isinstance(item, DeviceUp) == (at == 0) for at, item in enumerate(bench.seen))
+    assert bench.link.closed
+
+
 async def test_a_message_in_the_way_of_a_command_costs_nothing() -> None:
     bench = Bench(settings_with(keepalive_s=2))
 
