@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from drivers.registry import KINDS, MERCURY, MODBUS_LANE_IO, RTSP
+from drivers.registry import KINDS, LLRP, MERCURY, MODBUS_LANE_IO, RTSP
 from edge_agent.config import schema
 from edge_agent.config.load import load_config, load_console_config, parse
 from edge_agent.config.schema import ConsoleConfig, LaneConfig
@@ -86,6 +86,25 @@ def test_every_configured_device_can_be_made() -> None:
         type(MODBUS_LANE_IO.make(d.id, d, SystemClock())) for d in config.devices if isinstance(d, schema.LaneIoDevice)
     ]
     assert [type(RTSP.make(camera.view, camera, SystemClock())) for camera in config.media.cameras]
+
+
+MERCURY_LINES = TEXT[TEXT.index("    kind: mercury") : TEXT.index("    power_cdbm: 2700")]
+LLRP_LINES = "    kind: llrp\n    host: 192.0.2.30\n    antennas: [1, 2]\n"
+
+
+def test_a_lane_with_an_llrp_reader() -> None:
+    config = parse(TEXT.replace(MERCURY_LINES, LLRP_LINES).encode(), NAME, LaneConfig)
+    reader = config.devices[0]
+    assert isinstance(reader, schema.LlrpDevice)
+    assert (reader.host, reader.port, reader.keepalive_ms, reader.profile) == ("192.0.2.30", 5084, 5000, "llrp_generic")
+    assert type(LLRP.make(reader.id, reader, SystemClock())).__name__ == "LlrpReader"
+
+
+def test_an_llrp_reader_is_held_to_what_holds_for_readers() -> None:
+    text = TEXT.replace(MERCURY_LINES, LLRP_LINES.replace("[1, 2]", "[1, 3]"))
+    told = " ".join(errors_of(text))
+    assert "2 is no antenna of rfid-1" in told
+    assert "antenna 3 has no place in geometry.antennas" in told
 
 
 def _sections() -> list[type[BaseModel]]:
