@@ -297,6 +297,9 @@ def _resync(turn: Turn) -> None:
     for zone in reversed(ZONES):
         if levels.get(zone, False) and not any(zone in track.over for track in turn.state.tracks):
             _place(turn, zone)
+    for track in turn.each():  # no edge will tell when one that stands there came: it counts as standing from now on
+        if track.upstream and Zone.S in track.over and track.fixes.s_loop is None:
+            turn.put(replace(track, fixes=replace(track.fixes, s_loop=turn.at)))
 
 
 def _place(turn: Turn, zone: Zone) -> None:
@@ -315,6 +318,5 @@ def _place(turn: Turn, zone: Zone) -> None:
         reached=max(track.reached, RANK[zone]),
         over=(*track.over, zone),
         moved=turn.at,
-        fixes=replace(track.fixes, s_loop=turn.at) if zone is Zone.S else track.fixes,
     )
     turn.put(track)

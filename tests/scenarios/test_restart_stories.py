@@ -71,10 +71,6 @@ def test_one_record_for_one_truck(place: str, plus_s: float, down_s: float) -> N
     assert _run(place, plus_s, down_s) == []
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="after a restart nothing says when the stop loop was entered: the vehicle never counts as standing",
-)
 def test_a_truck_that_stands_at_the_line_is_released_by_the_next_life() -> None:
     """It stood over the stop loop before and after: no edge will ever tell the new process."""
     trucks = (TruckPlan("T1", 1.0, tags=(driver_card(1001), transponder(1002))),)
