@@ -110,7 +110,7 @@ class Dialogue:
                 answer = await self._answer(command, sequence)
                 if answer is not None:
                     if attempt and not self.ecp:
-                        await self._pass_late_answers()
+                        await self._pass_late_answers(command)
                     return answer
         finally:
             self._open = False
@@ -169,25 +169,23 @@ class Dialogue:
                 if message.text == codec.NAK:
                     return None
                 return message.text
-            else:
+            elif self.ecp or message.text != command:  # an echo is nobody's tag
                 await self._take(stamp, message)
         return None
 
-    async def _pass_late_answers(self) -> None:
+    async def _pass_late_answers(self, command: str) -> None:
         """Basic protocol: a command sent again may be answered twice; the second is not the next command's."""
         for _ in range(TRIES):
             arrived = await self.next_line(_QUIET_S)
             if arrived is None:
                 return
             message = self._decode(arrived[1])
-            if isinstance(message, Message):
+            if isinstance(message, Message) and message.text != command:
                 await self._take(arrived[0], message)
 
     def _answers(self, message: Message, command: str, sequence: int) -> bool:
         if self.ecp:
             return message.sequence == sequence
-        if message.text == command:
-            return False  # an echo
         return _is_answer_text(message.text, command)
 
     def _decode(self, line: bytes) -> Message | BadMessage:

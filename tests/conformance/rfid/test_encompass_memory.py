@@ -209,6 +209,21 @@ async def test_a_message_in_the_way_of_a_command_costs_nothing() -> None:
     assert await bench.session(collide, lambda _: None, pause_s=3.0) is None
     assert len(bench.tags()) == 1
     assert not bench.module._queue
+    # Nothing but commands goes to a reader in command mode: it could take an acknowledgement for one.
+    said = [item[1] for line in bench.heard if (item := wire.read_ecp(line))]
+    at = said.index("@")
+    assert said[at - 1] == "00"
+    assert said.count("@") == 1
+
+
+async def test_an_echo_is_nobodys_tag() -> None:
+    bench = Bench(EncompassSettings(**{**BASIC.model_dump(), "keepalive_s": 2}))
+    bench.module.settings.echo = True
+    bench.module.settings.refused = frozenset({"6170"})
+    assert await bench.session(pause_s=9.0) is None
+    assert bench.module.settings.echo
+    assert len(bench.events_of(ReaderEventCode.KEEPALIVE)) >= 3
+    assert not bench.tags()
 
 
 @BOTH
