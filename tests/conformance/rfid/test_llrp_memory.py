@@ -1,6 +1,7 @@
 """The LLRP driver on the virtual clock: start-up, odd answers, losses, and the cable cut at every byte."""
 
 import asyncio
+import random
 from dataclasses import replace
 from struct import pack
 
@@ -22,6 +23,7 @@ from drivers.rfid.settings.llrp import LlrpSettings, load_llrp_profile
 from hil.devices import llrp_wire as wire
 from hil.devices.llrp_module import Tag
 from tests.conformance.rfid.llrp_memory import SETTINGS, TAG, LlrpBench
+from tests.unit.rfid.llrp_messages import MESSAGES
 
 NOTHING = Stamp(0, 0)
 
@@ -208,6 +210,19 @@ async def test_a_broken_record_is_counted_and_the_stream_goes_on() -> None:
     assert [drop.value for drop in drops] == [1.0]
     assert isinstance(bench.seen[-1], TagRead | ReaderEvent)
     assert bench.seen.index(drops[0]) < len(bench.seen) - 5
+
+
+async def test_whatever_a_reader_sends_is_read_counted_or_one_fault() -> None:
+    corpus = list(MESSAGES.values())
+    for seed in range(150):
+        chance = random.Random(seed)
+        bench = bench_with_tag()
+        changed = bytearray(b"".join(chance.choices(corpus, k=3)))
+        for _ in range(chance.randint(1, 6)):
+            changed[chance.randrange(len(changed))] = chance.randrange(256)
+        error = await bench.session(lambda b, data=bytes(changed): b.send(data), pause_s=0.5)  # type: ignore[misc]
+        assert error is None or error.code in {"RFID_GARBLED", "RFID_BAD_REPLY", "TCP_LINK_LOST"}, seed
+        assert bench.link.closed
 
 
 async def test_an_inventory_ended_again_and_again_is_given_up() -> None:

@@ -43,10 +43,12 @@ def open_descriptors() -> int:
 
 
 @contextlib.asynccontextmanager
-async def listener(first: bytes) -> AsyncIterator[int]:
-    """A TCP service that says `first` and then takes whatever comes."""
+async def listener(first: bytes) -> AsyncIterator[tuple[int, asyncio.Event]]:
+    """A TCP service that says `first` and then takes whatever comes; its port, and whether somebody came."""
+    came = asyncio.Event()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        came.set()
         writer.write(first)
         with contextlib.suppress(OSError):
             while await reader.read(4096):
@@ -55,7 +57,7 @@ async def listener(first: bytes) -> AsyncIterator[int]:
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
-        yield server.sockets[0].getsockname()[1]
+        yield server.sockets[0].getsockname()[1], came
     finally:
         server.close()
 
@@ -240,7 +242,8 @@ async def test_tags_are_a_sign_of_life_too(tmp_path: Path) -> None:
         session = Session(reader.source())
         await session.until(is_tag)
         await reader.do("keepalive", on=False)
-        await asyncio.sleep(1.5)
+        after = session.seen[-1].stamp.mono_ns + 1_500_000_000
+        await session.until(lambda item: item.stamp.mono_ns > after)
         assert not session.task.done()
         await session.end()
 
@@ -306,19 +309,19 @@ async def test_wrong_devices_and_settings_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("first", [b"SSH-2.0-OpenSSH_9.2p1\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n", bytes(64)])
 async def test_another_service_is_the_wrong_device(first: bytes) -> None:
-    async with listener(first) as port:
+    async with listener(first) as (port, _):
         error = await Session(llrp_source(port)).error()
         assert isinstance(error, DeviceRefused)
         assert error.code == "WRONG_DEVICE"
 
 
 async def test_a_cancelled_session_ends_soon_whatever_the_reader_does(tmp_path: Path) -> None:
-    async with virtual_llrp(tmp_path) as reader, listener(b"") as silent:
+    async with virtual_llrp(tmp_path) as reader, listener(b"") as (silent, came):
         running_session = Session(reader.source())
         await running_session.until(is_up)
         await reader.do("mute")
         waiting = Session(llrp_source(silent))
-        await asyncio.sleep(0.05)
+        await came.wait()
         loop = asyncio.get_running_loop()
         began = loop.time()
         await running_session.end()
