@@ -6,7 +6,7 @@ the strongest median of the last five reads, so that a single multipath spike do
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from statistics import median
 from typing import TypeVar
 
@@ -15,6 +15,8 @@ from edge_agent.model.identity import IdentityClaim, IdentityKind, Sighting
 from edge_agent.model.inputs import SightingChanged
 
 T = TypeVar("T")
+_Where = tuple[str, int, str]
+"""Device, antenna and token."""
 
 _MEDIAN_OF = 5
 _REPORT_EVERY_NS = 250_000_000
@@ -42,7 +44,15 @@ class TagClass:
 
 @dataclass(slots=True)
 class _Track:
-    sighting: Sighting
+    """A sighting in the making. It grows at every read, so the frozen record is made only when it is told."""
+
+    sighting_id: str
+    claim: IdentityClaim
+    first: Stamp
+    peak: Stamp
+    last: Stamp
+    rssi_peak_cdbm: int
+    reads: int = 0
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_MEDIAN_OF))
     reported_ns: int = 0
     reported_reads: int = 0
@@ -73,7 +83,7 @@ class SightingTracker:
         self._new_id = new_id
         self._lost_ns = int(lost_s * 1e9)
         self._early_reads = early_reads
-        self._tracks: dict[tuple[str, int, str], _Track] = {}
+        self._tracks: dict[_Where, _Track] = {}
         self._sealed: OrderedDict[str, bytes] = OrderedDict()
         self._clear: OrderedDict[str, Secret] = OrderedDict()
         self.dropped = 0
@@ -87,21 +97,20 @@ class SightingTracker:
             if len(self._tracks) >= MAX_TRACKED:
                 self.dropped += 1
                 return None
-            track = self._tracks[where] = _Track(self._open(read, token))
+            track = self._tracks[where] = self._open(read, token)
         self._grow(track, read)
         if self._worth_reporting(track, read.stamp):
-            return self._report(track, read.stamp)
+            return self._report(where, track, read.stamp)
         return None
 
     def sweep(self, now: Stamp) -> Iterator[SightingChanged]:
         """Close sightings that have been silent for `lost_s`, and report growth that was held back."""
         for where, track in tuple(self._tracks.items()):
-            if now.mono_ns - track.sighting.last.mono_ns > self._lost_ns:
+            if now.mono_ns - track.last.mono_ns > self._lost_ns:
                 del self._tracks[where]
-                track.sighting = replace(track.sighting, closed=True)
-                yield self._report(track, now)
-            elif track.sighting.reads > track.reported_reads and now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS:
-                yield self._report(track, now)
+                yield self._report(where, track, now, closed=True)
+            elif track.reads > track.reported_reads and now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS:
+                yield self._report(where, track, now)
 
     def clear_value(self, token: str) -> Secret | None:
         """The clear value behind a token, for the officer's door; None once it is forgotten."""
@@ -113,7 +122,7 @@ class SightingTracker:
             self._clear.pop(token, None)
             self._sealed.pop(token, None)
 
-    def _open(self, read: TagRead, token: str) -> Sighting:
+    def _open(self, read: TagRead, token: str) -> _Track:
         claim = IdentityClaim(
             kind=self._kind(read.epc.reveal()),
             token=token,
@@ -122,41 +131,49 @@ class SightingTracker:
             source=f"{read.device}/{read.antenna}",
         )
         self._remember(self._clear, token, read.epc)
-        return Sighting(
+        return _Track(
             sighting_id=self._new_id(read.stamp),
             claim=claim,
-            device=read.device,
-            antenna=read.antenna,
-            reads=0,
-            rssi_peak_cdbm=read.rssi_cdbm,
             first=read.stamp,
             peak=read.stamp,
             last=read.stamp,
+            rssi_peak_cdbm=read.rssi_cdbm,
         )
 
-    def _grow(self, track: _Track, read: TagRead) -> None:
+    @staticmethod
+    def _grow(track: _Track, read: TagRead) -> None:
         track.recent.append(read.rssi_cdbm)
         smoothed = int(median(track.recent))
-        before = track.sighting
-        risen = smoothed > before.rssi_peak_cdbm or before.reads == 0
-        track.sighting = replace(
-            before,
-            reads=before.reads + max(1, read.reads),
-            last=read.stamp,
-            rssi_peak_cdbm=smoothed if risen else before.rssi_peak_cdbm,
-            peak=read.stamp if risen else before.peak,
-        )
+        if smoothed > track.rssi_peak_cdbm or track.reads == 0:
+            track.rssi_peak_cdbm = smoothed
+            track.peak = read.stamp
+        track.reads += max(1, read.reads)
+        track.last = read.stamp
 
     def _worth_reporting(self, track: _Track, now: Stamp) -> bool:
-        seen, told = track.sighting.reads, track.reported_reads
+        seen, told = track.reads, track.reported_reads
         if told == 0 or (told < self._early_reads <= seen):
             return True
         return now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS
 
-    def _report(self, track: _Track, now: Stamp) -> SightingChanged:
+    @staticmethod
+    def _report(where: _Where, track: _Track, now: Stamp, *, closed: bool = False) -> SightingChanged:
         track.reported_ns = now.mono_ns
-        track.reported_reads = track.sighting.reads
-        return SightingChanged(at=now, sighting=track.sighting)
+        track.reported_reads = track.reads
+        device, antenna, _ = where
+        sighting = Sighting(
+            track.sighting_id,
+            track.claim,
+            device,
+            antenna,
+            track.reads,
+            track.rssi_peak_cdbm,
+            track.first,
+            track.peak,
+            track.last,
+            closed,
+        )
+        return SightingChanged(at=now, sighting=sighting)
 
     def _kind(self, epc: bytes) -> IdentityKind:
         return next((c.kind for c in self._classes if c.matches(epc)), IdentityKind.OTHER_TAG)

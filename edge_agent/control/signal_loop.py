@@ -186,10 +186,12 @@ class SignalLoop:
             self._history, orders, self._ports.zones(), self._reading, now.mono_ns, self._limits
         )
         self._lease = orders.lease
-        self._ruling = rule(facts)
-        known = self._reasons_since
-        self._reasons_since = {reason: known.get(reason, now) for reason in self._ruling.reasons}
-        return self._ruling.aspect
+        ruling = rule(facts)
+        if ruling != self._ruling:
+            known = self._reasons_since
+            self._reasons_since = {reason: known.get(reason, now) for reason in ruling.reasons}
+            self._ruling = ruling
+        return ruling.aspect
 
     async def _show(self, head: SignalHead, aspect: Aspect) -> None:
         """Write one aspect. The only place that asks a head for anything, and green in one line of it."""

@@ -243,14 +243,21 @@ def confirmed(reading: SignalReadback | None) -> Aspect | None:
 
 def _with_orders(history: History, orders: SignalOrders, occupied: bool, now_ns: int) -> History:
     """Notice clearings, the newest lease, a waiting vehicle and a lost source."""
+    fault = None if orders.fault_cleared_seq > history.cleared_seq else history.fault
+    cleared_seq = max(history.cleared_seq, orders.fault_cleared_seq)
+    newest_seq = max(history.newest_seq, orders.lease.seq if orders.lease is not None else 0)
     waiting_ns = _since(history.commanded is Aspect.GREEN and occupied, history.waiting_ns, now_ns)
+    source_lost_ns = _since(not orders.source_alive, history.source_lost_ns, now_ns)
+    known = (history.fault, history.cleared_seq, history.newest_seq, history.waiting_ns, history.source_lost_ns)
+    if (fault, cleared_seq, newest_seq, waiting_ns, source_lost_ns) == known:
+        return history  # nearly every cycle: nothing is copied
     return replace(
         history,
-        fault=None if orders.fault_cleared_seq > history.cleared_seq else history.fault,
-        cleared_seq=max(history.cleared_seq, orders.fault_cleared_seq),
-        newest_seq=max(history.newest_seq, orders.lease.seq if orders.lease is not None else 0),
+        fault=fault,
+        cleared_seq=cleared_seq,
+        newest_seq=newest_seq,
         waiting_ns=waiting_ns,
-        source_lost_ns=_since(not orders.source_alive, history.source_lost_ns, now_ns),
+        source_lost_ns=source_lost_ns,
     )
 
 
@@ -260,13 +267,13 @@ def _with_reading(history: History, reading: SignalReadback | None, limits: Limi
         return history
     at_ns = reading.stamp.mono_ns
     deviates = reading.conflict or reading.coils is not history.commanded or not _lamps_agree(history, reading)
-    history = replace(
-        history,
-        mismatch_ns=_since(deviates, history.mismatch_ns, at_ns),
-        conflict_ns=_since(reading.conflict, history.conflict_ns, at_ns),
-        ready=not reading.tripped and (history.ready or (history.commanded is Aspect.RED and not deviates)),
-    )
-    return replace(history, fault=history.fault or _fault(history, reading, limits))
+    mismatch_ns = _since(deviates, history.mismatch_ns, at_ns)
+    conflict_ns = _since(reading.conflict, history.conflict_ns, at_ns)
+    ready = not reading.tripped and (history.ready or (history.commanded is Aspect.RED and not deviates))
+    if (mismatch_ns, conflict_ns, ready) != (history.mismatch_ns, history.conflict_ns, history.ready):
+        history = replace(history, mismatch_ns=mismatch_ns, conflict_ns=conflict_ns, ready=ready)
+    fault = history.fault or _fault(history, reading, limits)
+    return history if fault is history.fault else replace(history, fault=fault)
 
 
 def _fault(history: History, reading: SignalReadback, limits: Limits) -> SignalFault | None:

@@ -22,8 +22,7 @@ _KINDS: dict[str, type[Any]] = {kind.__name__: kind for kind in get_args(CoreInp
 
 def encode_input(event: CoreInput) -> bytes:
     """The journal bytes of one core input."""
-    body = {"t": type(event).__name__, **_plain_fields(event)}
-    return json.dumps(body, separators=(",", ":")).encode()
+    return _ENCODER.encode({"t": type(event).__name__, **_fields(event)}).encode()
 
 
 def decode_input(data: bytes) -> CoreInput:
@@ -42,7 +41,7 @@ def decode_input(data: bytes) -> CoreInput:
 
 def encode_record(record: object) -> bytes:
     """The bytes of any frozen record (a checkpoint of the core's state)."""
-    return json.dumps(_plain_fields(record), separators=(",", ":")).encode()
+    return _ENCODER.encode(_fields(record)).encode()
 
 
 def decode_record(kind: type[R], data: bytes) -> R:
@@ -57,22 +56,32 @@ def decode_record(kind: type[R], data: bytes) -> R:
         ) from error
 
 
-def _plain_fields(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
-    return {f.name: _plain(getattr(record, f.name)) for f in dataclasses.fields(record)}
+_names_by_kind: dict[type[Any], tuple[str, ...]] = {}
+
+
+def _fields(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
+    kind = type(record)
+    names = _names_by_kind.get(kind)
+    if names is None:
+        names = _names_by_kind[kind] = tuple(field.name for field in dataclasses.fields(kind))
+    return {name: getattr(record, name) for name in names}
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - one return per shape
-    if isinstance(value, Enum):
-        return value.value
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
+    """What JSON has no form for. Strings, numbers, tuples and dicts never come here, so enumerations must be StrEnum or
+    IntEnum where they are keys."""
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
+    if isinstance(value, Enum):
+        return value.value
     if isinstance(value, Mapping):
-        return {_plain(k): _plain(v) for k, v in value.items()}
-    if isinstance(value, tuple | list | frozenset):
-        return [_plain(v) for v in value]
-    return _plain_fields(value)
+        return dict(value)
+    if isinstance(value, frozenset):
+        return list(value)
+    return _fields(value)
+
+
+_ENCODER = json.JSONEncoder(separators=(",", ":"), check_circular=False, default=_plain)
 
 
 _hints_by_kind: dict[type[Any], dict[str, Any]] = {}
