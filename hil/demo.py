@@ -26,6 +26,7 @@ from rich.table import Table
 from hil.rig.judge import Judge, Passage
 from hil.rig.lane_bench import BenchOptions, LaneBench
 from hil.rig.officer import Act, ScriptedOfficer
+from hil.rig.readers import READERS
 from hil.rig.world_driver import WorldDriver
 from hil.world.events import EventKind, WorldEvent
 from hil.world.geometry import Geometry
@@ -54,7 +55,7 @@ class Demo:
         self.options = options
         self.console = Console(highlight=False, width=max(100, Console().width))
         port = options.port if _port_is_free(options.port) else 0
-        self.bench = LaneBench(BenchOptions(run_dir, Geometry(), console_port=port))
+        self.bench = LaneBench(BenchOptions(run_dir, Geometry(), console_port=port, reader=options.reader))
         self.judge = Judge()
         self.arrivals: dict[str, Arrival] = {}
         self.done = asyncio.Event()
@@ -108,6 +109,7 @@ class Demo:
             controls.get("camera"),
             on_event=self._on_world,
             on_lamp=self.judge.lamp,
+            heard=self.bench.reader.heard,
             released=lambda truck: (
                 self.judge.passages[truck].verdict == "release" if truck in self.judge.passages else False
             ),
@@ -145,7 +147,8 @@ class Demo:
         while True:
             arrival = await self._rules.get()
             rule = arrival.rule
-            tags = {tag.kind.value: tag.epc for tag in arrival.plan.tags if tag.kind is not TagKind.CARGO}
+            heard = self.bench.reader.heard
+            tags = {tag.kind.value: heard(tag.epc) for tag in arrival.plan.tags if tag.kind is not TagKind.CARGO}
             if not tags:
                 continue
             revisions = [{"after_s": r.after_s, "verdict": r.verdict.value} for r in rule.revisions]
@@ -325,6 +328,7 @@ def main() -> int:
     parser.add_argument("--trucks", type=int, default=0, help="how many trucks (0: they keep coming)")
     parser.add_argument("--exit", action="store_true", help="end when they have passed, with tables; needs --trucks")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--reader", choices=sorted(READERS), default="mercury", help="reader family")
     parser.add_argument("--port", type=int, default=8080, help="port of the officer's page (another if it is taken)")
     parser.add_argument("--keep", type=Path, default=None, help="keep logs, stores and configuration in this folder")
     options = parser.parse_args()

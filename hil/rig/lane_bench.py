@@ -16,8 +16,8 @@ from typing import Any, Self
 import yaml
 
 from hil.rig.processes import Child, Control, start
+from hil.rig.readers import READERS
 from hil.rig.world_driver import INPUT_BITS
-from hil.world import tags
 from hil.world.geometry import Geometry
 
 LANE = "ports/0453/lanes/07"
@@ -34,6 +34,7 @@ class BenchOptions:
     console: bool = True
     console_port: int = 0
     module_profile: str = "wago_750_352"
+    reader: str = "mercury"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
@@ -83,6 +84,7 @@ class LaneBench:
     def __init__(self, options: BenchOptions) -> None:
         self.options = options
         self.dir = options.run_dir
+        self.reader = READERS[options.reader]
         self.children: dict[str, Child] = {}
         self.controls: dict[str, Control] = {}
         self.config_path = self.dir / "lane.yaml"
@@ -121,7 +123,7 @@ class LaneBench:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.start_release_service())
             group.create_task(self._device("module", "modbus_module", ["--profile", self.options.module_profile]))
-            group.create_task(self._device("reader", "mercury_reader", ["--link", str(self.dir / "reader.tty")]))
+            group.create_task(self._device("reader", self.reader.module, self.reader.arguments(self.dir)))
             if self.options.media:
                 group.create_task(self._device("camera", "rtsp_camera", ["--name", "overview"]))
 
@@ -211,8 +213,8 @@ class LaneBench:
             "kinematics": {"v_max_kmh": 25, "v_min_kmh": 3, "reaction_s": 1.5, "decel_ms2": 2.0},
             "policy": {"required_cargo": True},
             "classes": [
-                {"kind": "driver_card", "prefix_hex": tags.DRIVER_CARD_PREFIX},
-                {"kind": "transponder", "prefix_hex": tags.TRANSPONDER_PREFIX},
+                {"kind": "driver_card", "prefix_hex": self.reader.prefixes[0]},
+                {"kind": "transponder", "prefix_hex": self.reader.prefixes[1]},
             ],
             "devices": [self._reader(), self._module()],
             "signal": {"device": "io-1", "cycle_ms": 100, "t_rb_ms": 300, "red_min_ms": 500, "stale_ms": 300},
@@ -246,15 +248,8 @@ class LaneBench:
         }
 
     def _reader(self) -> dict[str, Any]:
-        return {
-            "id": "rfid-1",
-            "kind": "mercury",
-            "port": str(self.dir / "reader.tty"),
-            "baud": 115200,
-            "region": "na",
-            "antennas": [a.port for a in self.options.geometry.antennas],
-            "power_cdbm": 2700,
-        }
+        antennas = [a.port for a in self.options.geometry.antennas]
+        return {"id": "rfid-1", **self.reader.device(self.dir, self.children["reader"].ready), "antennas": antennas}
 
     def _module(self) -> dict[str, Any]:
         roles: dict[str, Any] = {zone: {"point": bit} for zone, bit in INPUT_BITS.items()}

@@ -22,6 +22,7 @@ class WorldDriver:
     """Steps `world` at 50 Hz of real time. World second 0 is `start_ns` on CLOCK_MONOTONIC, the devices' own clock.
 
     `on_event` is told every world event, `on_lamp(t, aspect)` every lamp change at the module, both in world seconds.
+    `heard` turns a world tag into what this lane's reader family calls it.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class WorldDriver:
         on_event: Callable[[WorldEvent], None],
         on_lamp: Callable[[float, str], None],
         released: Callable[[str], bool] = lambda _truck: False,
+        heard: Callable[[str], str] = str,
     ) -> None:
         self.world = world
         self.start_ns = time.monotonic_ns()
@@ -43,6 +45,7 @@ class WorldDriver:
         self._on_event = on_event
         self._on_lamp = on_lamp
         self._released = released
+        self._heard = heard
         self._field: Sequence[tuple[str, int]] = ()
         self.lamp = "red"
 
@@ -97,7 +100,8 @@ class WorldDriver:
             return
         self._field = key
         fields: list[dict[str, Any]] = [
-            {"epc": tag.epc, "tid": tag.tid, "rssi_dbm": tag.rssi_dbm, "antenna": tag.antenna} for tag in tags
+            {"epc": self._heard(tag.epc), "tid": tag.tid, "rssi_dbm": tag.rssi_dbm, "antenna": tag.antenna}
+            for tag in tags
         ]
         await self._reader.do("field", tags=fields)
 
