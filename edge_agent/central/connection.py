@@ -80,10 +80,8 @@ async def fault_of(call: Any, error: BaseException) -> CentralError:  # noqa: AN
     """The fault behind an error on a stream."""
     code, details, reason = grpc.StatusCode.UNKNOWN, type(error).__name__, ""
     with contextlib.suppress(TimeoutError):
-        # A write may fail before the status has come.
-        async with asyncio.timeout(_STATUS_S):
-            code, details = await call.code(), await call.details() or ""
-            reason = await _reason(call)
+        # A write may fail before the status has come. Not asyncio.timeout: see runtime.supervise on TaskGroups.
+        code, details, reason = await asyncio.wait_for(_status(call), _STATUS_S)
     text = f"{code.name}: {details}" if details else code.name
     if code in _REFUSALS:
         return CentralRejected(
@@ -94,6 +92,10 @@ async def fault_of(call: Any, error: BaseException) -> CentralError:  # noqa: AN
     return CentralUnavailable(
         "CENTRAL_UNAVAILABLE", f"the stream to the release service broke: {text}", "check the line to central"
     )
+
+
+async def _status(call: Any) -> tuple[grpc.StatusCode, str, str]:  # noqa: ANN401 - see faults_of
+    return await call.code(), await call.details() or "", await _reason(call)
 
 
 async def _reason(call: Any) -> str:  # noqa: ANN401 - see faults_of

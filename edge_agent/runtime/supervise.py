@@ -2,9 +2,9 @@
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
-from typing import NoReturn, Protocol, TypeVar, overload
+from typing import Any, NoReturn, Protocol, TypeVar, overload
 
 from drivers.api import DeviceError, EdgeError, LinkLost
 
@@ -79,10 +79,31 @@ async def keep_running(
         began_s = loop.time()
         fault: EdgeError = LinkLost("SESSION_ENDED", "the session ended without naming a fault")
         try:
-            await make().run(emit)
+            await _alone(make().run(emit))
         except faults as error:
             fault = error
         on_fault(fault)
         failures = 1 if loop.time() - began_s >= backoff.steady_s else failures + 1
         parked = not getattr(fault, "retryable", True)
         await asyncio.sleep(backoff.park_s if parked else backoff.pause_s(failures))
+
+
+async def _alone(session: Coroutine[Any, Any, None]) -> None:
+    """Run a session in a task of its own, ended before this returns; raises what the session raised.
+
+    On Python 3.11 a TaskGroup that a child's fault ends can leave a cancel request on its task for good, and
+    asyncio.timeout in that task then takes its own expiry for a cancellation from outside: the session after a broken
+    one would end the whole loop without a word.
+    """
+    task = asyncio.get_running_loop().create_task(session)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        task.cancel()
+        await asyncio.wait([task])
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, EdgeError):
+            raise error from None
+        raise
+    if not task.cancelled():  # by itself: a session that just ended
+        task.result()

@@ -113,5 +113,66 @@ async def test_cancellation_ends_it_at_once(after_s: float) -> None:
     assert len(bench.started_s) == (1 if after_s < 0.1 else 2)
 
 
+class GroupThatBreaks:
+    """A session whose TaskGroup is ended by a child's fault, which leaves a cancel request behind on Python 3.11."""
+
+    async def run(self, emit: Callable[[str], None]) -> None:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._break())
+        except BaseExceptionGroup:
+            raise LinkLost("BROKEN", "the stream broke") from None
+
+    async def _break(self) -> None:
+        await asyncio.sleep(0.1)
+        raise LinkLost("BROKEN", "the stream broke")
+
+
+class DeadlineThatPasses:
+    """A session that waits for an answer that never comes."""
+
+    async def run(self, emit: Callable[[str], None]) -> None:
+        try:
+            async with asyncio.timeout(1.0):
+                await asyncio.sleep(1e6)
+        except TimeoutError:
+            raise LinkLost("NO_ANSWER", "nothing came") from None
+
+
+async def test_a_deadline_after_a_broken_group_is_a_deadline() -> None:
+    faults: list[str] = []
+    script: list[GroupThatBreaks | DeadlineThatPasses] = [DeadlineThatPasses(), GroupThatBreaks()] * 2
+    backoff = Backoff(LOCAL_CAP_S, random.Random(1))
+    with pytest.raises(IndexError):
+        await keep_running(script.pop, lambda _item: None, backoff, lambda error: faults.append(error.code))
+    assert faults == ["BROKEN", "NO_ANSWER", "BROKEN", "NO_ANSWER"]
+
+
+class LeavesBadly:
+    """A session whose way out fails."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def run(self, emit: Callable[[str], None]) -> None:
+        try:
+            await asyncio.sleep(1e6)
+        finally:
+            raise self.error
+
+
+@pytest.mark.parametrize("error", [LinkLost("X", "gone"), ZeroDivisionError()])
+async def test_a_fault_on_the_way_out_does_not_swallow_the_cancellation(error: Exception) -> None:
+    backoff = Backoff(LOCAL_CAP_S, random.Random(1))
+    told: list[DeviceError] = []
+    work = keep_running(lambda: LeavesBadly(error), lambda _item: None, backoff, told.append)
+    task: asyncio.Task[None] = asyncio.get_running_loop().create_task(work)
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError if isinstance(error, LinkLost) else ZeroDivisionError):
+        await task
+    assert told == []
+
+
 def test_a_week_of_failures_does_not_overflow() -> None:
     assert Backoff(10.0, random.Random(1)).pause_s(5_000_000) <= 10.0
