@@ -90,13 +90,13 @@ def advance(state: LaneState, event: CoreInput) -> tuple[LaneState, tuple[Effect
     if handler is not None:
         handler(turn, event)
     if turn.quiet and event.at.mono_ns < state.due_ns:
-        return turn.state, ()
+        return (state if turn.state is state else replace(turn.state, seen=event.at)), ()
     for review in REVIEWS:
         review(turn)
     turn.state = replace(turn.state, due_ns=due_ns(turn))
     if not turn.effects and turn.state == state:
         return state, ()
-    return turn.state, tuple(turn.effects)
+    return replace(turn.state, seen=event.at), tuple(turn.effects)
 
 
 def fold(state: LaneState, journal: Iterable[CoreInput]) -> LaneState:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.effects import Severity, WithdrawLease
 from edge_agent.model.inputs import (
@@ -22,6 +23,8 @@ from .sightings import MOST_OTHER, other_tags
 from .state import DeviceDown, Fault, LaneState, Link, Track, ZoneInputs
 from .turn import Turn
 
+CLOCKS_AGREE_NS = 1_000_000_000
+"""How far wall and monotonic clock may differ about an outage within one boot of the computer."""
 MOST_SIGNALS = 256
 """Signal changes kept per vehicle; more than this is a defect of the head, and the lane's events have them all."""
 
@@ -38,7 +41,7 @@ def on_started(turn: Turn, event: Started) -> None:
         boot_id=event.boot_id,
         seed=event.seed,
         tracks=tracks,
-        zones=ZoneInputs(since=turn.at),
+        zones=ZoneInputs(since=_last_alive(state, turn)),
         held=None,
         centre=Link(False, turn.at),
         console=Link(False, turn.at),
@@ -63,7 +66,17 @@ def _orphan(track: Track, turn: Turn) -> Track:
         over=track.over,
         suspect=True,
         directed=track.directed,
+        green_at_gap=track.conveyance.lease is not None,
     )
+
+
+def _last_alive(state: LaneState, turn: Turn) -> Stamp | None:
+    """The last sign of the former life; None when how long ago it was cannot be told: another boot of the computer
+    starts its monotonic clock anew, so that the two clocks disagree about it."""
+    if state.seen is None:
+        return None
+    elapsed = turn.now_ns - state.seen.mono_ns
+    return state.seen if abs(turn.at.utc_ns - state.seen.utc_ns - elapsed) <= CLOCKS_AGREE_NS else None
 
 
 def on_centre(turn: Turn, event: CentreLink) -> None:

@@ -44,7 +44,8 @@ class Track:
     the agent. `suspect`: it came out of order, so that its identity proves nothing. `excused_ns`: until then a crossing
     on red is not the driver's doing. `worn_ns`: decisions received up to then have had their green. `directed`: an
     officer told the driver where to go; `diverted`: it has left the lane upstream of the line since. `rolled`, `stood`:
-    it crossed on a rolling or a standing lease. `request_open`: central still owes an answer.
+    it crossed on a rolling or a standing lease. `request_open`: central still owes an answer. `green_at_gap`: it had a
+    lease when continuity was last lost.
     """
 
     conveyance: Conveyance
@@ -68,6 +69,7 @@ class Track:
     rolled: bool = False
     stood: bool = False
     request_open: bool = False
+    green_at_gap: bool = False
 
     @property
     def id(self) -> str:
@@ -82,7 +84,8 @@ class Track:
 
 @dataclass(frozen=True, slots=True)
 class ZoneInputs:
-    """The zone inputs as last seen; `fresh` False from loss of continuity until the next snapshot."""
+    """The zone inputs as last seen; `fresh` False from loss of continuity until the next snapshot. `since`: when they
+    were last known, None when that cannot be told."""
 
     fresh: bool = False
     since: Stamp | None = None
@@ -190,7 +193,8 @@ class Counts:
 @dataclass(frozen=True, slots=True)
 class LaneState:
     """Everything the core knows. `mode` is the mode in effect, `wanted_mode` the one that was set; `tracks` are in
-    physical order, most downstream first; before `due_ns` no tick changes anything."""
+    physical order, most downstream first; before `due_ns` no tick changes anything; `seen` is the last input that did
+    change something."""
 
     config: CoreConfig
     wanted_mode: LaneMode
@@ -219,6 +223,7 @@ class LaneState:
     answered: tuple[Answered, ...] = ()
     sealed: tuple[SealedPassage, ...] = ()
     due_ns: int = NEVER
+    seen: Stamp | None = None
 
     @property
     def order_known(self) -> bool:

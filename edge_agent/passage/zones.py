@@ -3,18 +3,20 @@
 from dataclasses import replace
 from itertools import pairwise
 
-from edge_agent.model.conveyance import Conveyance, Flag, ZoneTimes
+from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.effects import Severity
 from edge_agent.model.inputs import ZonesChanged, ZonesLost
-from edge_agent.model.lane import LaneMode, Zone
+from edge_agent.model.lane import Zone
 
+from .arrivals import could_come, new_track, unexpected
 from .codes import ConditionCode, EventCode
 from .crossing import cross
-from .kinematics import FEASIBLE_FACTOR, could_have_come, length_m, nose_fixes, speed_kmh, stop_ms, zone_start_m
+from .kinematics import length_m, nose_fixes, speed_kmh, stop_ms, zone_start_m
 from .leases import withdraw
 from .order import lose_order
+from .resync import resync
 from .sealing import seal
-from .state import AT_LINE, CROSSED, RANK, ZONES, LaneState, Track, ZoneInputs
+from .state import AT_LINE, RANK, ZONES, Track, ZoneInputs
 from .turn import Turn
 
 NOSE_FIELD = {Zone.A: "a_nose", Zone.D: "d_nose", Zone.S: "s_loop", Zone.BEAM: "s_nose", Zone.X: "x_nose"}
@@ -33,7 +35,7 @@ def on_zones(turn: Turn, event: ZonesChanged) -> None:
         if before.fresh:
             turn.flag_all(Flag.SENSOR_FAULT)
             lose_order(turn, "input_session_changed")
-        _resync(turn)
+        resync(turn, before)
         turn.condition(ConditionCode.ZONES_LOST, Severity.ALARM, False, "Zone inputs are back", "")
         return
     for zone in ZONES:
@@ -46,6 +48,8 @@ def on_zones_lost(turn: Turn, event: ZonesLost) -> None:
     if not turn.state.zones.fresh:
         return
     turn.state = replace(turn.state, zones=replace(turn.state.zones, fresh=False, since=turn.at))
+    for track in turn.each():
+        turn.put(replace(track, green_at_gap=track.conveyance.lease is not None))
     turn.flag_all(Flag.SENSOR_FAULT)
     turn.event(EventCode.ZONES_LOST, Severity.ALARM, cause=event.code)
     turn.condition(
@@ -88,7 +92,7 @@ def _nose(turn: Turn, zone: Zone) -> None:
         return
     track, sound = _claimant(turn, zone)
     if track is None:
-        track = _unexpected(turn, zone)
+        track = unexpected(turn, zone)
         lose_order(turn, f"unexpected_vehicle_at_{zone.value}")
         if track is None:
             return
@@ -103,7 +107,7 @@ def _nose(turn: Turn, zone: Zone) -> None:
 
 def _arrive(turn: Turn) -> None:
     """A rising edge of A: a new vehicle, last in order."""
-    track = _new_track(turn, Zone.A)
+    track = new_track(turn, Zone.A)
     state = turn.state
     flags: list[Flag] = []
     if not state.order.known:
@@ -120,31 +124,6 @@ def _arrive(turn: Turn) -> None:
     turn.event(EventCode.DETECTED, Severity.INFO, track.id, order=conveyance.order)
 
 
-def _new_track(turn: Turn, zone: Zone) -> Track:
-    counts = replace(turn.state.counts, detected=turn.state.counts.detected + 1)
-    turn.state = replace(turn.state, counts=counts)
-    conveyance = Conveyance(conveyance_id=turn.mint(), bundle_id=turn.mint(), order=counts.detected, detected=turn.at)
-    return Track(conveyance=conveyance, moved=turn.at, reached=RANK[zone])
-
-
-def _unexpected(turn: Turn, zone: Zone) -> Track | None:
-    """A vehicle that no zone upstream has seen: it gets a record of its own, ahead of those still upstream of the zone.
-
-    In ALL_HOLD (emergency or opposite-direction use) no passage is invented."""
-    if turn.state.mode is LaneMode.ALL_HOLD:
-        return None
-    track = replace(_new_track(turn, zone), suspect=True, reached=RANK[zone] - 1)
-    flags = [Flag.ORDER_UNKNOWN]
-    if RANK[zone] >= CROSSED:
-        flags.append(Flag.ORPHANED)
-    track = replace(track, conveyance=replace(track.conveyance, flags=tuple(sorted(flags))))
-    tracks = turn.state.tracks
-    ahead = sum(1 for other in tracks if other.reached >= RANK[zone])
-    turn.state = replace(turn.state, tracks=(*tracks[:ahead], track, *tracks[ahead:]))
-    turn.event(EventCode.UNEXPECTED, Severity.ALARM, track.id, zone=zone.value)
-    return track
-
-
 def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     """Whose nose this is: the first vehicle that has not reached the zone; sound when it comes from the zone before, at
     a time it could. Otherwise it is taken for that vehicle only where a missed edge is likelier than a hidden vehicle.
@@ -157,7 +136,7 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     if zone is Zone.X:
         front = _past_unseen(turn, front)
     before = max((RANK[z] for z in state.zones.levels if RANK[z] < rank), default=-1)
-    plausible = zone is Zone.BEAM or _could_come(state, front, zone, turn.now_ns)
+    plausible = zone is Zone.BEAM or could_come(state, front, zone, turn.now_ns)
     if front.reached == before and plausible:
         return front, True
     # A beam broken without the stop loop is not the truck; at X an unseen crossing is likely for who stood at the line.
@@ -173,15 +152,10 @@ def _past_unseen(turn: Turn, front: Track) -> Track:
     past = [track for track in state.tracks if not track.upstream and track.reached < RANK[Zone.X]]
     for ahead, behind in pairwise(past):
         unseen = ahead.id == front.id and ahead.fixes == ZoneTimes() and not ahead.over
-        if unseen and behind.fixes.s_nose is not None and _could_come(state, behind, Zone.X, turn.now_ns, 1.0):
+        if unseen and behind.fixes.s_nose is not None and could_come(state, behind, Zone.X, turn.now_ns, 1.0):
             seal(turn, turn.flag(ahead, Flag.SENSOR_FAULT), "exit_unseen")
             front = behind
     return front
-
-
-def _could_come(state: LaneState, track: Track, zone: Zone, now_ns: int, factor: float = FEASIBLE_FACTOR) -> bool:
-    config = state.config
-    return could_have_come(track.fixes, zone, now_ns, config.geometry, config.kinematics, factor)
 
 
 def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
@@ -282,41 +256,3 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
     if held is not None and held.lease.conveyance_id == track.id:
         withdraw(turn, "reversed", immediate=True)
     lose_order(turn, "reversed_at_stop_line")
-
-
-def _resync(turn: Turn) -> None:
-    """First snapshot after a gap: occupied zones are matched with known vehicles in order; what remains is unexpected.
-
-    Nothing is taken for a crossing on red here: it was not seen."""
-    levels = turn.state.zones.levels
-    for track in turn.each():
-        still = tuple(zone for zone in track.over if levels.get(zone, False))
-        fixes = track.fixes if track.upstream else ZoneTimes()
-        moved = track.moved if still == track.over else turn.at
-        turn.put(replace(track, over=still, fixes=fixes, moved=moved))
-    for zone in reversed(ZONES):
-        if levels.get(zone, False) and not any(zone in track.over for track in turn.state.tracks):
-            _place(turn, zone)
-    for track in turn.each():  # no edge will tell when one that stands there came: it counts as standing from now on
-        if track.upstream and Zone.S in track.over and track.fixes.s_loop is None:
-            turn.put(replace(track, fixes=replace(track.fixes, s_loop=turn.at)))
-
-
-def _place(turn: Turn, zone: Zone) -> None:
-    """A vehicle is over this zone and none is known to be: the next in order that could be there, or a new one."""
-    state = turn.state
-    straddler = next((t for t in state.tracks if zone is Zone.S and Zone.BEAM in t.over), None)
-    front = next((t for t in state.tracks if t.reached < RANK[zone]), None)
-    if front is not None and not _could_come(state, front, zone, turn.now_ns):
-        front = None
-    track = straddler or front or _unexpected(turn, zone)
-    if track is None:
-        return
-    track = replace(
-        track,
-        suspect=True,
-        reached=max(track.reached, RANK[zone]),
-        over=(*track.over, zone),
-        moved=turn.at,
-    )
-    turn.put(track)

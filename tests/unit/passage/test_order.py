@@ -329,32 +329,3 @@ def test_an_order_seen_before_a_vehicle_came_is_not_confirmed() -> None:
     named = (lane.first.conveyance_id,)
     now = lane_etag(lane.state)
     assert lane.act(ActKind.CONFIRM_ORDER, etag=now, confirmed_order=named).result is ActResult.OK
-
-
-def test_a_truck_that_stood_at_the_line_before_a_restart_stands_there_after_it() -> None:
-    lane = Lane().start()
-    truck = lane.arrive()
-    lane.drive_to_line()
-    lane.wait(8)
-    lane.feed(Started(lane.at, "boot-2", b"s"))
-    lane.session += 1
-    lane.zones()
-    lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(truck.conveyance_id,))
-    lane.wait(8)
-    assert lane.green == ""
-    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
-    assert lane.green == truck.conveyance_id
-    lane.pass_line()
-    assert [b.outcome for b in lane.bundles] == [Outcome.RELEASED_STOPPED]
-
-
-def test_a_truck_that_crossed_unseen_and_is_still_over_the_loop_does_not_stand_at_the_line() -> None:
-    lane = Lane().start()
-    truck = lane.arrive()
-    lane.drive_to_line()
-    lane.feed(Started(lane.at, "boot-2", b"s"))
-    lane.levels[Zone.BEAM] = True
-    lane.session += 1
-    lane.zones()
-    assert [c.conveyance_id for c in lane.state.conveyances] == [truck.conveyance_id]
-    assert lane.state.first_upstream is None

@@ -1,0 +1,158 @@
+"""Zone inputs are back after a restart or a loss: who is where now, and who is not who was there before."""
+
+from dataclasses import replace
+
+from edge_agent.model.conveyance import Outcome
+from edge_agent.model.decision import ActKind
+from edge_agent.model.inputs import Started, ZonesLost
+from edge_agent.model.lane import Zone
+
+from .story import Lane
+
+
+def restart(lane: Lane, *now: Zone, after: float) -> None:
+    """A new life finds exactly these zones occupied, so long after the last sign of the old one."""
+    lane.now = round(lane.now + after, 6)
+    lane.levels = {zone: zone in now for zone in Zone}
+    lane.feed(Started(lane.at, f"boot-{lane.now}", b"s"))
+    lane.session += 1
+    lane.zones()
+
+
+def over(lane: Lane, zone: Zone) -> list[int]:
+    """Orders of detection of the vehicles over a zone."""
+    return [track.conveyance.order for track in lane.state.tracks if zone in track.over]
+
+
+def test_a_truck_that_stood_at_the_line_before_a_restart_stands_there_after_it() -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.drive_to_line()
+    lane.wait(8)
+    lane.feed(Started(lane.at, "boot-2", b"s"))
+    lane.session += 1
+    lane.zones()
+    lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(truck.conveyance_id,))
+    lane.wait(8)
+    assert lane.green == ""
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+    assert lane.green == truck.conveyance_id
+    lane.pass_line()
+    assert [b.outcome for b in lane.bundles] == [Outcome.RELEASED_STOPPED]
+
+
+def test_a_truck_that_crossed_unseen_and_is_still_over_the_loop_does_not_stand_at_the_line() -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.drive_to_line()
+    lane.feed(Started(lane.at, "boot-2", b"s"))
+    lane.levels[Zone.BEAM] = True
+    lane.session += 1
+    lane.zones()
+    assert [c.conveyance_id for c in lane.state.conveyances] == [truck.conveyance_id]
+    assert lane.state.first_upstream is None
+
+
+def test_after_a_long_outage_a_truck_cannot_be_over_two_zones_farther_apart_than_it_is_long() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.wait(4)
+    lane.on(Zone.D)
+    restart(lane, Zone.D, Zone.S, after=11)
+    assert (over(lane, Zone.S), over(lane, Zone.D)) == ([1], [2])
+    assert len(lane.state.tracks) == 2
+    lane.arrive("t3")
+    assert [c.order for c in lane.state.conveyances] == [1, 2, 3]
+
+
+def test_the_truck_between_the_zones_has_taken_the_place_of_the_one_that_moved_on() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(2)
+    lane.arrive("t2")
+    restart(lane, Zone.D, Zone.S, after=5)
+    assert (over(lane, Zone.S), over(lane, Zone.D)) == ([1], [2])
+
+
+def test_after_a_long_outage_who_is_over_a_is_not_taken_for_the_rolling_truck_that_was() -> None:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(2)
+    lane.identify("t1")
+    restart(lane, Zone.A, after=12)
+    assert over(lane, Zone.A) == [2]
+    lane.wait(1)
+    lane.identify("t2")
+    first, _ = lane.state.conveyances
+    assert {a.sighting.claim.token for a in first.assignments} <= {"t1-card", "t1-tag"}
+
+
+def test_a_truck_that_waits_over_a_behind_another_is_the_same_after_any_outage() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(3)
+    lane.on(Zone.A)
+    lane.wait(3)
+    restart(lane, Zone.A, Zone.D, after=60)
+    assert (over(lane, Zone.D), over(lane, Zone.A)) == ([1], [2])
+    lane.wait(60)
+    restart(lane, Zone.A, after=1000)
+    assert over(lane, Zone.A) == [2]
+
+
+def test_who_had_green_before_a_long_outage_is_not_taken_for_who_stands_at_the_line_after_it() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    assert lane.green
+    lane.wait(1)
+    restart(lane, Zone.S, after=30)
+    assert over(lane, Zone.S) == [2]
+    assert lane.green == ""
+
+
+def test_an_outage_of_another_boot_of_the_computer_counts_as_long() -> None:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(1)
+    lane.levels[Zone.A] = True
+    at = replace(lane.at, utc_ns=lane.at.utc_ns + 600 * 10**9)
+    lane.feed(Started(at, "boot-2", b"s"))
+    lane.session += 1
+    lane.zones()
+    assert over(lane, Zone.A) == [2]
+
+
+def test_after_a_long_loss_of_inputs_who_had_green_may_have_gone() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.feed(ZonesLost(lane.at, "IO_LINK_LOST"))
+    lane.wait(20)
+    lane.zones()
+    assert over(lane, Zone.S) == [2]
+    assert lane.green == ""
+
+
+def test_past_the_line_the_follower_has_taken_the_place_at_x() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(5)
+    lane.zones((Zone.S, False), (Zone.BEAM, False))
+    lane.arrive("t2")
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.X)
+    lane.on(Zone.BEAM)
+    restart(lane, Zone.X, after=12)
+    assert over(lane, Zone.X) == [2]
+    assert [b.order for b in lane.bundles] == [1]
