@@ -97,8 +97,9 @@ def test_sensors_follow_from_where_the_trucks_are(plans: list[TruckPlan], lamps:
 def test_how_time_is_cut_changes_nothing(plans: list[TruckPlan], lamps: list[tuple[float, str]], step_s: float) -> None:
     _, coarse = _drive(plans, lamps, 240.0)
     _, fine = _drive(plans, lamps, step_s)
-    end = fine[-1].t if fine else 0.0
-    assert digest(e for e in coarse if e.t <= end) == digest(fine)
+    # The last step of the fine run may reach past the end of the coarse one, and the other way round.
+    end = min(240.0, fine[-1].t if fine else 0.0)
+    assert digest(e for e in coarse if e.t <= end) == digest(e for e in fine if e.t <= end)
 
 
 def test_a_copy_goes_the_same_way() -> None:
