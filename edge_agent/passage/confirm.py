@@ -5,17 +5,19 @@ from dataclasses import replace
 from edge_agent.model.conveyance import Flag, Intervention
 from edge_agent.model.lane import Zone
 
+from .crossing import passed_unseen
+from .kinematics import NS, clearing_s
 from .order import restore_order
 from .sealing import seal
-from .state import AT_LINE, Track
+from .state import AT_LINE, LaneState, Track
 from .turn import Turn
 
 UPSTREAM_ZONES = (Zone.A, Zone.D, Zone.S)
 
 
 def confirm_order(turn: Turn, named: tuple[str, ...], note: Intervention) -> str:
-    """Take the named vehicles, from the stop line upstream, as all there is upstream of it; seal the others, with the
-    officer's act on their record.
+    """Take the named vehicles, from the stop line upstream, as all there is upstream of it. Of the others, who may have
+    crossed unseen is past the line now; the rest is sealed, with the officer's act on their record.
 
     Returns why it cannot be, empty when it is done."""
     state = turn.state
@@ -31,14 +33,28 @@ def confirm_order(turn: Turn, named: tuple[str, ...], note: Intervention) -> str
     if occupied and not confirmed:
         return f"{', '.join(occupied)} is occupied by a vehicle that was not named"
     for track in turn.each():
-        if track.upstream and track.id not in named:
-            noted = replace(track.conveyance, interventions=(*track.conveyance.interventions, note))
-            seal(turn, turn.flag(turn.put_conveyance(track, noted), Flag.ABANDONED), "not_seen_by_officer")
+        if not track.upstream or track.id in named:
+            continue
+        if _may_be_past(turn.state, track, turn.now_ns):
+            passed_unseen(turn, track)
+            continue
+        noted = replace(track.conveyance, interventions=(*track.conveyance.interventions, note))
+        seal(turn, turn.flag(turn.put_conveyance(track, noted), Flag.ABANDONED), "not_seen_by_officer")
     past = tuple(track for track in turn.state.tracks if not track.upstream)
     placed = _consistent([turn.state.track(track.id) or track for track in confirmed], turn)
     turn.state = replace(turn.state, tracks=(*past, *placed))
     restore_order(turn, "officer")
     return ""
+
+
+def _may_be_past(state: LaneState, track: Track, now_ns: int) -> bool:
+    """Whether this vehicle may have crossed during the gap in the zone inputs and be between the line and X still: no
+    zone has seen it since, nobody upstream is ahead of it, and the slowest would not be out of X yet."""
+    first = state.first_upstream
+    if not track.unseen or state.gap_end is None or first is None or first.id != track.id:
+        return False
+    bound_ns = int(clearing_s(state.config.geometry, state.config.kinematics) * NS)
+    return track.conveyance.detected.mono_ns < state.gap_end.mono_ns >= now_ns - bound_ns
 
 
 def _consistent(tracks: list[Track], turn: Turn) -> tuple[Track, ...]:

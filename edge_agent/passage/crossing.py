@@ -8,7 +8,7 @@ from edge_agent.model.effects import Severity, WithdrawRequest
 
 from .codes import EventCode
 from .leases import withdraw
-from .state import LaneState, Track
+from .state import CROSSED, LaneState, Track
 from .turn import Turn
 
 CONSUMED = frozenset({"nose_over_line", "already_crossed"})
@@ -33,6 +33,18 @@ def cross(turn: Turn, track: Track) -> None:
     if track.request_open:
         turn.put(replace(track, request_open=False, again_ns=0))
         turn.effects.append(WithdrawRequest(turn.at, track.id, "crossed"))
+
+
+def passed_unseen(turn: Turn, track: Track) -> None:
+    """It crossed while nobody looked: past the line from now on, and neither released nor accused."""
+    held = turn.state.held
+    if held is not None and held.lease.conveyance_id == track.id:
+        withdraw(turn, "crossed_unseen", immediate=True)
+        track = turn.state.track(track.id) or track
+    if track.request_open:
+        turn.effects.append(WithdrawRequest(turn.at, track.id, "crossed"))
+    turn.put(replace(track, reached=CROSSED, moved=turn.at, standing=None, request_open=False, again_ns=0))
+    turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="unseen")
 
 
 def _released(turn: Turn, track: Track, shown: SignalEvent | None) -> None:

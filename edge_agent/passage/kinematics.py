@@ -168,6 +168,11 @@ def standing_time_ns(loop_ns: int, geometry: Geometry, kinematics: Kinematics) -
     return loop_ns + int(NS * max(1.0, seconds))
 
 
+def clearing_s(geometry: Geometry, kinematics: Kinematics) -> float:
+    """Seconds from the stop line to a tail out of X, for the longest and slowest rolling vehicle."""
+    return (geometry.x.end_m - geometry.beam_m + geometry.length_max_m) / metres_per_second(kinematics.v_min_kmh)
+
+
 def could_have_come(
     times: ZoneTimes, zone: Zone, at_ns: int, geometry: Geometry, kinematics: Kinematics, factor: float
 ) -> bool:

@@ -20,7 +20,7 @@ def resync(turn: Turn, before: ZoneInputs) -> None:
     Nothing is taken for a crossing on red here: it was not seen."""
     levels = turn.state.zones.levels
     doubtful = not before.fresh and _long(turn, before)
-    state = turn.state
+    state = turn.state = replace(turn.state, gap_end=turn.at)
     for track in turn.each():
         still = tuple(
             zone
@@ -29,7 +29,7 @@ def resync(turn: Turn, before: ZoneInputs) -> None:
             and not _passed_over(state, track, zone)
             and not (doubtful and _moved_on(state, track, zone, before))
         )
-        fixes = track.fixes if track.upstream else ZoneTimes()
+        fixes = track.fixes if track.upstream and not doubtful else ZoneTimes()
         moved = track.moved if still == track.over else turn.at
         turn.put(replace(track, over=still, fixes=fixes, moved=moved))
     for zone in reversed(ZONES):

@@ -9,7 +9,7 @@ from edge_agent.model.lane import Zone
 
 from .codes import EventCode
 from .decisions import effective
-from .kinematics import NS, metres_per_second
+from .kinematics import NS, clearing_s, metres_per_second
 from .leases import withdraw
 from .legs import claim_keys
 from .order import account_for, lose_order
@@ -46,6 +46,8 @@ def end_due_ns(state: LaneState, track: Track) -> int:
     if not track.upstream and Zone.X not in state.zones.levels and state.zones.fresh:
         travel = (geometry.x.end_m - geometry.beam_m) / metres_per_second(kinematics.v_min_kmh)
         return track.moved.mono_ns + int(policy.stopped_factor * travel * NS)
+    if not track.upstream and track.unseen and state.zones.fresh:
+        return track.moved.mono_ns + int(policy.stopped_factor * clearing_s(geometry, kinematics) * NS)
     same = [t for t in state.tracks if t.upstream == track.upstream]
     if same[0].id != track.id:
         return NEVER
@@ -58,6 +60,9 @@ def _end_without_exit(turn: Turn, track: Track) -> None:
     """Beyond the stop line without exit sensing this is how a passage ends; anywhere else the vehicle is lost."""
     if not track.upstream and Zone.X not in turn.state.zones.levels:
         seal(turn, track, "no_exit_sensing")
+        return
+    if not track.upstream and track.unseen:
+        seal(turn, turn.flag(track, Flag.SENSOR_FAULT), "exit_unseen")
         return
     seal(turn, turn.flag(track, Flag.ABANDONED), "abandoned")
     if track.upstream:

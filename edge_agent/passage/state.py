@@ -77,6 +77,11 @@ class Track:
         return self.conveyance.conveyance_id
 
     @property
+    def unseen(self) -> bool:
+        """Whether no zone has seen it since continuity was last lost."""
+        return not self.over and self.fixes == ZoneTimes()
+
+    @property
     def upstream(self) -> bool:
         """Whether the nose is still upstream of the stop line."""
         return self.reached < CROSSED
@@ -194,7 +199,7 @@ class Counts:
 class LaneState:
     """Everything the core knows. `mode` is the mode in effect, `wanted_mode` the one that was set; `tracks` are in
     physical order, most downstream first; before `due_ns` no tick changes anything; `seen` is the last input that did
-    change something."""
+    change something; `gap_end`: when zone inputs last came back after a gap."""
 
     config: CoreConfig
     wanted_mode: LaneMode
@@ -224,6 +229,7 @@ class LaneState:
     sealed: tuple[SealedPassage, ...] = ()
     due_ns: int = NEVER
     seen: Stamp | None = None
+    gap_end: Stamp | None = None
 
     @property
     def order_known(self) -> bool:

@@ -140,8 +140,9 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     if front.reached == before and plausible:
         return front, True
     # A beam broken without the stop loop is not the truck; at X an unseen crossing is likely for who stood at the line.
-    left_line = zone is Zone.X and front.reached == AT_LINE and not state.zones.occupied(Zone.S)
-    taken = plausible and zone is not Zone.BEAM and (state.order.known or left_line)
+    left_line = front.reached == AT_LINE and not state.zones.occupied(Zone.S)
+    left = zone is Zone.X and (left_line or (front.green_at_gap and front.unseen))
+    taken = plausible and zone is not Zone.BEAM and (state.order.known or left)
     return (front if taken else None), False
 
 
@@ -151,8 +152,8 @@ def _past_unseen(turn: Turn, front: Track) -> Track:
     state = turn.state
     past = [track for track in state.tracks if not track.upstream and track.reached < RANK[Zone.X]]
     for ahead, behind in pairwise(past):
-        unseen = ahead.id == front.id and ahead.fixes == ZoneTimes() and not ahead.over
-        if unseen and behind.fixes.s_nose is not None and could_come(state, behind, Zone.X, turn.now_ns, 1.0):
+        crossed = behind.fixes.s_nose is not None
+        if ahead.id == front.id and ahead.unseen and crossed and could_come(state, behind, Zone.X, turn.now_ns, 1.0):
             seal(turn, turn.flag(ahead, Flag.SENSOR_FAULT), "exit_unseen")
             front = behind
     return front

@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
-from edge_agent.model.conveyance import Outcome
-from edge_agent.model.decision import ActKind
+from edge_agent.model.conveyance import Flag, Outcome
+from edge_agent.model.decision import ActKind, ActResult
 from edge_agent.model.inputs import Started, ZonesLost
 from edge_agent.model.lane import Zone
 
@@ -156,3 +156,71 @@ def test_past_the_line_the_follower_has_taken_the_place_at_x() -> None:
     restart(lane, Zone.X, after=12)
     assert over(lane, Zone.X) == [2]
     assert [b.order for b in lane.bundles] == [1]
+
+
+def test_who_crossed_unseen_and_is_not_named_on_camera_is_sealed_at_its_exit() -> None:
+    lane = Lane().start()
+    truck = lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    restart(lane, after=9)
+    assert lane.act(ActKind.CONFIRM_ORDER).result is ActResult.OK
+    assert lane.bundles == []
+    assert lane.state.first_upstream is None
+    lane.wait(2)
+    lane.on(Zone.X)
+    lane.wait(4)
+    lane.off(Zone.X)
+    (bundle,) = lane.bundles
+    assert bundle.conveyance_id == truck.conveyance_id
+    assert bundle.times.x_tail is not None
+    assert bundle.outcome is Outcome.UNRESOLVED
+    assert [i.act for i in bundle.interventions] == ["confirm_order"]
+    assert lane.order_known()
+
+
+def test_who_crossed_unseen_and_comes_to_x_before_the_officer_looked_has_one_record() -> None:
+    lane = Lane().start()
+    truck = lane.arrive("t1")
+    lane.decide()
+    lane.wait(4)
+    lane.on(Zone.D)
+    restart(lane, after=12)
+    lane.on(Zone.X)
+    lane.wait(4)
+    lane.off(Zone.X)
+    assert [b.conveyance_id for b in lane.bundles] == [truck.conveyance_id]
+    assert lane.state.tracks == ()
+
+
+def test_who_is_taken_for_past_the_line_and_never_exits_is_sealed_in_time_and_takes_nobodys_exit() -> None:
+    lane = Lane().start()
+    gone = lane.arrive("t1")
+    restart(lane, after=9)
+    lane.act(ActKind.CONFIRM_ORDER)
+    assert lane.bundles == []
+    following = lane.arrive("t2")
+    lane.decide()
+    lane.drive_to_line()
+    lane.pass_line()
+    assert [b.conveyance_id for b in lane.bundles] == [gone.conveyance_id, following.conveyance_id]
+    assert Flag.SENSOR_FAULT in lane.bundles[0].flags
+    restart(lane, after=1)
+    lane.arrive("t3")
+    restart(lane, after=9)
+    lane.act(ActKind.CONFIRM_ORDER)
+    lane.wait(95)
+    assert len(lane.bundles) == 3
+    assert lane.order_known(), "the officer has said that it is not upstream of the line"
+
+
+def test_who_is_not_named_long_after_the_gap_or_behind_another_is_sealed_as_not_there() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.arrive("t2")
+    restart(lane, after=9)
+    lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(lane.first.conveyance_id,))
+    assert [b.outcome for b in lane.bundles] == [Outcome.ABANDONED]
+    lane.wait(60)
+    lane.act(ActKind.CONFIRM_ORDER)
+    assert [b.outcome for b in lane.bundles] == [Outcome.ABANDONED] * 2
