@@ -133,6 +133,8 @@ def classify(
 
 def begin_green(history: History, lease: Lease) -> History:
     """Called before green goes on the wire: from here on the lease counts as used, even if the write fails."""
+    if (lease.seq, lease.conveyance_id) == (history.green_seq, history.green_for):
+        return history
     return replace(history, green_seq=lease.seq, green_for=lease.conveyance_id)
 
 

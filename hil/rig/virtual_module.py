@@ -15,14 +15,14 @@ class LoopClock:
     """A `drivers.api.Clock` on the running loop's time. `step_utc_ms` moves wall time only."""
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._time = asyncio.get_running_loop().time
         self._seen_s = -1.0
         self._stamp = Stamp(0, 0)
         self.step_utc_ms = 0
 
     def stamp(self) -> Stamp:
         """Both clocks now."""
-        now_s = self._loop.time()
+        now_s = self._time()
         if now_s != self._seen_s:
             mono_ns = round(now_s * 1e9)
             self._seen_s = now_s

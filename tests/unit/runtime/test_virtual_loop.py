@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import socket
 
 import pytest
 from hypothesis import given
@@ -35,6 +36,19 @@ def test_a_deadlock_is_told_with_the_names() -> None:
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner, pytest.raises(Deadlock, match="task-1"):
         runner.run(stuck())
+
+
+async def test_a_real_socket_is_heard_between_timers() -> None:
+    loop = asyncio.get_running_loop()
+    mine, theirs = socket.socketpair()
+    with mine, theirs:
+        mine.setblocking(False)
+        theirs.setblocking(False)
+        hearing = asyncio.ensure_future(loop.sock_recv(mine, 10))
+        await asyncio.sleep(1)
+        await loop.sock_sendall(theirs, b"hello")
+        async with asyncio.timeout(1):
+            assert await hearing == b"hello"
 
 
 async def test_blocking_work_runs_in_line() -> None:

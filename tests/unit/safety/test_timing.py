@@ -228,6 +228,14 @@ def test_waiting_counts_under_green_only() -> None:
 # --- commanded -------------------------------------------------------------------------------------------------------
 
 
+def test_a_cycle_without_news_copies_nothing() -> None:
+    red, green = steady(RED), steady(GREEN)
+    assert timing.classify(red, orders(), zones(), shown(RED), NOW, LIMITS)[1] is red
+    assert timing.classify(red, orders(), None, None, NOW, LIMITS)[1] is red
+    assert timing.begin_green(green, lease(4)) is green
+    assert timing.begin_green(green, lease(4, who="c9")).green_for == "c9"
+
+
 def test_a_change_restarts_the_clock_and_a_repeat_does_not() -> None:
     history = timing.acknowledged(steady(RED), GREEN, NOW)
     assert (history.commanded, history.changed_ns, history.mismatch_ns) == (GREEN, NOW, NOW)
