@@ -47,6 +47,12 @@ async def strike(lane: PuppetLane, number: signal.Signals) -> tuple[Orphan, floa
     return Orphan(truck, request["conveyance_id"], killed_ns), ms(red["at_ns"], killed_ns)
 
 
+async def seen_and_gone(orphan: Orphan) -> None:
+    """It comes as far as D, so that it has not crossed unseen while no agent looked, and is taken out of the lane."""
+    await orphan.truck.move_to(-27.0)
+    await orphan.truck.vanish()
+
+
 async def recover(lane: PuppetLane, orphan: Orphan, limits: Limits) -> None:
     """A new agent: red verified, order unknown until an officer looks, and one bundle for whoever was inside."""
     began_ns = time.monotonic_ns()
@@ -56,7 +62,7 @@ async def recover(lane: PuppetLane, orphan: Orphan, limits: Limits) -> None:
     assert lane_now.signal.confirmed == types.ASPECT_RED
     assert not lane_now.corridor_order_known
     assert [c.conveyance_id for c in lane_now.conveyances] == [orphan.conveyance_id]
-    await orphan.truck.vanish()
+    await seen_and_gone(orphan)
     assert not lane.module.seen(is_green, began_ns), "nobody has green before the officer has looked"
     await lane.open_lane()
     await lane.release.wait(lambda e: e["event"] == "bundle", "the orphan's bundle", after_ns=began_ns)
@@ -111,7 +117,7 @@ def test_after_a_restart_nobody_rolls_until_the_officer_has_looked(stage: Stage,
         orphan, _late = await strike(lane, signal.SIGKILL)
         began_ns = time.monotonic_ns()
         await lane.restart_agent()
-        await orphan.truck.vanish()
+        await seen_and_gone(orphan)
         await lane.client.until(lambda state: state.centre_up, "the release service answers")
         early = lane.truck()
         await early.move_to(-4.0)
