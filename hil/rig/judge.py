@@ -84,8 +84,6 @@ class Judge:
             passage.stopped = True
         elif event.kind in (EventKind.LEFT, EventKind.DIVERTED):
             passage.left = event.t
-        if event.kind is EventKind.TAIL and event.place == "X" and event.on:
-            passage.tail_over_x = event.t
 
     def lamp(self, t: float, aspect: str) -> None:
         """The lamps of the module changed."""
@@ -97,6 +95,11 @@ class Judge:
             self._green_changed(t, bool(event["on"]), first_upstream)
         elif event["event"] == "input" and event["bit"] == BEAM_BIT and event["on"]:
             self._beam_at = t
+        elif event["event"] == "input" and event["bit"] == EXIT_BIT and not event["on"]:
+            # The exit loop is free again: the tail of whoever crossed the line first and is still counted inside.
+            leaving = next((p for p in self.passages.values() if p.nose is not None and p.tail_over_x is None), None)
+            if leaving is not None:
+                leaving.tail_over_x = t
 
     def _green_changed(self, t: float, on: bool, first_upstream: str | None) -> None:
         if on:
