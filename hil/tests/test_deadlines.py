@@ -18,8 +18,8 @@ from securecorridor.release.v1 import record_pb2
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
 
-TRUCKS = 5
-HOLDS = 12
+TRUCKS = 4
+HOLDS = 10
 STARTS = 3
 
 
