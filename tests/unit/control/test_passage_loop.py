@@ -12,7 +12,7 @@ from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
 from edge_agent.model.effects import AddSupplement, Effect, EmitEvent, SealBundle
 from edge_agent.model.errors import StoreError
 from edge_agent.model.inputs import CoreInput, SignalChanged, Started
-from edge_agent.passage.corridor import fold, initial_state
+from edge_agent.passage.corridor import CoreConfig, fold, initial_state
 from edge_agent.store.records import BundleDraft, RecordClass, RecordDraft, Sealed
 from edge_agent.wire.journal import decode_input
 from tests.unit.passage.story import Lane, stamp
@@ -108,6 +108,10 @@ def released(lane: Lane) -> None:
     lane.decide()
 
 
+def _leases(config: CoreConfig, inputs: Sequence[CoreInput]) -> bool:
+    return fold(initial_state(config), inputs).lease is not None
+
+
 def published(rig: Rig) -> bool:
     """Whether the signal loop may see a lease."""
     return rig.loop.lease is not None
@@ -153,6 +157,27 @@ async def test_a_disk_that_is_quick_again_gives_green_again_with_a_new_lease(rec
     await committed(rig, recovers_s + 2.0)
     assert rig.loop.lease is not None
     assert rig.loop.lease.seq > first.seq
+
+
+async def test_a_slow_commit_of_a_renewal_does_not_take_green_from_a_rolling_vehicle() -> None:
+    def renewed(lane: Lane) -> None:
+        released(lane)
+        lane.wait(16.0)
+
+    story, inputs = inputs_of(renewed)
+    granted = next(i for i in range(len(inputs)) if _leases(story.config, inputs[: i + 1]))
+    rig = Rig(story, SlowLedger())
+    rig.feed(inputs[: granted + 1])
+    await committed(rig)
+    first = rig.loop.lease
+    assert first is not None
+    rig.ledger.commit_s = GRANT_DEADLINE_S * 3
+    rig.feed(inputs[granted + 1 :])
+    await committed(rig, 1.0)
+    assert rig.loop.lease is not None
+    assert rig.loop.lease.seq > first.seq
+    assert rig.loop.withheld_leases == 0
+    assert rig.loop.state.store.up
 
 
 async def test_a_hold_takes_the_lease_away_before_the_disk_is_asked() -> None:
