@@ -48,10 +48,15 @@ def confirm_order(turn: Turn, named: tuple[str, ...], note: Intervention) -> str
 
 
 def _may_be_past(state: LaneState, track: Track, now_ns: int) -> bool:
-    """Whether this vehicle may have crossed during the gap in the zone inputs and be between the line and X still: no
-    zone has seen it since, nobody upstream is ahead of it, and the slowest would not be out of X yet."""
+    """Whether this vehicle may have crossed unseen and be between the line and X still: nobody upstream is ahead of it,
+    and the beam alone was broken when it can have been there, or no zone has seen it since the last gap in the zone
+    inputs and the slowest would not be out of X yet."""
     first = state.first_upstream
-    if not track.unseen or state.gap_end is None or first is None or first.id != track.id:
+    if first is None or first.id != track.id:
+        return False
+    if track.perhaps_crossed:
+        return True
+    if not track.unseen or state.gap_end is None:
         return False
     bound_ns = int(clearing_s(state.config.geometry, state.config.kinematics) * NS)
     return track.conveyance.detected.mono_ns < state.gap_end.mono_ns >= now_ns - bound_ns

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from drivers.api import Aspect, Grade
-from edge_agent.model.conveyance import Flag, SignalEvent
+from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.effects import Severity, WithdrawRequest
 
 from .codes import EventCode
@@ -43,7 +43,8 @@ def passed_unseen(turn: Turn, track: Track) -> None:
         track = turn.state.track(track.id) or track
     if track.request_open:
         turn.effects.append(WithdrawRequest(turn.at, track.id, "crossed"))
-    turn.put(replace(track, reached=CROSSED, moved=turn.at, standing=None, request_open=False, again_ns=0))
+    past = replace(track, reached=CROSSED, fixes=ZoneTimes(), moved=turn.at, standing=None, perhaps_crossed=False)
+    turn.put(replace(past, request_open=False, again_ns=0))
     turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="unseen")
 
 

@@ -54,7 +54,8 @@ def _excuse(turn: Turn, track: Track, code: CauseCode | None) -> None:
         distance = commit_distance_m(kinematics.v_max_kmh, kinematics)
         pace = kinematics.v_max_kmh if track.standing is not None else kinematics.v_min_kmh
         seconds = 2 * distance / metres_per_second(pace)
-        track = turn.put(replace(track, excused_ns=turn.now_ns + int(seconds * NS)))
+        until_ns = turn.now_ns + int(seconds * NS)
+        track = turn.put(replace(track, excused_ns=until_ns))
     if not revoked:
         return
     if committed and track.standing is None:

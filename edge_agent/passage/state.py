@@ -45,7 +45,8 @@ class Track:
     on red is not the driver's doing. `worn_ns`: decisions received up to then have had their green. `directed`: an
     officer told the driver where to go; `diverted`: it has left the lane upstream of the line since. `rolled`, `stood`:
     it crossed on a rolling or a standing lease. `request_open`: central still owes an answer. `green_at_gap`: it had a
-    lease when continuity was last lost.
+    lease when continuity was last lost. `perhaps_crossed`: the beam was broken when it can have been there, but not the
+    stop loop.
     """
 
     conveyance: Conveyance
@@ -70,6 +71,7 @@ class Track:
     stood: bool = False
     request_open: bool = False
     green_at_gap: bool = False
+    perhaps_crossed: bool = False
 
     @property
     def id(self) -> str:

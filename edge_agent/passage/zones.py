@@ -9,8 +9,9 @@ from edge_agent.model.inputs import ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
 
 from .arrivals import could_come, new_track, unexpected
+from .beam import beam_alone, beam_disturbed, did_not_cross
 from .codes import ConditionCode, EventCode
-from .crossing import cross
+from .crossing import cross, passed_unseen
 from .kinematics import length_m, nose_fixes, speed_kmh, stop_ms, zone_start_m
 from .leases import withdraw
 from .order import lose_order
@@ -68,27 +69,17 @@ def _apply(turn: Turn, zone: Zone, before: ZoneInputs) -> None:
     if edges != (1 if was != now else 0):
         lose_order(turn, f"edges_lost_{zone.value}")
         if zone is Zone.BEAM:
-            _beam_disturbed(turn)
+            beam_disturbed(turn)
     if was != now:
         (_nose if now else _tail)(turn, zone)
-
-
-def _beam_disturbed(turn: Turn) -> None:
-    """Something was in the beam between two snapshots: nobody's green survives that, not even an officer's."""
-    held = turn.state.held
-    if held is None:
-        return
-    holder = turn.state.track(held.lease.conveyance_id)
-    withdraw(turn, "beam_edge", immediate=True)
-    if holder is not None:
-        track = turn.state.track(holder.id)
-        assert track is not None
-        turn.put(replace(track, worn_ns=turn.now_ns))
 
 
 def _nose(turn: Turn, zone: Zone) -> None:
     if zone is Zone.A:
         _arrive(turn)
+        return
+    if zone is Zone.BEAM and not turn.state.zones.levels.get(Zone.S, True):
+        beam_alone(turn)
         return
     track, sound = _claimant(turn, zone)
     if track is None:
@@ -141,7 +132,7 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
         return front, True
     # A beam broken without the stop loop is not the truck; at X an unseen crossing is likely for who stood at the line.
     left_line = front.reached == AT_LINE and not state.zones.occupied(Zone.S)
-    left = zone is Zone.X and (left_line or (front.green_at_gap and front.unseen))
+    left = zone is Zone.X and (left_line or front.perhaps_crossed or (front.green_at_gap and front.unseen))
     taken = plausible and zone is not Zone.BEAM and (state.order.known or left)
     return (front if taken else None), False
 
@@ -191,6 +182,7 @@ def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
         reached=max(track.reached, RANK[zone]),
         over=(*track.over, zone),
         moved=turn.at,
+        perhaps_crossed=False,
     )
     return _measure(turn, turn.put(track))
 
@@ -222,7 +214,10 @@ def _tail(turn: Turn, zone: Zone) -> None:
         _leave_stop_loop(turn, replace(track, over=over, moved=turn.at))
         return
     name = TAIL_FIELD[zone]
-    track = _dwell_over_line(turn, track) if zone is Zone.BEAM else track
+    if zone is Zone.BEAM:
+        track = _dwell_over_line(turn, track)
+        if did_not_cross(turn, track):
+            return
     conveyance = replace(track.conveyance, times=replace(track.conveyance.times, **{name: turn.at}))
     fixes = replace(track.fixes, **{name: turn.at})
     _measure(turn, turn.put(replace(track, conveyance=conveyance, fixes=fixes, over=over, moved=turn.at)))
@@ -245,6 +240,10 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
     """The stop loop is clear again: behind a crossing vehicle, or because one rolled back without crossing."""
     if not track.upstream:
         turn.put(track)
+        return
+    if turn.state.zones.occupied(Zone.BEAM):  # forwards: a tail leaves the loop before the beam
+        lose_order(turn, "crossed_under_a_broken_beam")
+        passed_unseen(turn, replace(track, over=(*track.over, Zone.BEAM)))
         return
     if track.directed:  # an officer sent it out of the lane on this side of the line, and watches it go
         track = turn.flag(turn.put(replace(track, diverted=True, standing=None)), Flag.DIVERTED)

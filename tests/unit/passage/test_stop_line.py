@@ -117,21 +117,6 @@ def test_a_tailgater_crosses_on_red_behind_a_released_truck() -> None:
     assert not traffic.wrong_greens
 
 
-def test_a_beam_broken_by_nobody_known_gets_a_record_and_puts_the_order_in_doubt() -> None:
-    lane = Lane().start()
-    lane.on(Zone.BEAM)
-    (orphan,) = lane.state.conveyances
-    assert set(orphan.flags) >= {Flag.ORPHANED, Flag.VIOLATION}
-    assert not lane.order_known()
-    lane.wait(3)
-    lane.off(Zone.BEAM)
-    lane.wait(6)
-    lane.on(Zone.X)
-    lane.wait(3)
-    lane.off(Zone.X)
-    assert len(lane.bundles) == 1
-
-
 def test_revocation_upstream_of_the_commit_distance_is_just_red() -> None:
     lane = Lane().start()
     lane.arrive()

@@ -1,0 +1,80 @@
+"""When the stop-line beam contradicts the loop before it: what the beam alone says is no crossing, and no vehicle."""
+
+from dataclasses import replace
+
+from edge_agent.model.conveyance import Flag
+from edge_agent.model.effects import Severity
+from edge_agent.model.lane import Zone
+
+from .arrivals import could_come
+from .codes import EventCode
+from .kinematics import FEASIBLE_FACTOR, NS, SHORTEST_M, metres_per_second
+from .leases import withdraw
+from .order import lose_order
+from .state import AT_LINE, RANK, LaneState, Track
+from .turn import Turn
+
+
+def beam_disturbed(turn: Turn) -> None:
+    """Something was in the beam between two snapshots: nobody's green survives that, not even an officer's."""
+    held = turn.state.held
+    if held is None:
+        return
+    holder = turn.state.track(held.lease.conveyance_id)
+    withdraw(turn, "beam_edge", immediate=True)
+    if holder is not None:
+        track = turn.state.track(holder.id)
+        assert track is not None
+        turn.put(replace(track, worn_ns=turn.now_ns))
+
+
+def beam_alone(turn: Turn) -> None:
+    """The beam is broken and the stop loop before it is free: no vehicle is that short. A person, a broken beam, or a
+    dead loop: nobody is accused and no vehicle is made of it; should one have crossed, X or an officer will tell."""
+    beam_disturbed(turn)
+    first = turn.state.first_upstream
+    if first is not None and first.reached >= RANK[Zone.D] and could_come(turn.state, first, Zone.BEAM, turn.now_ns):
+        turn.put(replace(first, perhaps_crossed=True))
+    lose_order(turn, "beam_without_stop_loop")
+
+
+def did_not_cross(turn: Turn, track: Track) -> bool:
+    """The beam is clear again; whether it was not this vehicle that broke it, because the stop loop is occupied still
+    and nobody else can be there. Then it stands upstream of the line as before, accused of nothing."""
+    state = turn.state
+    if not state.zones.occupied(Zone.S) or Zone.S not in track.over or _followed(state, track, turn.now_ns):
+        return False
+    conveyance = track.conveyance
+    flags = tuple(flag for flag in conveyance.flags if flag not in (Flag.VIOLATION, Flag.UNCONFIRMED_GREEN))
+    times = replace(conveyance.times, s_nose=None)
+    over = tuple(zone for zone in track.over if zone is not Zone.BEAM)
+    turn.put(
+        replace(
+            track,
+            conveyance=replace(conveyance, flags=flags, times=times),
+            fixes=replace(track.fixes, s_nose=None, s_loop=turn.at),
+            reached=AT_LINE,
+            over=over,
+            moved=turn.at,
+            standing=None,
+            rolled=False,
+            stood=False,
+            suspect=True,
+            worn_ns=turn.now_ns,
+        )
+    )
+    turn.event(EventCode.NOT_CROSSED, Severity.ALARM, track.id)
+    lose_order(turn, "beam_clear_over_stop_loop")
+    return True
+
+
+def _followed(state: LaneState, track: Track, now_ns: int) -> bool:
+    """Whether it may have crossed with another one close behind it on the loop: it had green, its length went through
+    the beam at no more than the feasible speed, and the next vehicle can have come."""
+    nose = track.fixes.s_nose
+    behind = state.first_upstream
+    if nose is None or behind is None or not (track.rolled or track.stood):
+        return False
+    length = track.conveyance.length_m or SHORTEST_M
+    seconds = length / (FEASIBLE_FACTOR * metres_per_second(state.config.kinematics.v_max_kmh))
+    return now_ns - nose.mono_ns >= int(seconds * NS) and could_come(state, behind, Zone.S, now_ns)

@@ -1,0 +1,156 @@
+"""The stop-line beam against the stop loop: what it says alone is no crossing, and nobody is accused on it."""
+
+import pytest
+
+from edge_agent.model.conveyance import Flag, Outcome
+from edge_agent.model.decision import ActKind, ActResult
+from edge_agent.model.lane import Zone
+from edge_agent.passage.views import red_causes
+
+from .story import Lane
+
+
+def leave(lane: Lane) -> None:
+    """From the line out through X, the stop loop dead or not."""
+    lane.wait(5.0)
+    lane.off(Zone.S)
+    lane.wait(0.2)
+    lane.off(Zone.BEAM)
+    lane.wait(6.0)
+    lane.on(Zone.X)
+    lane.wait(6.0)
+    lane.off(Zone.X)
+
+
+@pytest.mark.parametrize("seconds", [0.1, 3.0, 60.0])
+def test_a_beam_that_lies_about_a_standing_truck_is_taken_back_and_the_officer_gets_it_through(seconds: float) -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.drive_to_line()
+    lane.wait(8)
+    lane.on(Zone.BEAM)
+    lane.wait(seconds)
+    lane.off(Zone.BEAM)
+    assert lane.first.conveyance_id == truck.conveyance_id
+    assert Flag.VIOLATION not in lane.first.flags
+    assert lane.first.times.s_nose is None
+    assert not lane.order_known()
+    lane.decide()
+    assert lane.green == ""
+    lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(truck.conveyance_id,))
+    lane.wait(8)
+    assert lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first).result is ActResult.OK
+    assert lane.green == truck.conveyance_id
+    lane.pass_line()
+    (bundle,) = lane.bundles
+    assert bundle.outcome is Outcome.RELEASED_STOPPED
+    assert Flag.VIOLATION not in bundle.flags
+
+
+def test_a_beam_that_lies_during_green_ends_it_and_a_follower_is_not_taken_for_the_truck_at_the_line() -> None:
+    lane = Lane().start()
+    truck = lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.arrive("t2")
+    lane.on(Zone.BEAM)
+    assert lane.green == ""
+    lane.wait(0.2)
+    lane.off(Zone.BEAM)
+    assert lane.first.conveyance_id == truck.conveyance_id
+    lane.wait(10)
+    assert lane.green == "", "the release it had is used up: only a new one gives green"
+
+
+def test_one_who_follows_through_hides_the_end_of_the_loop_and_the_leader_has_crossed() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.arrive("t2")
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.on(Zone.BEAM)
+    lane.wait(6)
+    lane.off(Zone.BEAM)
+    crossed, follower = lane.state.tracks
+    assert (crossed.upstream, follower.upstream) == (False, True)
+    assert lane.green == ""
+
+
+def test_a_beam_broken_with_the_loop_free_makes_no_vehicle_and_puts_the_order_in_doubt() -> None:
+    lane = Lane().start()
+    lane.on(Zone.BEAM)
+    assert lane.state.tracks == ()
+    assert not lane.order_known()
+    assert "CORRIDOR_ORDER_LOST" in lane.events
+    lane.wait(3)
+    lane.off(Zone.BEAM)
+    lane.on(Zone.X)
+    lane.wait(3)
+    lane.off(Zone.X)
+    assert len(lane.bundles) == 1, "who comes to X has a record, whatever the beam saw"
+
+
+def test_a_beam_broken_alone_takes_green_and_the_truck_that_comes_later_has_its_own_exit() -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.decide()
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(4)
+    lane.on(Zone.BEAM)
+    assert lane.green == ""
+    assert lane.withdrawn[-1].immediate
+    lane.wait(2.5)
+    lane.off(Zone.D)
+    lane.wait(5)
+    lane.on(Zone.S)
+    lane.wait(8)
+    assert red_causes(lane.state, lane.at)
+    lane.off(Zone.BEAM)
+    assert lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(truck.conveyance_id,)).result is ActResult.OK
+    lane.wait(8)
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+    lane.pass_line()
+    assert [(b.conveyance_id, b.outcome) for b in lane.bundles] == [(truck.conveyance_id, Outcome.RELEASED_STOPPED)]
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_with_a_dead_stop_loop_a_released_truck_keeps_its_one_record_and_is_not_accused(confirmed: bool) -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.decide()
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(8)
+    lane.on(Zone.BEAM)
+    assert lane.green == ""
+    lane.wait(5)
+    lane.off(Zone.D)
+    lane.off(Zone.BEAM)
+    if confirmed:
+        assert lane.act(ActKind.CONFIRM_ORDER).result is ActResult.OK
+    lane.wait(6)
+    lane.on(Zone.X)
+    lane.wait(6)
+    lane.off(Zone.X)
+    (bundle,) = lane.bundles
+    assert bundle.conveyance_id == truck.conveyance_id
+    assert Flag.VIOLATION not in bundle.flags
+
+
+def test_a_stop_loop_that_comes_to_life_under_a_crossing_truck_makes_no_second_one() -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.decide()
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(8)
+    lane.on(Zone.BEAM)
+    lane.wait(2)
+    lane.on(Zone.S)
+    leave(lane)
+    assert [b.conveyance_id for b in lane.bundles] == [truck.conveyance_id]
+    assert Flag.VIOLATION not in lane.bundles[0].flags
+    assert Flag.REVERSED not in lane.bundles[0].flags
