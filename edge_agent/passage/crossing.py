@@ -63,7 +63,8 @@ def _without_lease(turn: Turn, track: Track) -> None:
         turn.flag(track, Flag.DIVERTED)
         turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
         return
-    if turn.now_ns < track.excused_ns:
+    # One that came out of order may be the very vehicle that lost its green: its record is another one then.
+    if turn.now_ns < max(track.excused_ns, turn.state.excused_ns if track.suspect else 0):
         turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="withdrawn_inside_commit_distance")
         return
     counts = turn.state.counts

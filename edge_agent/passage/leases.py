@@ -56,6 +56,7 @@ def _excuse(turn: Turn, track: Track, code: CauseCode | None) -> None:
         seconds = 2 * distance / metres_per_second(pace)
         until_ns = turn.now_ns + int(seconds * NS)
         track = turn.put(replace(track, excused_ns=until_ns))
+        turn.state = replace(turn.state, excused_ns=until_ns)
     if not revoked:
         return
     if committed and track.standing is None:

@@ -201,7 +201,8 @@ class Counts:
 class LaneState:
     """Everything the core knows. `mode` is the mode in effect, `wanted_mode` the one that was set; `tracks` are in
     physical order, most downstream first; before `due_ns` no tick changes anything; `seen` is the last input that did
-    change something; `gap_end`: when zone inputs last came back after a gap."""
+    change something; `gap_end`: when zone inputs last came back after a gap;
+    `excused_ns`: until then a crossing by a vehicle that came out of order is not the driver's doing."""
 
     config: CoreConfig
     wanted_mode: LaneMode
@@ -232,6 +233,7 @@ class LaneState:
     due_ns: int = NEVER
     seen: Stamp | None = None
     gap_end: Stamp | None = None
+    excused_ns: int = 0
 
     @property
     def order_known(self) -> bool:

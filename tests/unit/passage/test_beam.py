@@ -154,3 +154,26 @@ def test_a_stop_loop_that_comes_to_life_under_a_crossing_truck_makes_no_second_o
     assert [b.conveyance_id for b in lane.bundles] == [truck.conveyance_id]
     assert Flag.VIOLATION not in lane.bundles[0].flags
     assert Flag.REVERSED not in lane.bundles[0].flags
+
+
+def test_a_vehicle_out_of_order_inside_the_window_of_a_withdrawn_green_is_not_accused() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide()
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(9)
+    lane.on(Zone.S)
+    assert lane.first.committed is not None
+    lane.session += 1
+    lane.levels[Zone.S] = False  # the module came back and has not felt the loop yet
+    lane.zones()
+    assert lane.green == ""
+    lane.on(Zone.S)
+    lane.on(Zone.BEAM)
+    assert all(Flag.VIOLATION not in c.flags for c in lane.state.conveyances)
+    lane.wait(60)
+    lane.zones((Zone.S, False), (Zone.BEAM, False))
+    lane.on(Zone.S)
+    lane.on(Zone.BEAM)
+    assert any(Flag.VIOLATION in c.flags for c in lane.state.conveyances)
