@@ -1,10 +1,10 @@
 """From observations to core inputs: zone snapshots reduced to changes, tags to sightings, staleness and clock steps."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from drivers.api import Clock, InputSnapshot, Stamp, TagRead
-from edge_agent.model.inputs import ClockStepped, CoreInput, ZonesChanged, ZonesLost
+from edge_agent.model.inputs import ClockStepped, CoreInput, SightingChanged, ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
 from edge_agent.runtime.channel import Channel, Overflow
 
@@ -77,7 +77,7 @@ class LaneInputs:
             change = self._tracker.read(read)
             if change is not None:
                 # Reads wait in the channel; the core must see inputs in the order of their stamps.
-                self._submit(replace(change, at=self._clock.stamp()))
+                self._submit(SightingChanged(at=self._clock.stamp(), sighting=change.sighting))
 
     def tick(self, now: Stamp) -> None:
         """Staleness, silent sightings and the wall clock; called ten times a second."""
