@@ -25,10 +25,14 @@ BOOT = 0x04
 SET_BAUD = 0x06
 GET_PROGRAM = 0x0C
 READ_MULTIPLE = 0x22
+READ_DATA = 0x28
 CLEAR_BUFFER = 0x2A
 MULTI_PROTOCOL = 0x2F
 GET_ANTENNA = 0x61
 GET_POWER = 0x62
+GET_PROTOCOL = 0x63
+GET_REGION = 0x67
+GET_OPTION = 0x6A
 LIST_REGIONS = 0x71
 GET_TEMPERATURE = 0x72
 SET_ANTENNA = 0x91
@@ -66,6 +70,7 @@ STATUS_NAMES = {
     0x0406: "tag write failed",
     0x040A: "tag error",
     0x0410: "invalid EPC",
+    0x0423: "tag memory overrun",
     0x0424: "tag memory locked",
     0x0425: "authentication failed",
     0x042B: "tag under-powered",
@@ -116,14 +121,40 @@ def encode_command(op: int, data: bytes = b"") -> bytes:
     return b"\xff" + body + crc16(body).to_bytes(2, "big")
 
 
-def start_data(metadata: int, on_ms: int, off_ms: int = 0, *, use_antenna_list: bool = True) -> bytes:
-    """Data of 2F that starts continuous Gen2 reading: every sighting is streamed with the `metadata` fields. Times
-    0-65535 ms; with `off_ms` the duty-cycle flag is set."""
-    flags = 0x0018 | (0x0003 if use_antenna_list else 0) | (0x0400 if off_ms else 0)
-    inner = b"\x10" + flags.to_bytes(2, "big") + on_ms.to_bytes(2, "big")
+# Search flags of a read cycle: antenna list, stream, large population; then what each further field announces.
+_SEARCH = 0x001B
+_SEARCH_EMBEDDED = 0x0004
+_SEARCH_STATISTICS = 0x0100
+_SEARCH_DUTY = 0x0400
+_METADATA_DATA = 0x0080
+_TID_BANK = 2
+
+
+def start_data(metadata: int, on_ms: int, off_ms: int = 0, *, statistics: int = 0, tid_words: int = 0) -> bytes:
+    """Data of 2F that starts continuous Gen2 reading over the antenna list: every sighting is streamed with the
+    `metadata` fields.
+
+    Times 0-65535 ms; `off_ms` pause after each cycle; `statistics` content flags of the report after each cycle (0100:
+    temperature); `tid_words` 16-bit words of the TID bank read with every sighting, 0-255. Zero leaves a thing out.
+    Layout of the embedded read: MercuryAPI C sources (count 1, length after the opcode, 28, timeout, option, bank,
+    word address, words).
+    """
+    flags = _SEARCH
+    fields = on_ms.to_bytes(2, "big")
     if off_ms:
-        inner += off_ms.to_bytes(2, "big")
-    inner += metadata.to_bytes(2, "big")
+        flags |= _SEARCH_DUTY
+        fields += off_ms.to_bytes(2, "big")
+    if tid_words:
+        flags |= _SEARCH_EMBEDDED
+        metadata |= _METADATA_DATA
+    fields += metadata.to_bytes(2, "big")
+    if statistics:
+        flags |= _SEARCH_STATISTICS
+        fields += statistics.to_bytes(2, "big")
+    if tid_words:
+        read = b"\x00\x00\x00" + bytes((_TID_BANK,)) + b"\x00\x00\x00\x00" + bytes((tid_words,))
+        fields += bytes((1, len(read), READ_DATA)) + read
+    inner = b"\x10" + flags.to_bytes(2, "big") + fields
     return b"\x00\x00\x01\x22\x00\x00\x05" + bytes((len(inner), READ_MULTIPLE)) + inner
 
 
@@ -146,16 +177,29 @@ class FrameSplitter:
     """Finds frames in a byte stream. Holds at most one unfinished frame (255 bytes).
 
     Resynchronises by dropping one byte after a bad CRC and searching inside the same bytes again; a half frame older
-    than `half_frame_s` is dropped the same way. Counters: `crc_errors`, `dropped_bytes`, `frames`.
+    than `half_frame_s` is dropped the same way. Counters: `frames`; `crc_errors`, frame starts whose check failed;
+    `dropped_bytes`; `resyncs`, runs of dropped bytes between frames.
     """
 
-    __slots__ = ("_head_at", "_last_at", "_rest", "crc_errors", "dropped_bytes", "frames", "half_frame_s")
+    __slots__ = (
+        "_head_at",
+        "_last_at",
+        "_lost_after",
+        "_rest",
+        "crc_errors",
+        "dropped_bytes",
+        "frames",
+        "half_frame_s",
+        "resyncs",
+    )
 
     def __init__(self, half_frame_s: float = HALF_FRAME_S) -> None:
         self.half_frame_s = half_frame_s
         self.crc_errors = 0
         self.dropped_bytes = 0
         self.frames = 0
+        self.resyncs = 0
+        self._lost_after = -1  # how many frames there had been when bytes were last dropped
         self._rest = b""
         self._head_at = 0.0
         self._last_at = 0.0
@@ -185,7 +229,7 @@ class FrameSplitter:
         """Give up the head of a half frame that is too old; frames found behind it."""
         frames: list[Frame] = []
         while self._rest and now_s - self._head_at > self.half_frame_s:
-            self.dropped_bytes += 1
+            self._drop(1, self.frames)
             self._split(self._rest[1:], frames)
             # The bytes behind a false head came later than it: they get their own time from the newest arrival.
             self._head_at = self._last_at
@@ -196,16 +240,17 @@ class FrameSplitter:
 
     def _split(self, buffer: bytes, frames: list[Frame]) -> int:
         """Append the frames of `buffer`, keep its unfinished tail, return how many bytes were used up."""
-        at = dropped = 0
+        at = 0
         size = len(buffer)
+        before = self.frames - len(frames)
         while True:
             start = buffer.find(START, at)
-            if start < 0:
-                dropped += size - at
-                at = size
-                break
-            dropped += start - at
-            at = start
+            if start != at:
+                end = size if start < 0 else start
+                self._drop(end - at, before + len(frames))
+                at = end
+                if start < 0:
+                    break
             if size - at < 2:
                 break
             length = buffer[at + 1]
@@ -220,12 +265,20 @@ class FrameSplitter:
                     at = end
                     continue
                 self.crc_errors += 1
-            dropped += 1
+            self._drop(1, before + len(frames))
             at += 1
         self._rest = buffer[at:]
-        self.dropped_bytes += dropped
-        self.frames += len(frames)
+        self.frames = before + len(frames)
         return at
+
+    def _drop(self, count: int, frames: int) -> None:
+        """Count dropped bytes; those between the same two frames are one loss of synchronism."""
+        if not count:
+            return
+        self.dropped_bytes += count
+        if frames != self._lost_after:
+            self._lost_after = frames
+            self.resyncs += 1
 
 
 class Version(NamedTuple):

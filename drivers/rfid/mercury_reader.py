@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
 
 from drivers.api import (
@@ -26,12 +26,16 @@ from drivers.link.serial import open_serial
 from drivers.rfid import mercury_codec as codec
 from drivers.rfid import mercury_stream_codec as stream
 from drivers.rfid.mercury_codec import Frame
+from drivers.rfid.mercury_counters import ReaderCounters
 from drivers.rfid.mercury_dialogue import Dialogue, ModuleRestarted, accepted
-from drivers.rfid.mercury_setup import Configured, Found, configure, find_module, select_antennas
+from drivers.rfid.mercury_duty import DutyGovernor
+from drivers.rfid.mercury_setup import Configured, Found, ask_temperature, configure, find_module, select_antennas
+from drivers.rfid.mercury_verify import verify_antennas
 from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
 
 _LEAVE_S = 0.3
 _NOTICE_S = 1.0  # the same trouble is reported at most this often
+_TEMPERATURE_S = 10.0  # an unchanged temperature is told this often
 _RESTARTS_ALLOWED = 3
 _RESTART_WINDOW_S = 60.0
 _POWER_HINT = "check the reader's supply voltage and its cable"
@@ -47,7 +51,7 @@ class _Action(Enum):
     """What a stream frame asks the session to do between frames."""
 
     RESTART = auto()
-    LOWER_DUTY = auto()
+    CHANGE_DUTY = auto()
     RESTORE_DUTY = auto()
     CLEAR_BUFFER = auto()
     CHECK_ANTENNAS = auto()
@@ -74,13 +78,20 @@ class MercuryReader:
         self._profile = profile
         self._clock = clock
         self._open_link = open_link
+        self._counters = ReaderCounters()
+        self._talk: Dialogue | None = None
+
+    def counters(self) -> Mapping[str, float]:
+        """Plain numbers of this session: reads in all and by antenna, a histogram of levels by antenna (dBm buckets),
+        losses on the line and in the air, gaps, restarts, temperature (°C), duty (percent)."""
+        return self._counters.values(self._talk.splitter if self._talk is not None else None)
 
     async def run(self, emit: Emit) -> None:
         """One session; see the class. Cancellation stops the module and ends within 1 s."""
         link = await self._open_link()
-        talk = Dialogue(link, self._clock)
+        talk = self._talk = Dialogue(link, self._clock)
         try:
-            await _Session(self._device, self._settings, self._profile, self._clock, talk, emit).run()
+            await _Session(self._device, self._settings, self._profile, self._clock, talk, emit, self._counters).run()
         finally:
             await _leave(talk, link)
 
@@ -114,6 +125,7 @@ class _Session:
         clock: Clock,
         talk: Dialogue,
         emit: Emit,
+        counters: ReaderCounters,
     ) -> None:
         self._device = device
         self._settings = settings
@@ -125,11 +137,13 @@ class _Session:
         self._up = False
         self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
         self._noticed: dict[ReaderEventCode, float] = {}
-        self._derated = False
-        self._hot_at = 0.0
+        self._governor = DutyGovernor(settings, profile.derate)
+        self._running = self._governor.duty
+        self._statistics = profile.statistics_flags
+        self._told: tuple[int, float] | None = None  # temperature and when
         self._missing: tuple[int, ...] = ()
         self._antennas_checked_at = 0.0
-        self._malformed = 0
+        self._counters = counters
         self._lost_reported = 0
 
     async def run(self) -> None:
@@ -152,7 +166,7 @@ class _Session:
         self._antennas_checked_at = self._loop.time()
         self._report_missing(configured.missing)
         if configured.temperature_c is not None:
-            self._event(ReaderEventCode.TEMPERATURE, value=float(configured.temperature_c))
+            self._tell_temperature(configured.temperature_c, self._clock.stamp())
 
     def _info(self, found: Found, configured: Configured) -> DeviceInfo:
         version = found.version
@@ -162,6 +176,7 @@ class _Session:
             "firmware_date": version.firmware_date.hex("."),
             "antennas": " ".join(map(str, configured.antennas)),
             "refused_options": " ".join(configured.refused_options),
+            "unverified": ", ".join(configured.unverified),
             "profile_evidence": self._profile.evidence,
             "hardware_listed": "yes" if version.hardware[0] in self._profile.hardware_ids else "no",
         }
@@ -178,6 +193,7 @@ class _Session:
         """Count a restart. DeviceTimeout RFID_RESTARTING when they come too fast to be of use."""
         now = self._loop.time()
         self._talk.on_stream = None
+        self._counters.restarts += 1
         if self._up:
             self._event(ReaderEventCode.RESTARTED)
         if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
@@ -200,16 +216,13 @@ class _Session:
                     await self._act(action)
 
     def _silence_s(self) -> float:
-        cycle_ms = self._settings.cycle_ms
-        derate = self._profile.derate
-        if self._derated:
-            cycle_ms = derate.on_ms + derate.off_ms
-        bound = self._profile.silent_cycles * cycle_ms / 1000
+        bound = self._profile.silent_cycles * self._governor.duty.cycle_ms / 1000
         # A module that has stopped transmitting for heat may be silent: it must not be restarted in a loop.
-        return max(bound, derate.retry_s) if self._derated else bound
+        return max(bound, self._profile.derate.retry_s) if self._governor.lowered else bound
 
     def _give_up(self, unframed_bytes: int) -> None:
         silence = self._silence_s()
+        self._counters.gaps += 1
         self._event(ReaderEventCode.GAP, value=silence)
         if unframed_bytes:
             raise ProtocolViolation(
@@ -221,28 +234,40 @@ class _Session:
 
     async def _start(self) -> None:
         """Start the stream at the duty the temperature allows."""
-        derate = self._profile.derate
         while True:
-            if self._derated:
-                request = codec.start_data(self._profile.metadata_flags, derate.on_ms, derate.off_ms)
-            else:
-                request = codec.start_data(self._profile.metadata_flags, self._settings.cycle_ms)
+            duty = self._governor.duty
+            tid_words = self._profile.tid_words if self._settings.read_tid else 0
+            request = codec.start_data(
+                self._profile.metadata_flags, *duty, statistics=self._statistics, tid_words=tid_words
+            )
             self._talk.on_stream = self._report
             reply = await self._talk.ask(codec.MULTI_PROTOCOL, request)
             if reply.status == codec.REGION_NOT_SET:
                 raise ModuleRestarted
-            if reply.status != codec.OVER_TEMPERATURE:
-                accepted("the start of reading", reply)
+            if reply.status == codec.OVER_TEMPERATURE:
+                self._heat(self._clock.stamp())
+                await self._wait_cool(self._profile.derate.retry_s)
+            elif self._statistics and reply.status >> 8 == 0x01:
+                # Firmware that knows no reports in the stream reads without them.
+                self._statistics = 0
+                self._event(ReaderEventCode.DEVICE_STATUS, value=float(reply.status))
+            else:
+                accepted("the start of reading" + (" with tag numbers (read_tid)" if tid_words else ""), reply)
+                self._running = duty
+                self._counters.duty_share = duty.share
                 return
-            self._heat()
-            self._derated = True
-            await self._wait_cool(derate.retry_s)
 
     async def _wait_cool(self, duration_s: float) -> None:
         deadline = self._loop.time() + duration_s
         while (arrived := await self._talk.next_frame(deadline - self._loop.time())) is not None:
             if self._report(*arrived) is _Action.RESTART:
                 raise ModuleRestarted
+        await self._check_temperature()
+
+    async def _check_temperature(self) -> None:
+        celsius = await ask_temperature(self._talk)
+        if celsius is not None:
+            self._tell_temperature(celsius, self._clock.stamp())
 
     async def _act(self, action: _Action) -> None:
         """Change something that needs the stream stopped; tags still under way are reported."""
@@ -253,16 +278,20 @@ class _Session:
             await self._talk.order("clearing the tag buffer", codec.CLEAR_BUFFER)
         elif action is _Action.CHECK_ANTENNAS:
             self._antennas_checked_at = self._loop.time()
-            _, missing = await select_antennas(self._talk, self._settings.antennas)
+            present, missing = await select_antennas(self._talk, self._settings.antennas)
+            await verify_antennas(self._talk, present)
             self._report_missing(missing)
-        else:
-            self._derated = action is _Action.LOWER_DUTY
+        elif action is _Action.RESTORE_DUTY:
+            self._governor.restore(self._loop.time())
+            await self._check_temperature()
         await self._start()
 
     def _due(self) -> _Action | None:
         """Changes that wait for their time."""
         now = self._loop.time()
-        if self._derated and now - self._hot_at > self._profile.derate.cool_down_s:
+        if self._running != self._governor.duty:
+            return _Action.CHANGE_DUTY
+        if self._governor.may_restore(now):
             return _Action.RESTORE_DUTY
         if self._missing and now - self._antennas_checked_at > self._profile.antenna_recheck_s:
             return _Action.CHECK_ANTENNAS
@@ -277,6 +306,7 @@ class _Session:
         event = stream.decode_stream(frame)
         self._report_losses(stamp)
         if isinstance(event, stream.TagRecord):
+            self._counters.count_read(event, with_tid=self._settings.read_tid)
             self._emit(self._tag(stamp, event))
             return None
         if isinstance(event, stream.StreamStatus):
@@ -286,9 +316,9 @@ class _Session:
         if isinstance(event, stream.NoTags) or (isinstance(event, stream.CycleEnd) and not event.tags):
             self._event(ReaderEventCode.KEEPALIVE, stamp=stamp)
         elif isinstance(event, stream.Statistics) and event.temperature_c is not None:
-            self._event(ReaderEventCode.TEMPERATURE, value=float(event.temperature_c), stamp=stamp)
+            self._tell_temperature(event.temperature_c, stamp)
         elif isinstance(event, stream.Malformed):
-            self._malformed += 1
+            self._counters.malformed += 1
         return None
 
     def _report_status(self, stamp: Stamp, status: int) -> _Action | None:
@@ -301,18 +331,33 @@ class _Session:
             self._event(ReaderEventCode.DEVICE_STATUS, value=float(status), stamp=stamp)
             return None
         if code is ReaderEventCode.OVER_TEMPERATURE:
-            self._heat()
-            return None if self._derated else _Action.LOWER_DUTY
+            self._heat(stamp)
+            return None
         if self._may_notice(code):
             self._event(code, stamp=stamp)
             if code is ReaderEventCode.ANTENNA_NOT_CONNECTED and not self._missing:
                 return _Action.CHECK_ANTENNAS
         return None
 
-    def _heat(self) -> None:
-        self._hot_at = self._loop.time()
+    def _heat(self, stamp: Stamp) -> None:
+        self._counters.heat_complaints += 1
         if self._may_notice(ReaderEventCode.OVER_TEMPERATURE):
-            self._event(ReaderEventCode.OVER_TEMPERATURE)
+            self._event(ReaderEventCode.OVER_TEMPERATURE, stamp=stamp)
+        self._governor.complain(self._loop.time())
+
+    def _tell_temperature(self, celsius: int, stamp: Stamp) -> None:
+        """Pass a temperature on when it is news. While the duty is lowered, over temperature is said again with it: a
+        temperature alone tells nobody that reads are still fewer."""
+        now = self._loop.time()
+        self._governor.report(celsius, now)
+        self._counters.temperature_c = celsius
+        if self._told is not None and self._told[0] == celsius and now - self._told[1] < _TEMPERATURE_S:
+            return
+        self._told = (celsius, now)
+        self._event(ReaderEventCode.TEMPERATURE, value=float(celsius), stamp=stamp)
+        if self._governor.lowered:
+            self._noticed[ReaderEventCode.OVER_TEMPERATURE] = now
+            self._event(ReaderEventCode.OVER_TEMPERATURE, stamp=stamp)
 
     def _report_missing(self, missing: tuple[int, ...]) -> None:
         self._missing = missing
@@ -321,7 +366,7 @@ class _Session:
 
     def _report_losses(self, stamp: Stamp) -> None:
         """Records dropped for a bad CRC or a broken layout, at most once a second."""
-        lost = self._malformed + self._talk.splitter.crc_errors
+        lost = self._counters.malformed + self._talk.splitter.crc_errors
         if lost > self._lost_reported and self._may_notice(ReaderEventCode.DROPPED_RECORD):
             self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost - self._lost_reported), stamp=stamp)
             self._lost_reported = lost
@@ -340,6 +385,7 @@ class _Session:
             phase_deg=record.phase_deg,
             reader_ms=record.timestamp_ms,
             tag_crc_ok=record.tag_crc_ok,
+            tid=Secret(record.data) if record.data and self._settings.read_tid else None,
         )
 
     def _may_notice(self, code: ReaderEventCode) -> bool:

@@ -7,6 +7,7 @@ from drivers.api import DeviceRefused, DeviceTimeout
 from drivers.rfid import mercury_codec as codec
 from drivers.rfid.mercury_codec import Version
 from drivers.rfid.mercury_dialogue import STOP_TIMEOUT_S, Dialogue, accepted, is_stop_reply
+from drivers.rfid.mercury_verify import verify_settings
 from drivers.rfid.settings import REGION_CODES, MercuryProfile, MercurySettings
 
 # The factory rate first, then the vendor library's order.
@@ -33,11 +34,12 @@ class Found:
 @dataclass(frozen=True, slots=True)
 class Configured:
     """State of a module ready to read: ports in the search list, configured ports without an antenna, optional
-    settings it refused, its temperature when it told."""
+    settings it refused, settings it cannot read back, its temperature when it told."""
 
     antennas: tuple[int, ...]
     missing: tuple[int, ...]
     refused_options: tuple[str, ...]
+    unverified: tuple[str, ...]
     temperature_c: int | None
 
 
@@ -73,7 +75,8 @@ async def find_module(talk: Dialogue, baud: int) -> Found:
 
 
 async def configure(talk: Dialogue, settings: MercurySettings, profile: MercuryProfile) -> Configured:
-    """Region, protocol, power, antennas and options: everything a module forgets at a reset.
+    """Region, protocol, power, antennas and options: everything a module forgets at a reset; set, then read
+    back.
 
     DeviceRefused RFID_REGION_REFUSED, RFID_POWER_OUT_OF_RANGE, RFID_ANTENNA_UNKNOWN, RFID_SETTING_REFUSED.
     """
@@ -83,9 +86,14 @@ async def configure(talk: Dialogue, settings: MercurySettings, profile: MercuryP
     await _set_power(talk, settings.power_cdbm)
     present, missing = await select_antennas(talk, settings.antennas)
     refused = await _set_options(talk, profile)
+    unverified = await verify_settings(talk, settings, profile, present, refused)
+    return Configured(present, missing, refused, unverified, await ask_temperature(talk))
+
+
+async def ask_temperature(talk: Dialogue) -> int | None:
+    """Degrees Celsius of a module that is not streaming; None when it does not tell."""
     heat = await talk.ask(codec.GET_TEMPERATURE)
-    temperature = int.from_bytes(heat.data[:1], "big", signed=True) if heat.status == codec.OK and heat.data else None
-    return Configured(present, missing, refused, temperature)
+    return int.from_bytes(heat.data[:1], "big", signed=True) if heat.status == codec.OK and heat.data else None
 
 
 async def select_antennas(talk: Dialogue, wanted: tuple[int, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:

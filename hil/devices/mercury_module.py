@@ -6,6 +6,7 @@ Time comes in as milliseconds since the module started; answers go out through `
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hil.devices import mercury_wire as wire
 
@@ -14,6 +15,7 @@ _REGIONS = bytes((1, 2, 4, 5, 6, 8, 9, 0x0B, 0x0C, 0x0D, 0x0E, 0xFF))
 _OPTION_KEYS = frozenset((0x00, 0x02, 0x03, 0x04, 0x05, 0x06, 0x08, 0x09, 0x0B, 0x0C, 0x0D, 0x0E, 0x1E))
 _POWER_MAX_CDBM, _POWER_MIN_CDBM = 3150, 500
 _BUFFER_TAGS = 52
+_MEMORY_OVERRUN = 0x0423
 _TAG_COMMANDS = frozenset((0x22, 0x28, 0x29, 0x2A, 0x2F))
 
 Send = Callable[[bytes], None]
@@ -40,6 +42,8 @@ class Stream:
     on_ms: int
     off_ms: int = 0
     started_ms: float = 0.0
+    statistics: int = 0
+    tid_words: int = 0
 
 
 @dataclass(slots=True)
@@ -68,6 +72,10 @@ class Module:
         self.connected = dict.fromkeys(range(1, ports + 1), True)
         self.tags: tuple[Tag, ...] = ()
         self.hot = False
+        self.deaf: frozenset[int] = frozenset()
+        """Commands that are acknowledged and change nothing."""
+        self.old_firmware = False
+        """Knows neither reports in the stream nor embedded reads."""
         self.temperature_c = 31
         self.new_baud: int | None = None
         self.tag_count = 0
@@ -86,7 +94,7 @@ class Module:
             self._send(wire.reply(op, 0x0101))
             return
         try:
-            status, answer = handler(self, data, now_ms)
+            status, answer = (0, b"") if op in self.deaf else handler(self, data, now_ms)
         except (IndexError, ValueError):
             status, answer = 0x0100, b""
         self._send(wire.reply(op, status, answer if not status else b""))
@@ -125,14 +133,20 @@ class Module:
             timestamp_ms=int(now_ms - self.stream.started_ms),
             phase_deg=self._random.randrange(181),
             pc=tag.pc,
+            **_embedded(tag, self.stream.tid_words),
         )
         self.tag_count += 1
         self._send(wire.tag_frame(sighting, self.stream.metadata, self.stream.search_flags))
         self.publish("tag", count=self.tag_count)
 
     def end_cycle(self, tags_seen: int) -> None:
-        """What a cycle without tags says: no tags, or what is wrong."""
-        if self.stream is None or tags_seen:
+        """What the end of a cycle says: the report asked for; and without tags, that there were none or what is
+        wrong."""
+        if self.stream is None:
+            return
+        if self.stream.statistics & 0x0100:
+            self._send(wire.temperature_frame(self.temperature_c, self.stream.search_flags))
+        if tags_seen:
             return
         if self.hot:
             self._send(wire.reply(0x22, 0x0504))
@@ -150,6 +164,7 @@ class Module:
             "antennas": list(self.settings.search),
             "options": {f"{key:02X}": value for key, value in self.settings.options.items()},
             "off_ms": self.stream.off_ms if self.stream else 0,
+            "tid_words": self.stream.tid_words if self.stream else 0,
             "tags_in_field": len(self.tags),
             "tags_reported": self.tag_count,
             "commands": {f"{op:02X}": count for op, count in self.commands.items()},
@@ -182,6 +197,8 @@ def _program(module: Module, _data: bytes, _now: float) -> Answer:
 
 
 def _get_antenna(module: Module, data: bytes, _now: float) -> Answer:
+    if data[:1] == b"\x02":
+        return 0, b"\x02" + b"".join(bytes((port, port)) for port in module.settings.search)
     if data[:1] != b"\x05":
         return 0x0105, b""
     pairs = b"".join(bytes((port, int(up))) for port, up in module.connected.items())
@@ -245,6 +262,10 @@ def _set_protocol(module: Module, data: bytes, _now: float) -> Answer:
     return 0, b""
 
 
+def _get_protocol(module: Module, _data: bytes, _now: float) -> Answer:
+    return 0, module.settings.protocol.to_bytes(2, "big")
+
+
 def _get_mode(module: Module, _data: bytes, _now: float) -> Answer:
     return 0, bytes((module.settings.power_mode,))
 
@@ -300,22 +321,51 @@ def _multi_protocol(module: Module, data: bytes, now: float) -> Answer:
         return status, b""
     if module.hot:
         return 0x0504, b""
-    module.stream = _parse_start(data[7:], now)
-    module.publish("started", off_ms=module.stream.off_ms)
+    stream = _parse_start(data[7:], now)
+    if module.old_firmware and (stream.statistics or stream.tid_words):
+        return 0x0105, b""
+    module.stream = stream
+    module.publish("started", off_ms=stream.off_ms)
     return 0, b"\x01"
 
 
 def _parse_start(data: bytes, now: float) -> Stream:
-    """`data` from the sublength on: sublen 22 option flags on [off] metadata ..."""
-    length, body = data[0], data[2:]
-    if len(body) < length or data[1] != 0x22 or not body[0] & 0x10:
+    """`data` from the sublength on: sublen 22 [88] option flags on [off] metadata [statistics] [embedded read]."""
+    length = data[0]
+    body = data[2 : 2 + length]
+    if len(body) < length or data[1] != 0x22:
         raise ValueError("start layout")
-    flags, on_ms = int.from_bytes(body[1:3], "big"), int.from_bytes(body[3:5], "big")
-    at = 5
-    off_ms = 0
+    if body[0] == 0x88:  # multi-select marker of newer host libraries
+        body = body[1:]
+    if not body[0] & 0x10:
+        raise ValueError("start layout")
+    words = [int.from_bytes(body[at : at + 2], "big") for at in range(1, len(body) - 1, 2)]
+    flags = words.pop(0)
+    stream = Stream(0, flags, words.pop(0), started_ms=now)
     if flags & 0x0400:
-        off_ms, at = int.from_bytes(body[5:7], "big"), 7
-    return Stream(int.from_bytes(body[at : at + 2], "big"), flags, on_ms, off_ms, now)
+        stream.off_ms = words.pop(0)
+    stream.metadata = words.pop(0)
+    if flags & 0x0100:
+        stream.statistics = words.pop(0)
+    if flags & 0x0004:
+        stream.tid_words = _parse_embedded(body[-12:])
+    return stream
+
+
+def _parse_embedded(command: bytes) -> int:
+    """One embedded read of the TID bank from its first word: 01 09 28, timeout, option 00, bank 02, address, words."""
+    if command[:3] != b"\x01\x09\x28" or command[5:11] != b"\x00\x02\x00\x00\x00\x00":
+        raise ValueError("embedded operation")
+    return command[11]
+
+
+def _embedded(tag: Tag, words: int) -> dict[str, Any]:
+    """What the embedded read of so many words finds on this tag."""
+    if not words:
+        return {}
+    if len(tag.tid) < 2 * words:
+        return {"data_status": _MEMORY_OVERRUN}
+    return {"data": tag.tid[: 2 * words]}
 
 
 def _read_multiple(module: Module, _data: bytes, _now: float) -> Answer:
@@ -358,6 +408,7 @@ _HANDLERS: dict[int, Callable[[Module, bytes, float], Answer]] = {
     0x2F: _multi_protocol,
     0x61: _get_antenna,
     0x62: _get_power,
+    0x63: _get_protocol,
     0x67: _get_region,
     0x68: _get_mode,
     0x6A: _get_option,

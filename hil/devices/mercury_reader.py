@@ -3,7 +3,7 @@
     python -m hil.devices.mercury_reader --control PATH --link PATH [--baud N] [--bootloader] [--already-streaming]
         [--persona mercury|ascii|silent] [--ports N] [--seed N]
 
-Verbs: get; field {tags:[{epc, rssi_dbm, antenna, pc?}]}; unplug; replug; mute {on}; reset; over_temperature {on};
+Verbs: get; field {tags:[{epc, rssi_dbm, antenna, pc?, tid?}]}; unplug; replug; mute {on}; reset; over_temperature {on};
 antenna {port, connected}; return_loss; noise {bytes}; corrupt {count}; temperature {celsius}; raw {hex}.
 Events: started, stopped, tag {count}, command {op}, unplugged, replugged.
 """

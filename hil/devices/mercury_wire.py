@@ -55,7 +55,7 @@ def reply(op: int, status: int = 0, data: bytes = b"") -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One read of one tag: what a record can carry."""
+    """One read of one tag: what a record can carry. `data` of an embedded read, or the `data_status` it failed with."""
 
     epc: bytes
     rssi_dbm: int
@@ -66,6 +66,8 @@ class Sighting:
     phase_deg: int = 0
     pc: int | None = None
     gpio: int = 0
+    data: bytes = b""
+    data_status: int = 0
 
     def record(self, flags: int) -> bytes:
         """The record with the metadata fields of `flags`, in wire order."""
@@ -78,7 +80,7 @@ class Sighting:
             (0x0010, (self.timestamp_ms & 0xFFFFFFFF).to_bytes(4, "big")),
             (0x0020, self.phase_deg.to_bytes(2, "big")),
             (0x0040, b"\x05"),
-            (0x0080, b"\x00\x00"),
+            (0x0080, self._embedded()),
             (0x0100, bytes((self.gpio,))),
             (0x0200, b"\x04"),
             (0x0400, b"\x00"),
@@ -90,6 +92,12 @@ class Sighting:
         head = b"".join(value for flag, value in fields if flags & flag)
         bits = (len(block) + 2) * 8
         return head + bits.to_bytes(2, "big") + block + air_crc(block).to_bytes(2, "big")
+
+    def _embedded(self) -> bytes:
+        """Length in bits and the data; or the failure mark and the status."""
+        if self.data_status:
+            return b"\x80\x00" + self.data_status.to_bytes(2, "big")
+        return (8 * len(self.data)).to_bytes(2, "big") + self.data
 
 
 def tag_frame(sighting: Sighting, flags: int, search_flags: int) -> bytes:

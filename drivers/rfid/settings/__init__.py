@@ -34,7 +34,9 @@ class MercurySettings(BaseModel):
     """One Mercury reader on a serial port.
 
     `baud` bits/s; `antennas` ports in search order; `power_cdbm` centi-dBm, checked against the module's own limits;
-    `cycle_ms` length of one read cycle and of the sign-of-life period.
+    `cycle_ms` length of one read cycle; `off_ms` pause after it, for reading with less than full duty: together the
+    sign-of-life period. `read_tid`: the chip's own number is read with every sighting (slower; a tag whose number
+    cannot be read is reported without it).
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -46,6 +48,8 @@ class MercurySettings(BaseModel):
     antennas: tuple[AntennaPort, ...] = Field(min_length=1, max_length=16)
     power_cdbm: int = Field(default=2700, ge=-1000, le=4000)
     cycle_ms: int = Field(default=1000, ge=50, le=60_000)
+    off_ms: int = Field(default=0, ge=0, le=60_000)
+    read_tid: bool = False
     profile: str = Field(default="mercury_m6e", pattern=r"^[a-z0-9_]+$")
 
     @field_validator("antennas")
@@ -68,18 +72,24 @@ class ReaderOption(BaseModel):
 
 
 class Derate(BaseModel):
-    """Duty cycle while the module is too hot."""
+    """Duty cycle while the module is too hot, and when full duty comes back: after `hold_s` without a complaint and
+    `recover_drop_c` below the hottest report; without reports after `cool_down_s`. `retry_s`: how often a module too
+    hot to start is asked again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     on_ms: int = Field(ge=1, le=60_000)
     off_ms: int = Field(ge=1, le=60_000)
+    hold_s: float = Field(gt=0)
+    recover_drop_c: int = Field(ge=1, le=50)
     cool_down_s: float = Field(gt=0)
     retry_s: float = Field(gt=0)
 
 
 class MercuryProfile(BaseModel):
-    """What is set on a module family. `digest` is the SHA-256 of the file it came from."""
+    """What is set on a module family. `statistics_flags` content of the report after each read cycle (0100:
+    temperature; 0: none); `tid_words` 16-bit words read of the TID bank; `digest` is the SHA-256 of the file it came
+    from."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -91,6 +101,8 @@ class MercuryProfile(BaseModel):
     hardware_ids: tuple[int, ...]
     protocol: int = Field(ge=1, le=0xFFFF)
     metadata_flags: int = Field(ge=0, le=0x1FFF)
+    statistics_flags: int = Field(ge=0, le=0x0FFF)
+    tid_words: int = Field(ge=2, le=31)
     options: tuple[ReaderOption, ...]
     silent_cycles: int = Field(ge=2, le=20)
     derate: Derate

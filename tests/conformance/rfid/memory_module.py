@@ -1,13 +1,14 @@
 """A Mercury module on an in-memory line, on the virtual clock: the virtual device's own logic, none of the driver's."""
 
 import asyncio
+import math
 from collections.abc import Callable
 
 from drivers.api import DeviceError, LinkLost, Observation, ReaderEvent, ReaderEventCode, TagRead
 from drivers.link.link import Link
 from drivers.link.memory import memory_pair
 from drivers.rfid.mercury_reader import MercuryReader
-from drivers.rfid.settings import MercurySettings, load_mercury_profile
+from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
 from hil.devices import mercury_wire as wire
 from hil.devices.mercury_module import Module, Tag
 from tests.virtual_loop import VirtualClock
@@ -16,11 +17,38 @@ TAG = Tag(epc=bytes.fromhex("300833B2DDD9014000000001"), rssi_dbm=-54.0, antenna
 SETTINGS = MercurySettings(port="memory", region="na", antennas=(1, 2))
 
 
+class Heat:
+    """How warm a module gets: it nears its surroundings plus a rise for the share of time it transmits, with a time
+    constant of a minute; over `LIMIT_C` it stops transmitting until it is 3 degrees below."""
+
+    LIMIT_C = 85.0
+    TIME_S = 60.0
+
+    def __init__(self, ambient_c: float, rise_c: float) -> None:
+        self.ambient_c = ambient_c
+        self._rise_c = rise_c
+        self._celsius = ambient_c
+
+    def pass_time(self, module: Module, share: float, seconds: float) -> None:
+        """Warm or cool the module for so long."""
+        aim = self.ambient_c + self._rise_c * (0.0 if module.hot else share)
+        self._celsius += (aim - self._celsius) * (1 - math.exp(-seconds / self.TIME_S))
+        module.temperature_c = round(self._celsius)
+        if self._celsius >= self.LIMIT_C:
+            module.hot = True
+        elif self._celsius < self.LIMIT_C - 3:
+            module.hot = False
+
+
 class Bench:
-    """One reader session against one module; `answering` False mutes the module."""
+    """One reader session against one module; `answering` False mutes the module, `heat` warms it."""
 
     def __init__(
-        self, settings: MercurySettings = SETTINGS, chop: int | None = None, reads_per_s: float = 20.0
+        self,
+        settings: MercurySettings = SETTINGS,
+        chop: int | None = None,
+        reads_per_s: float = 20.0,
+        profile: MercuryProfile | None = None,
     ) -> None:
         self.link, self.peer = memory_pair(chop)
         self.events: list[tuple[str, object]] = []
@@ -28,7 +56,8 @@ class Bench:
         self.seen: list[Observation] = []
         self.answering = True
         self._reads_per_s = reads_per_s
-        profile = load_mercury_profile(settings.profile)
+        self.heat: Heat | None = None
+        profile = profile or load_mercury_profile(settings.profile)
         self.reader = MercuryReader("reader-1", settings, profile, VirtualClock(), self._open)
 
     async def _open(self) -> Link:
@@ -81,6 +110,8 @@ class Bench:
             stream = self.module.stream
             if stream is None:
                 await asyncio.sleep(0.01)
+                if self.heat is not None:
+                    self.heat.pass_time(self.module, 0.0, 0.01)
                 continue
             seen = 0
             end = loop.time() + stream.on_ms / 1000
@@ -90,6 +121,9 @@ class Bench:
                     seen += 1
                 await asyncio.sleep(min(left, 1 / self._reads_per_s))
             if self.module.stream is stream:
+                if self.heat is not None:
+                    cycle_ms = stream.on_ms + stream.off_ms
+                    self.heat.pass_time(self.module, stream.on_ms / cycle_ms, cycle_ms / 1000)
                 self.module.end_cycle(seen)
                 await asyncio.sleep(stream.off_ms / 1000)
 

@@ -16,7 +16,7 @@ from drivers.api import (
     ProtocolViolation,
     ReaderEventCode,
 )
-from drivers.rfid.settings import MercurySettings
+from drivers.rfid.settings import MercurySettings, load_mercury_profile
 from hil.devices import mercury_wire as wire
 from hil.devices.mercury_module import Tag
 from tests.conformance.rfid.memory_module import SETTINGS, TAG, Bench
@@ -233,10 +233,14 @@ async def test_heat_lowers_the_duty_once_and_full_duty_comes_back() -> None:
     assert bench.starts() == 2
     assert bench.module.stream is None
     assert [fields["off_ms"] for name, fields in bench.events if name == "started"] == [0, 750]  # type: ignore[index]
-    assert 20 <= bench.count(ReaderEventCode.OVER_TEMPERATURE) <= 26
+    # Complaints come at most once a second, and with every temperature told while the duty is low.
+    assert 20 <= bench.count(ReaderEventCode.OVER_TEMPERATURE) <= 32
 
-    cooled = with_tags()
+    cooled = Bench(profile=load_mercury_profile("mercury_m6e").model_copy(update={"statistics_flags": 0}))
     hot = wire.reply(0x22, 0x0504)
+    assert await cooled.session(lambda b: b.peer.send(hot), pause_s=119.0) is None
+    assert [fields["off_ms"] for name, fields in cooled.events if name == "started"] == [0, 750]  # type: ignore[index]
+    cooled = Bench(profile=load_mercury_profile("mercury_m6e").model_copy(update={"statistics_flags": 0}))
     assert await cooled.session(lambda b: b.peer.send(hot), pause_s=125.0) is None
     assert [fields["off_ms"] for name, fields in cooled.events if name == "started"] == [0, 750, 0]  # type: ignore[index]
 
@@ -290,7 +294,7 @@ async def test_temperature_report() -> None:
     bench = with_tags()
     assert await bench.session(lambda b: b.peer.send(wire.temperature_frame(45))) is None
     values = [item.value for item in bench.events_of(ReaderEventCode.TEMPERATURE)]
-    assert values == [31.0, 45.0]
+    assert values == [31.0, 45.0, 31.0], "the report of the next cycle says 31 again"
 
 
 @pytest.mark.parametrize(

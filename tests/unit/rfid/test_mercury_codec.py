@@ -11,7 +11,8 @@ from drivers.rfid import mercury_codec as codec
 from drivers.rfid import mercury_stream_codec as stream
 from drivers.rfid.mercury_codec import Frame, FrameSplitter
 from drivers.rfid.mercury_stream_codec import TagRecord
-from tests.unit.rfid.mercury_frames import COMMANDS, EVERYTHING, REPLIES, REPLY
+from hil.devices import mercury_wire as wire
+from tests.unit.rfid.mercury_frames import COMMANDS, EVERYTHING, REPLIES, REPLY, STARTS
 
 _KINDS = {
     "tag": stream.TagRecord,
@@ -79,6 +80,26 @@ def test_commands_are_the_published_bytes() -> None:
 def test_duty_cycle_start_carries_the_off_time_after_the_on_time() -> None:
     data = codec.start_data(0x0057, 250, 750)
     assert data == bytes.fromhex("00000122000005 09 22 10 041B 00FA 02EE 0057")
+
+
+@pytest.mark.parametrize("item", STARTS, ids=lambda item: item["name"])
+def test_captured_start_is_made_but_for_its_multi_select_marker(item: dict[str, Any]) -> None:
+    made = codec.start_data(item["metadata"], item["on_ms"], item["off_ms"], statistics=item["statistics"])
+    captured = bytearray(item["bytes"][3:-2])
+    if captured[9] == 0x88:
+        del captured[9]
+        captured[7] -= 1
+    assert made == captured
+
+
+def test_start_with_tid_embeds_a_read_of_the_tid_bank() -> None:
+    # Written out by hand from the MercuryAPI C sources: count, length after the opcode, opcode, timeout, option, bank,
+    # word address, words.
+    embedded = "01 09 28 0000 00 02 00000000 06"
+    data = codec.start_data(0x0057, 1000, tid_words=6)
+    assert data == bytes.fromhex("00000122000005 13 22 10 001F 03E8 00D7" + embedded)
+    data = codec.start_data(0x0057, 250, 750, statistics=0x0100, tid_words=6)
+    assert data == bytes.fromhex("00000122000005 17 22 10 051F 00FA 02EE 00D7 0100" + embedded)
 
 
 @given(st.binary(min_size=2, max_size=253))
@@ -149,6 +170,32 @@ def test_frame_hidden_in_a_broken_one_is_found() -> None:
     # The false start claims 33 data bytes; a true frame begins inside them.
     frames = split(b"\xff\x21\x22" + REPLY["keepalive"] * 6)
     assert len(frames) == 6
+
+
+def test_every_loss_of_synchronism_is_counted_once() -> None:
+    keepalive = REPLY["keepalive"]
+    splitter = FrameSplitter()
+    for at in range(3):
+        for byte in b"\x01\x02\xff\xfe\x03":
+            splitter.feed(bytes((byte,)), at * 0.01)
+        splitter.feed(keepalive * 2, at * 0.01)
+    assert (splitter.resyncs, splitter.dropped_bytes, splitter.frames) == (3, 15, 6)
+    splitter.feed(keepalive[:5], 1.0)
+    assert len(splitter.feed(keepalive, 3.0)) == 1
+    assert (splitter.resyncs, splitter.dropped_bytes, splitter.frames) == (4, 20, 7)
+
+
+@given(st.lists(st.binary(max_size=60), max_size=20))
+def test_counts_say_what_was_given_out(chunks: list[bytes]) -> None:
+    splitter = FrameSplitter()
+    frames = 0
+    fed = 0
+    for turn, chunk in enumerate([*chunks, EVERYTHING]):
+        frames += len(splitter.feed(chunk, turn * 0.15))
+        fed += len(chunk)
+    assert splitter.frames == frames
+    assert splitter.resyncs <= splitter.dropped_bytes <= fed
+    assert bool(splitter.resyncs) == bool(splitter.dropped_bytes)
 
 
 def test_half_frame_waits_for_its_rest_and_no_longer() -> None:
@@ -232,6 +279,16 @@ def test_ata_tag_has_neither_pc_nor_crc() -> None:
     event = stream.decode_stream(Frame(0x22, 0, tag_data(b"12345678", 64, 0x1D)))
     assert isinstance(event, TagRecord)
     assert (event.pc, event.epc, event.tag_crc_ok) == (0, b"12345678", None)
+
+
+def test_embedded_read_is_the_record_s_data() -> None:
+    tid = bytes.fromhex("E2801160200074CF1D970934")
+    seen = wire.Sighting(bytes(12), -50, 2, data=tid)
+    (frame,) = split(wire.tag_frame(seen, 0x00D7, 0x001F))
+    event = stream.decode_stream(frame)
+    assert isinstance(event, TagRecord)
+    assert (event.data, event.data_status, event.tag_crc_ok) == (tid, 0, True)
+    assert tid.hex() not in repr(event).lower()
 
 
 def test_failed_embedded_read_keeps_the_tag() -> None:

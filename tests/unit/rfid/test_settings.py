@@ -15,6 +15,7 @@ GOOD: dict[str, Any] = {"port": "/dev/reader", "region": "na", "antennas": [1, 2
 def test_good_settings_have_sane_defaults() -> None:
     made = MercurySettings(**GOOD)
     assert (made.baud, made.cycle_ms, made.profile, made.antennas) == (115200, 1000, "mercury_m6e", (1, 2))
+    assert (made.off_ms, made.read_tid) == (0, False)
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,9 @@ def test_good_settings_have_sane_defaults() -> None:
         {"power_cdbm": 27_000},
         {"power_dbm": 27},
         {"cycle_ms": 5},
+        {"off_ms": -1},
+        {"off_ms": 70_000},
+        {"read_tid": "twice"},
         {"profile": "../../etc/passwd"},
         {"port": ""},
     ],

@@ -1,10 +1,12 @@
 """The virtual reader's own encoder makes the published bytes: checked here without the driver's codec."""
 
+from typing import Any
+
 import pytest
 
 from hil.devices import mercury_wire as wire
 from hil.devices.mercury_module import Module, Tag
-from tests.unit.rfid.mercury_frames import COMMANDS, REPLIES, REPLY
+from tests.unit.rfid.mercury_frames import COMMANDS, REPLIES, REPLY, STARTS
 
 
 @pytest.mark.parametrize("item", REPLIES, ids=lambda item: item["name"])
@@ -68,6 +70,39 @@ def test_published_start_and_stop() -> None:
     play(module, "stop")
     assert sent[-1] == REPLY["stop_reply"]
     assert module.stream is None
+
+
+@pytest.mark.parametrize("item", STARTS, ids=lambda item: item["name"])
+def test_captured_starts_are_understood(item: dict[str, Any]) -> None:
+    module, _ = module_and_sent()
+    play(module, "region_na", "protocol_gen2")
+    module.command(item["bytes"][2], item["bytes"][3:-2], 0.0)
+    stream = module.stream
+    assert stream is not None
+    seen = (stream.metadata, stream.on_ms, stream.off_ms, stream.statistics)
+    assert seen == tuple(item[key] for key in ("metadata", "on_ms", "off_ms", "statistics"))
+
+
+def test_embedded_read_reports_the_tid_or_why_not() -> None:
+    module, sent = module_and_sent()
+    play(module, "region_na", "protocol_gen2")
+    module.command(0x2F, bytes.fromhex("00000122000005 13 22 10 001F 03E8 00D7 010928000000020000000006"), 0.0)
+    assert module.stream is not None
+    assert module.stream.tid_words == 6
+    tid = bytes.fromhex("E2801160200074CF1D970934")
+    module.sight(Tag(bytes(12), -50.0, 1, tid=tid), 0.0)
+    assert sent[-1][19:33] == b"\x00\x60" + tid
+    module.sight(Tag(bytes(12), -50.0, 1, tid=tid[:8]), 0.0)
+    assert sent[-1][19:23] == b"\x80\x00\x04\x23"
+
+
+def test_settings_are_read_back() -> None:
+    module, sent = module_and_sent()
+    play(module, "region_na", "protocol_gen2", "antennas_1_2", "power_27_dbm", "rssi_in_dbm")
+    sent.clear()
+    for op, data in ((0x67, ""), (0x63, ""), (0x61, "02"), (0x62, "00"), (0x6A, "0109")):
+        module.command(op, bytes.fromhex(data), 0.0)
+    assert [frame[5:-2].hex() for frame in sent] == ["01", "0005", "0201010202", "000a8c", "010901"]
 
 
 def test_bootloader_answers_tag_commands_with_bad_opcode() -> None:
