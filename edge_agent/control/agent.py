@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Coroutine, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from drivers import registry
 from drivers.api import (
@@ -65,6 +65,15 @@ _READY_S = 1.2
 _METRICS_S = 1.0
 
 
+@runtime_checkable
+class _Counting(Protocol):
+    """A session that keeps counters of its own."""
+
+    def counters(self) -> Mapping[str, float]:
+        """Plain numbers by name."""
+        ...
+
+
 class Agent:
     """All parts of one lane's control process. Made by `Agent.open`, run by `run`."""
 
@@ -79,6 +88,7 @@ class Agent:
         self.manager = ServiceManager()
         self._head: LaneIo | None = None
         self._io_sessions: dict[str, LaneIo] = {}
+        self._sessions: dict[str, object] = {}
         self._cleared = 0
         self._faulty = state.fault is not None
         identity = state.config.identity
@@ -189,12 +199,14 @@ class Agent:
 
     def _session(self, device: ReaderDevice | LaneIoDevice) -> Source:
         try:
-            return self._make_session(device)
+            session = self._make_session(device)
         except DeviceError:
             raise
         except EdgeError as error:
             # A profile or wiring that cannot be used parks the device; the doors stay open to say so.
             raise DeviceRefused(error.code, error.message, error.hint) from error
+        self._sessions[device.id] = session
+        return session
 
     def _make_session(self, device: ReaderDevice | LaneIoDevice) -> Source:
         if isinstance(device, MercuryDevice):
@@ -313,6 +325,9 @@ class Agent:
             await asyncio.sleep(_METRICS_S)
 
     def _counters(self, device: str) -> Mapping[str, float]:
+        counting = self._sessions.get(device)
+        if isinstance(counting, _Counting):
+            return counting.counters()
         session = self._io_sessions.get(device)
         if session is None:
             return {}
