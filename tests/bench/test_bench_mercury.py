@@ -6,6 +6,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.conformance.rfid.pty_reader import Session, virtual_reader
 pytestmark = pytest.mark.bench
 
 _SIGHTING = wire.Sighting(bytes.fromhex("300833B2DDD9014000000001"), -54, 1, timestamp_ms=100)
+_NUMBERED = replace(_SIGHTING, data=bytes.fromhex("E2801160200074CF1D970934"))
 
 
 _ROUNDS = 5
@@ -47,10 +49,10 @@ def peer_frame(size: int) -> bytes:
     return body + uhf_crc(body).to_bytes(2, "little")
 
 
-@pytest.mark.parametrize("flags", [0x0057, 0x01FF], ids=lambda flags: f"metadata_{flags:04x}")
+@pytest.mark.parametrize("flags", [0x0057, 0x01FF, 0x00D7], ids=lambda flags: f"metadata_{flags:04x}")
 def test_codec_rate(flags: int) -> None:
     """Splitting and decoding, beside splitting alone and beside uhfreader18's stream parser, which only splits."""
-    frame = wire.tag_frame(_SIGHTING, flags, 0x1B)
+    frame = wire.tag_frame(_NUMBERED if flags == 0x00D7 else _SIGHTING, flags, 0x1B)
     blob, peer_blob = frame * _BLOB_FRAMES, peer_frame(len(frame)) * _BLOB_FRAMES
     splitter, buffer = FrameSplitter(), StreamBuffer()
     whole = rate(lambda: len([stream.decode_stream(item) for item in splitter.feed(blob, 0.0)]), 200)

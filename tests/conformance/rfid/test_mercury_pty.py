@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from drivers.api import DeviceRefused, DeviceUp, LinkLost, Observation, ReaderEvent, ReaderEventCode, TagRead
+from drivers.api import DeviceRefused, DeviceUp, LinkLost, Observation, ReaderEvent, ReaderEventCode, Secret, TagRead
+from drivers.rfid.mercury_reader import MercuryReader
 from tests.conformance.rfid.pty_reader import PtyReader, Session, virtual_reader
 
 pytestmark = pytest.mark.real_time
@@ -47,6 +48,29 @@ async def test_tags_come_with_their_antenna_and_level(tmp_path: Path) -> None:
         assert first.tag_crc_ok is True
         await session.end()
         assert (await reader.do("get"))["streaming"] is False
+
+
+async def test_tag_numbers_and_duty_on_the_wire(tmp_path: Path) -> None:
+    tid = "E2801160200074CF1D970934"
+    async with virtual_reader(tmp_path) as reader:
+        await reader.do("field", tags=[{**TAG, "tid": tid}, {"epc": "00" * 12, "rssi_dbm": -61, "antenna": 2}])
+        source = reader.source(read_tid=True, cycle_ms=200, off_ms=100)
+        session = Session(source)
+        first = await session.until(lambda item: isinstance(item, TagRead) and item.antenna == 1)
+        second = await session.until(lambda item: isinstance(item, TagRead) and item.antenna == 2)
+        assert isinstance(first, TagRead)
+        assert isinstance(second, TagRead)
+        assert first.tid == Secret(bytes.fromhex(tid))
+        assert second.tid is None
+        await session.until(is_event(ReaderEventCode.TEMPERATURE))
+        state = await reader.do("get")
+        assert (state["tid_words"], state["off_ms"]) == (6, 100)
+        await session.end()
+        assert isinstance(source, MercuryReader)
+        counters = source.counters()
+        assert counters["tid_reads"] >= 1
+        assert counters["tid_failures"] >= 1
+        assert counters["duty_percent"] == 66.7
 
 
 async def test_sessions_leave_nothing_behind(tmp_path: Path) -> None:
