@@ -7,7 +7,7 @@ from edge_agent.model.effects import Severity
 from edge_agent.model.lane import Zone
 
 from .arrivals import could_come
-from .codes import EventCode
+from .codes import ConditionCode, EventCode
 from .kinematics import FEASIBLE_FACTOR, NS, SHORTEST_M, metres_per_second
 from .leases import withdraw
 from .order import lose_order
@@ -36,6 +36,19 @@ def beam_alone(turn: Turn) -> None:
     if first is not None and first.reached >= RANK[Zone.D] and could_come(turn.state, first, Zone.BEAM, turn.now_ns):
         turn.put(replace(first, perhaps_crossed=True))
     lose_order(turn, "beam_without_stop_loop")
+
+
+def beam_missed(turn: Turn) -> None:
+    """A vehicle left the line without breaking the beam: a green may have outlived its nose. Until a crossing is seen
+    in full, only an officer who looks gives green."""
+    title, hint = "The stop-line beam may be blind", "try the beam by hand; a crossing seen in full clears this"
+    turn.condition(ConditionCode.BEAM_DOUBTFUL, Severity.ALARM, True, title, hint)
+
+
+def beam_seen(turn: Turn) -> None:
+    """A vehicle has crossed the line as it must: loop, beam, loop free, beam free."""
+    title = "The stop-line beam sees vehicles"
+    turn.condition(ConditionCode.BEAM_DOUBTFUL, Severity.ALARM, False, title, "")
 
 
 def did_not_cross(turn: Turn, track: Track) -> bool:

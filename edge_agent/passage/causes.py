@@ -8,7 +8,7 @@ from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import Authority, Decision, Verdict
 from edge_agent.model.lane import LaneMode, Zone
 
-from .codes import CauseCode
+from .codes import CauseCode, ConditionCode
 from .decisions import effective
 from .legs import cargo_complete, missing_legs
 from .order import accounted
@@ -78,6 +78,8 @@ def _vehicle_causes(state: LaneState, track: Track, officer: bool) -> Iterator[C
         yield Cause(
             CauseCode.ORDER_UNKNOWN, f"order of the corridor is unknown ({state.order.reason})", state.order.since
         )
+    if ConditionCode.BEAM_DOUBTFUL.value in state.conditions:
+        yield Cause(CauseCode.BEAM_DOUBTFUL, "the stop-line beam may be blind: an officer must release")
     if track.suspect:
         yield Cause(CauseCode.UNIDENTIFIED_VEHICLE, "this vehicle appeared out of order", track.conveyance.detected)
     flags = track.conveyance.flags

@@ -78,5 +78,5 @@ def _consistent(tracks: list[Track], turn: Turn) -> tuple[Track, ...]:
         elif index > 0:
             over = tuple(zone for zone in over if zone is not Zone.S)
             reached = min(reached, AT_LINE - 1)
-        placed.append(replace(track, reached=reached, over=over, suspect=False))
+        placed.append(replace(track, reached=reached, over=over, suspect=False, perhaps_crossed=False))
     return tuple(placed)

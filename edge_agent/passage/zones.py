@@ -9,15 +9,15 @@ from edge_agent.model.inputs import ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
 
 from .arrivals import could_come, new_track, unexpected
-from .beam import beam_alone, beam_disturbed, did_not_cross
+from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, did_not_cross
 from .codes import ConditionCode, EventCode
 from .crossing import cross, passed_unseen
-from .kinematics import length_m, nose_fixes, speed_kmh, stop_ms, zone_start_m
+from .kinematics import NS, SHORTEST_M, length_m, metres_per_second, nose_fixes, speed_kmh, stop_ms, zone_start_m
 from .leases import withdraw
 from .order import lose_order
 from .resync import resync
 from .sealing import seal
-from .state import AT_LINE, RANK, ZONES, Track, ZoneInputs
+from .state import AT_LINE, RANK, ZONES, LaneState, Track, ZoneInputs
 from .turn import Turn
 
 NOSE_FIELD = {Zone.A: "a_nose", Zone.D: "d_nose", Zone.S: "s_loop", Zone.BEAM: "s_nose", Zone.X: "x_nose"}
@@ -88,6 +88,8 @@ def _nose(turn: Turn, zone: Zone) -> None:
         if track is None:
             return
     elif not sound:
+        if zone is Zone.X and not track.unseen:
+            beam_missed(turn)
         lose_order(turn, f"sequence_broken_at_{zone.value}")
         track = turn.state.track(track.id) or track
         track = turn.flag(turn.put(replace(track, suspect=True)), Flag.SENSOR_FAULT)
@@ -138,16 +140,27 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
 
 
 def _past_unseen(turn: Turn, front: Track) -> Track:
-    """Who is at X: not a vehicle that crossed before a gap in the zone inputs and was not seen since, when the one
-    behind it, which was seen crossing, can be there by now. The former has left during the gap."""
+    """Who is at X: not one that no zone has seen since a gap, nor one that should have been there before, when the
+    one behind it was seen crossing and can be there by now. The former has left unseen."""
     state = turn.state
     past = [track for track in state.tracks if not track.upstream and track.reached < RANK[Zone.X]]
     for ahead, behind in pairwise(past):
+        gone = ahead.unseen or _overdue(state, ahead, turn.now_ns)
         crossed = behind.fixes.s_nose is not None
-        if ahead.id == front.id and ahead.unseen and crossed and could_come(state, behind, Zone.X, turn.now_ns, 1.0):
+        if ahead.id == front.id and gone and crossed and could_come(state, behind, Zone.X, turn.now_ns, 1.0):
             seal(turn, turn.flag(ahead, Flag.SENSOR_FAULT), "exit_unseen")
             front = behind
     return front
+
+
+def _overdue(state: LaneState, track: Track, now_ns: int) -> bool:
+    """Whether a vehicle whose tail has crossed would have come to X by now at the lane's slowest pace."""
+    left = track.fixes.s_tail
+    if left is None:
+        return False
+    geometry = state.config.geometry
+    way_m = geometry.x.start_m - geometry.beam_m - (track.conveyance.length_m or SHORTEST_M)
+    return now_ns - left.mono_ns > int(NS * way_m / metres_per_second(state.config.kinematics.v_min_kmh))
 
 
 def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
@@ -218,6 +231,8 @@ def _tail(turn: Turn, zone: Zone) -> None:
         track = _dwell_over_line(turn, track)
         if did_not_cross(turn, track):
             return
+        if track.fixes.s_loop is not None and Zone.S not in track.over:
+            beam_seen(turn)
     conveyance = replace(track.conveyance, times=replace(track.conveyance.times, **{name: turn.at}))
     fixes = replace(track.fixes, **{name: turn.at})
     _measure(turn, turn.put(replace(track, conveyance=conveyance, fixes=fixes, over=over, moved=turn.at)))
@@ -253,6 +268,8 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
     track = turn.flag(track, Flag.REVERSED)
     turn.event(EventCode.REVERSED, Severity.ALARM, track.id)
     held = turn.state.held
-    if held is not None and held.lease.conveyance_id == track.id:
+    if held is not None and held.lease.conveyance_id == track.id:  # or it has gone through a beam that is blind
         withdraw(turn, "reversed", immediate=True)
+        turn.put(replace(turn.state.track(track.id) or track, perhaps_crossed=True))
+        beam_missed(turn)
     lose_order(turn, "reversed_at_stop_line")

@@ -177,3 +177,36 @@ def test_a_vehicle_out_of_order_inside_the_window_of_a_withdrawn_green_is_not_ac
     lane.on(Zone.S)
     lane.on(Zone.BEAM)
     assert any(Flag.VIOLATION in c.flags for c in lane.state.conveyances)
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_after_a_truck_went_through_a_blind_beam_only_an_officer_gives_green_until_one_is_seen(confirmed: bool) -> None:
+    lane = Lane().start()
+    truck = lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    assert lane.green
+    lane.wait(5)
+    lane.off(Zone.S)
+    assert lane.green == ""
+    assert ("STOP_LINE_BEAM_DOUBTFUL", True) in lane.conditions
+    if confirmed:
+        lane.act(ActKind.CONFIRM_ORDER)
+    lane.wait(5)
+    lane.on(Zone.X)
+    lane.wait(6)
+    lane.off(Zone.X)
+    assert [b.conveyance_id for b in lane.bundles] == [truck.conveyance_id]
+    lane.act(ActKind.CONFIRM_ORDER)
+    lane.arrive("t2")
+    lane.decide()
+    lane.drive_to_line()
+    lane.wait(8)
+    assert lane.green == ""
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+    assert lane.green
+    lane.pass_line()
+    assert ("STOP_LINE_BEAM_DOUBTFUL", False) in lane.conditions
+    lane.arrive("t3")
+    lane.decide()
+    assert lane.green

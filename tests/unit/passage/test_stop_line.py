@@ -355,3 +355,25 @@ def test_without_a_word_from_the_signal_loop_the_green_is_unconfirmed() -> None:
     lane.drive_to_line()
     lane.pass_line()
     assert lane.bundles[0].flags == (Flag.UNCONFIRMED_GREEN,)
+
+
+def test_an_exit_that_x_missed_does_not_shift_those_of_the_trucks_behind() -> None:
+    lane = Lane().start()
+    trucks = []
+    for name in ("t1", "t2", "t3"):
+        trucks.append(lane.arrive(name).conveyance_id)
+        lane.decide()
+        lane.drive_to_line()
+        lane.on(Zone.BEAM)
+        lane.wait(5)
+        lane.off(Zone.S)
+        lane.wait(1)
+        lane.off(Zone.BEAM)
+        lane.wait(7)
+        if name != "t1":  # X is dead for the first
+            lane.on(Zone.X)
+            lane.wait(6)
+            lane.off(Zone.X)
+            assert [b.conveyance_id for b in lane.bundles] == trucks
+    assert Flag.SENSOR_FAULT in lane.bundles[0].flags
+    assert [b.times.x_tail is None for b in lane.bundles] == [True, False, False]
