@@ -237,10 +237,12 @@ class RedCause(_message.Message):
     BY_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
     code: _builtins.str
-    """Stable code, e.g. hold, order_unknown, no_lease, waiting_decision."""
+    """Stable code: upper case from the lane's logic (HOLD_LANE, ORDER_UNKNOWN, WAITING_DECISION...), lower case from the
+    interlock (module_not_ready, nose_over_line...).
+    """
     text: _builtins.str
     by: _builtins.str
-    """Who or what: an officer's pseudonym, a device id, "central"."""
+    """Who or what: an officer's pseudonym, "system" for central, "interlock"; empty when nobody in particular."""
     hint: _builtins.str
     """What to do next."""
     @_builtins.property
@@ -540,7 +542,7 @@ class WatchLaneRequest(_message.Message):
     """Pseudonym, required with officer_present."""
     @_builtins.property
     def min_interval(self) -> _duration_pb2.Duration:
-        """Default 1 s; 0.1 s to 60 s."""
+        """Longest silence: the state is sent again after this time though nothing changed. Default 1 s; 0.1 s to 60 s."""
 
     def __init__(
         self,

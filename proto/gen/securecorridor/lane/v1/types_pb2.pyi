@@ -376,7 +376,9 @@ class SealedIdentity(_message.Message):
     KEY_ID_FIELD_NUMBER: _builtins.int
     CIPHERTEXT_FIELD_NUMBER: _builtins.int
     key_id: _builtins.str
-    """Id of the central public key `ciphertext` is sealed to."""
+    """Id of the central public key `ciphertext` is sealed to: "x25519-" and the first 16 hex digits of the SHA-256 of the
+    key's 32 raw bytes. Key files hold those 32 bytes and nothing else.
+    """
     ciphertext: _builtins.bytes
     """HPKE (RFC 9180) single-shot: DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, AES-128-GCM; 32 bytes encapsulated key, then
     ciphertext. `info` is "securecorridor.identity.v1", a zero byte, the lane's resource name, a zero byte, the token;
@@ -532,9 +534,15 @@ class Decision(_message.Message):
     """One decision, or one revision of it.
 
     It binds exactly (conveyance_id, identity_digest): if the binding identities of the conveyance change, the agent treats
-    the decision as void, shows red and asks again. Revisions of one conveyance rise strictly; a lower or equal revision
-    than one already received is ignored, so sending twice is harmless. It is live until `ttl_ms` after the agent's own
-    stamp of the request, which the sender echoes: clocks of the two computers are never compared.
+    the decision as void, shows red and asks again. Revisions that central gives for one conveyance rise strictly; a lower
+    revision than one already received is ignored, and so is an equal one, so sending twice is harmless - with one exception:
+    an equal revision that answers a later request is taken when the earlier decision is dead (expired or void). It is live
+    until `ttl_ms` after the agent's own stamp of the request, which the sender echoes: clocks of the two computers are
+    never compared. A ttl_ms out of range makes a decision that is never live.
+
+    Precedence: officers decide through the lane's own API, never through central: a Decision from central with an
+    authority other than AUTHORITY_SYSTEM is refused. Central's and officers' revisions are counted apart. An officer's
+    refusal or referral stands against any release of central; an officer's release stands for its lease only.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -94,7 +94,7 @@ class Site(_message.Message):
     office: _builtins.str
     unlocode: _builtins.str
     direction: _builtins.str
-    """E.g. CA_BOUND, US_BOUND."""
+    """inbound or outbound, seen from the country that runs the lane."""
     def __init__(
         self,
         *,
@@ -361,7 +361,7 @@ class Bundle(_message.Message):
         before_d: _builtins.bool
         before_commit: _builtins.bool
         ignored: _builtins.str
-        """Why it was not acted on, empty when it was: digest_mismatch, stale_revision, expired, departed."""
+        """Why it was not acted on; empty when it was. Decisions that were ignored on arrival are lane events instead."""
         @_builtins.property
         def decision(self) -> _types_pb2.Decision: ...
         @_builtins.property
@@ -731,7 +731,7 @@ class LaneEvent(_message.Message):
     event_id: _builtins.str
     """UUIDv7."""
     code: _builtins.str
-    """Stable code, e.g. lane.mode_changed, signal.fault, passage.violation."""
+    """Stable code, e.g. MODE_CHANGED, SIGNAL_FAULT, VIOLATION, OFFICER_ACT, PASSAGE_SEALED; the runbook lists the alarms."""
     severity: _types_pb2.Severity.ValueType
     conveyance_id: _builtins.str
     """Empty for the lane as such."""

@@ -46,7 +46,7 @@ class _RecordClassEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RecordCla
     RECORD_CLASS_SUPPLEMENT: _RecordClass.ValueType  # 2
     RECORD_CLASS_LANE_EVENT: _RecordClass.ValueType  # 3
     RECORD_CLASS_EVIDENCE: _RecordClass.ValueType  # 4
-    """Pictures and clips."""
+    """Pictures and clips. Lanes open this stream already; no record is sent in it by this version."""
 
 class RecordClass(_RecordClass, metaclass=_RecordClassEnumTypeWrapper):
     """Priority classes of durable records, most urgent first. Each has its own gap-free sequence and its own stream."""
@@ -57,7 +57,7 @@ RECORD_CLASS_BUNDLE: RecordClass.ValueType  # 1
 RECORD_CLASS_SUPPLEMENT: RecordClass.ValueType  # 2
 RECORD_CLASS_LANE_EVENT: RecordClass.ValueType  # 3
 RECORD_CLASS_EVIDENCE: RecordClass.ValueType  # 4
-"""Pictures and clips."""
+"""Pictures and clips. Lanes open this stream already; no record is sent in it by this version."""
 Global___RecordClass: _TypeAlias = RecordClass  # noqa: Y015
 
 @_typing.final
@@ -235,7 +235,9 @@ class ReleaseRequest(_message.Message):
     bundle_id: _builtins.str
     """Bundle this passage will end in."""
     revision: _builtins.int
-    """Starts at 1 per conveyance; rises when evidence was added."""
+    """Starts at 1 per conveyance; rises when evidence was added, and when the lane asks again because no live decision is
+    there (no answer yet, or the decision has run out). The answer's Decision.revision is central's own count.
+    """
     identity_digest: _builtins.str
     """"sha256:" + hex SHA-256 over the binding claims, one line per claim, sorted: `kind=<kind>;token=<token>\\n` with kind
     in lower case without its enum prefix (driver_card, transponder, plate_front). To be echoed in the Decision.

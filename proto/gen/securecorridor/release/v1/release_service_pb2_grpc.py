@@ -56,7 +56,7 @@ class ReleaseServiceServicer:
         the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
         On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-        answer a repeated (conveyance_id, revision) with the same decision or a newer revision.
+        answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -70,7 +70,11 @@ class ReleaseServiceServicer:
         Dedupe by (lane, epoch, class, seq). A new epoch starts again at seq 1 and is not a duplicate of the old one.
         A watermark above what the lane has ever sent is an alarm at the lane (a restored disk), not silently accepted.
         A record central can never take is answered with `reject`; the lane quarantines it, alarms and goes on, and central
-        counts it as seen.
+        counts it as seen: the next watermark may include it, and no ack of its own is needed. Reasons are central's, in
+        capitals (e.g. BAD_HASH, BAD_CHAIN, UNREADABLE); the lane shows them to its technician.
+        A gap in seq ends the stream with FAILED_PRECONDITION (ErrorInfo reason SEQUENCE_GAP), a wrong first message or lane
+        name with INVALID_ARGUMENT (HELLO_EXPECTED, HELLO_INCOMPLETE, LANE_NAME_INVALID), a lane central does not serve with
+        PERMISSION_DENIED. The lane raises a condition for each of these and keeps the records.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

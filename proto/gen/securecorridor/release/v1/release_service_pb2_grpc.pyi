@@ -50,7 +50,7 @@ class ReleaseServiceStub:
     the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
     On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-    answer a repeated (conveyance_id, revision) with the same decision or a newer revision.
+    answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
     """
     Forward: _grpc.StreamStreamMultiCallable[_release_service_pb2.ForwardRequest, _release_service_pb2.ForwardResponse]
     """Order on the stream: the lane sends `hello` naming one class; central answers `resume` with its durable watermark;
@@ -60,7 +60,11 @@ class ReleaseServiceStub:
     Dedupe by (lane, epoch, class, seq). A new epoch starts again at seq 1 and is not a duplicate of the old one.
     A watermark above what the lane has ever sent is an alarm at the lane (a restored disk), not silently accepted.
     A record central can never take is answered with `reject`; the lane quarantines it, alarms and goes on, and central
-    counts it as seen.
+    counts it as seen: the next watermark may include it, and no ack of its own is needed. Reasons are central's, in
+    capitals (e.g. BAD_HASH, BAD_CHAIN, UNREADABLE); the lane shows them to its technician.
+    A gap in seq ends the stream with FAILED_PRECONDITION (ErrorInfo reason SEQUENCE_GAP), a wrong first message or lane
+    name with INVALID_ARGUMENT (HELLO_EXPECTED, HELLO_INCOMPLETE, LANE_NAME_INVALID), a lane central does not serve with
+    PERMISSION_DENIED. The lane raises a condition for each of these and keeps the records.
     """
 
 @_typing.type_check_only
@@ -73,7 +77,7 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
     On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-    answer a repeated (conveyance_id, revision) with the same decision or a newer revision.
+    answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
     """
     Forward: _aio.StreamStreamMultiCallable[_release_service_pb2.ForwardRequest, _release_service_pb2.ForwardResponse]  # type: ignore[assignment]
     """Order on the stream: the lane sends `hello` naming one class; central answers `resume` with its durable watermark;
@@ -83,7 +87,11 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     Dedupe by (lane, epoch, class, seq). A new epoch starts again at seq 1 and is not a duplicate of the old one.
     A watermark above what the lane has ever sent is an alarm at the lane (a restored disk), not silently accepted.
     A record central can never take is answered with `reject`; the lane quarantines it, alarms and goes on, and central
-    counts it as seen.
+    counts it as seen: the next watermark may include it, and no ack of its own is needed. Reasons are central's, in
+    capitals (e.g. BAD_HASH, BAD_CHAIN, UNREADABLE); the lane shows them to its technician.
+    A gap in seq ends the stream with FAILED_PRECONDITION (ErrorInfo reason SEQUENCE_GAP), a wrong first message or lane
+    name with INVALID_ARGUMENT (HELLO_EXPECTED, HELLO_INCOMPLETE, LANE_NAME_INVALID), a lane central does not serve with
+    PERMISSION_DENIED. The lane raises a condition for each of these and keeps the records.
     """
 
 class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -99,7 +107,7 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
         On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-        answer a repeated (conveyance_id, revision) with the same decision or a newer revision.
+        answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
         """
 
     @_abc_1.abstractmethod
@@ -115,7 +123,11 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         Dedupe by (lane, epoch, class, seq). A new epoch starts again at seq 1 and is not a duplicate of the old one.
         A watermark above what the lane has ever sent is an alarm at the lane (a restored disk), not silently accepted.
         A record central can never take is answered with `reject`; the lane quarantines it, alarms and goes on, and central
-        counts it as seen.
+        counts it as seen: the next watermark may include it, and no ack of its own is needed. Reasons are central's, in
+        capitals (e.g. BAD_HASH, BAD_CHAIN, UNREADABLE); the lane shows them to its technician.
+        A gap in seq ends the stream with FAILED_PRECONDITION (ErrorInfo reason SEQUENCE_GAP), a wrong first message or lane
+        name with INVALID_ARGUMENT (HELLO_EXPECTED, HELLO_INCOMPLETE, LANE_NAME_INVALID), a lane central does not serve with
+        PERMISSION_DENIED. The lane raises a condition for each of these and keeps the records.
         """
 
 def add_ReleaseServiceServicer_to_server(servicer: ReleaseServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
