@@ -239,6 +239,20 @@ async def test_a_module_that_stays_hot_stays_at_low_duty() -> None:
     assert bench.events_of(ReaderEventCode.OVER_TEMPERATURE)[-1].stamp.mono_ns > 1780e9
 
 
+async def test_a_complaint_that_comes_while_reading_starts_is_not_forgotten() -> None:
+    bench = bench_with()
+    command = bench.module.command
+
+    def complain_first(op: int, data: bytes, now_ms: float) -> None:
+        if op == 0x2F and data[2] == 0x01 and not starts(bench):
+            bench.peer.send(wire.reply(0x22, 0x0504))
+        command(op, data, now_ms)
+
+    bench.module.command = complain_first  # type: ignore[method-assign]
+    assert await bench.session() is None
+    assert starts(bench) == [0, 750]
+
+
 async def test_counters_tell_what_went_wrong() -> None:
     bench = bench_with()
 
