@@ -102,7 +102,7 @@ class Inventory:
 
 class Notification(NamedTuple):
     """One READER_EVENT_NOTIFICATION. `connection` status of a connection attempt; `antennas` (port, connected) changes;
-    `rospecs` (id, 0 begun 1 ended 2 pre-empted); `unknown` events passed over."""
+    `rospecs` (id, 0 begun 1 ended 2 preempted); `unknown` events passed over."""
 
     utc_us: int | None
     uptime_us: int | None

@@ -14,7 +14,7 @@ _TEXT_TAIL = 16
 def text_epc(epc: str) -> str:
     """What an Encompass reader reports of a world tag, in hex: 18 characters of text, a class word and the number's
     end (tag ids of that family are up to 20 characters)."""
-    word = {tags.DRIVER_CARD_PREFIX: "DC", tags.TRANSPONDER_PREFIX: "TR"}.get(epc[:4].upper(), "OT")
+    word = {tags.DRIVER_CARD_PREFIX: "DC", tags.TRANSPONDER_PREFIX: "TR"}.get(epc[:4].upper(), "TG")
     return f"{word}{epc[-_TEXT_TAIL:].upper()}".encode().hex().upper()
 
 
