@@ -19,6 +19,7 @@ from .turn import Turn
 REMEMBERED = 256
 """Acts whose repeat is answered as the first time."""
 DIRECTIONS = frozenset({Verdict.HOLD_AT_LINE, Verdict.REFER_SECONDARY, Verdict.REFUSE_RETURN, Verdict.MANUAL_LANE})
+_REASON_MAX = 400
 SETTABLE = frozenset({LaneMode.CLOSED, LaneMode.ATTENDED, LaneMode.REMOTE, LaneMode.DEGRADED, LaneMode.ALL_HOLD})
 RESTRICTING = frozenset({LaneMode.CLOSED, LaneMode.DEGRADED, LaneMode.ALL_HOLD})
 """Modes that a technician may set too: none of them lets a vehicle roll."""
@@ -100,9 +101,13 @@ def _note(turn: Turn, act: OfficerAct, result: ActResult) -> Intervention:
 
 
 def _hold(turn: Turn, act: OfficerAct, earlier: Hold | None) -> Hold:
-    """Anybody may hold; only officers clear a hold. A second one keeps the time of the first."""
-    since = earlier.since if earlier is not None else turn.at
-    return Hold(since, act.officer, act.role, act.reason, (Role.OFFICER,))
+    """Anybody may hold; only officers clear a hold. A second one adds its reason and hides nothing of the first."""
+    if earlier is None:
+        return Hold(turn.at, act.officer, act.role, act.reason, (Role.OFFICER,))
+    also = f"also held by {act.officer}: {act.reason}" if act.reason else f"also held by {act.officer}"
+    if also in earlier.reason:
+        return earlier
+    return replace(earlier, reason=f"{earlier.reason}; {also}"[:_REASON_MAX])
 
 
 def _hold_lane(turn: Turn, act: OfficerAct) -> Reply:

@@ -153,6 +153,23 @@ def commit_time_ns(course: Course, kinematics: Kinematics, margin_s: float) -> i
     return course.at_ns + int(NS * (line - course.from_m) / course.fast_ms)
 
 
+def may_be_committed(times: ZoneTimes, now_ns: int, geometry: Geometry, kinematics: Kinematics) -> bool:
+    """Whether the nose may be inside C(v) at the lane's top speed, whatever speed was measured; True without a fix."""
+    fixes = nose_fixes(times, geometry)
+    if not fixes:
+        return True
+    since_ns, position = fixes[-1]
+    fast = metres_per_second(kinematics.v_max_kmh)
+    return position + fast * (now_ns - since_ns) / NS >= -commit_distance_m(kinematics.v_max_kmh, kinematics)
+
+
+def excuse_ns(kinematics: Kinematics, *, standing: bool) -> int:
+    """How long after it lost its green a crossing is not the driver's doing: twice the way to the line, at the slowest
+    pace from C(v), at the fastest from a standstill at the line."""
+    pace = kinematics.v_max_kmh if standing else kinematics.v_min_kmh
+    return int(2 * commit_distance_m(kinematics.v_max_kmh, kinematics) / metres_per_second(pace) * NS)
+
+
 def seconds_to_commit(course: Course, kinematics: Kinematics, margin_s: float, now_ns: int) -> float:
     """Estimated seconds until the nose enters C(v); 0 once inside. An estimate for people, never for the light."""
     now = course.interval(now_ns)

@@ -10,7 +10,7 @@ from edge_agent.model.lane import LaneMode, Zone
 from .causes import Cause, causes
 from .codes import CauseCode, EventCode
 from .decisions import effective
-from .kinematics import NS, commit_distance_m, metres_per_second
+from .kinematics import NS, excuse_ns, may_be_committed
 from .state import LeaseHeld, Track
 from .turn import Turn
 
@@ -49,12 +49,10 @@ def _excuse(turn: Turn, track: Track, code: CauseCode | None) -> None:
     """Inside C(v) the driver cannot stop: the crossing is not a violation, and central is told at once."""
     revoked = code in REVOCATIONS
     committed = track.conveyance.committed is not None
-    kinematics = turn.state.config.kinematics
-    if committed:
-        distance = commit_distance_m(kinematics.v_max_kmh, kinematics)
-        pace = kinematics.v_max_kmh if track.standing is not None else kinematics.v_min_kmh
-        seconds = 2 * distance / metres_per_second(pace)
-        until_ns = turn.now_ns + int(seconds * NS)
+    config = turn.state.config
+    # A mean speed between two zones with a stop in it says nothing of the speed now: who may be inside is excused.
+    if committed or may_be_committed(track.fixes, turn.now_ns, config.geometry, config.kinematics):
+        until_ns = turn.now_ns + excuse_ns(config.kinematics, standing=track.standing is not None)
         track = turn.put(replace(track, excused_ns=until_ns))
         turn.state = replace(turn.state, excused_ns=until_ns)
     if not revoked:

@@ -17,6 +17,7 @@ from edge_agent.model.inputs import (
 from edge_agent.model.lane import LaneMode, Zone
 
 from .codes import ConditionCode, EventCode
+from .kinematics import excuse_ns
 from .order import lose_order
 from .requests import ask_all_again
 from .sightings import MOST_OTHER, other_tags
@@ -58,6 +59,7 @@ def on_started(turn: Turn, event: Started) -> None:
 
 
 def _orphan(track: Track, turn: Turn) -> Track:
+    green = track.conveyance.lease is not None
     conveyance = replace(track.conveyance, lease=None)
     return replace(
         Track(conveyance, turn.at, track.reached, digest=track.digest, rolled=track.rolled, stood=track.stood),
@@ -66,7 +68,8 @@ def _orphan(track: Track, turn: Turn) -> Track:
         over=track.over,
         suspect=True,
         directed=track.directed,
-        green_at_gap=track.conveyance.lease is not None,
+        green_at_gap=green,
+        excused_ns=turn.now_ns + excuse_ns(turn.state.config.kinematics, standing=False) if green else 0,
     )
 
 

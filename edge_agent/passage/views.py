@@ -8,11 +8,12 @@ from edge_agent.model.decision import Decision, Hold, Lease
 from edge_agent.model.identity import Assignment, Leg
 from edge_agent.model.lane import LaneMode
 
+from .association import GAP_M
 from .causes import Cause, causes, lane_causes
 from .codes import CauseCode
 from .decisions import effective
 from .etag import etag_of, lane_etag
-from .kinematics import Interval, course_of, seconds_to_commit
+from .kinematics import SHORTEST_M, Interval, course_of, seconds_to_commit
 from .legs import cargo_complete, claims_of
 from .state import Counts, LaneState, Track
 
@@ -85,7 +86,8 @@ def view(state: LaneState, now: Stamp) -> LaneView:
     """The lane as of now."""
     upstream = [track for track in state.tracks if track.upstream]
     past = [track for track in reversed(state.tracks) if not track.upstream]
-    shown = tuple(_conveyance(state, track, place, now) for place, track in enumerate((*upstream, *past)))
+    places = _places(state, [*upstream, *past], now)
+    shown = tuple(_conveyance(state, track, place, now, places) for place, track in enumerate((*upstream, *past)))
     return LaneView(
         at=now,
         etag=lane_etag(state),
@@ -139,7 +141,30 @@ def legs_of(conveyance: Conveyance, decision: Decision | None, state: LaneState)
     return tuple(shown)
 
 
-def _conveyance(state: LaneState, track: Track, place: int, now: Stamp) -> ConveyanceView:
+def _places(state: LaneState, tracks: list[Track], now: Stamp) -> dict[str, Interval]:
+    """Where each nose can be, for people: from where it was last seen (it may have stopped there) to where the fastest
+    drive ends, and behind the vehicle ahead. Nothing while the zone inputs are not known."""
+    if not state.zones.fresh:
+        return {}
+    config = state.config
+    places = {}
+    limit = float("inf")
+    for track in tracks:
+        course = course_of(track.fixes, track.conveyance.speed_kmh, config.geometry, config.kinematics)
+        if course is None:
+            continue
+        if track.standing is not None and track.upstream:
+            place = Interval(earliest_m=config.geometry.beam_m, latest_m=config.geometry.s.start_m)
+        else:
+            ahead = min(course.interval(now.mono_ns).earliest_m, limit if track.upstream else float("inf"))
+            place = Interval(earliest_m=max(course.from_m, ahead), latest_m=course.from_m)
+        places[track.id] = place
+        if track.upstream:
+            limit = place.earliest_m - SHORTEST_M - GAP_M
+    return places
+
+
+def _conveyance(state: LaneState, track: Track, place: int, now: Stamp, places: dict[str, Interval]) -> ConveyanceView:
     config = state.config
     conveyance = track.conveyance
     decision = effective(track, now.mono_ns)
@@ -156,7 +181,7 @@ def _conveyance(state: LaneState, track: Track, place: int, now: Stamp) -> Conve
         identity_digest=track.digest,
         legs=legs_of(conveyance, decision, state),
         assignments=conveyance.assignments,
-        position=course.interval(now.mono_ns) if course is not None else None,
+        position=places.get(track.id),
         eta_to_commit_s=eta,
         decision=decision,
         lease=conveyance.lease,

@@ -119,7 +119,7 @@ def conveyance_message(
         ],
         flags=[flag.value for flag in shown.flags],
         hold=wire.hold(shown.hold) if shown.hold is not None else None,
-        speed_kmh=record.speed_kmh,
+        speed_kmh=0.0 if shown.waiting else record.speed_kmh,
         committed=record.committed is not None,
         standing_at_line=shown.waiting,
         detected=wire.moment(record.detected),

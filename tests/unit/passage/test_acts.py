@@ -83,10 +83,18 @@ def test_everybody_may_hold(role: Role) -> None:
     assert "officer" in answer.may_clear
 
 
-def test_a_second_hold_never_widens_who_may_clear_it() -> None:
+def test_a_second_hold_hides_nothing_of_the_first_nor_who_may_clear_it() -> None:
     lane = Lane().start()
-    lane.act(ActKind.HOLD_LANE, Role.OFFICER)
-    assert lane.act(ActKind.HOLD_LANE, Role.TECHNICIAN).may_clear == ("officer",)
+    lane.act(ActKind.HOLD_LANE, Role.OFFICER, reason="look", officer="bso:p1")
+    first = lane.state.hold
+    assert first is not None
+    lane.wait(5.0)
+    answer = lane.act(ActKind.HOLD_LANE, Role.TECHNICIAN, reason="lamp", officer="tech:7")
+    assert answer.may_clear == ("officer",)
+    assert lane.state.hold is not None
+    assert (lane.state.hold.by, lane.state.hold.since) == (first.by, first.since)
+    assert "look" in lane.state.hold.reason
+    assert "tech:7: lamp" in lane.state.hold.reason
 
 
 def test_an_officers_release_ends_after_its_lease_and_with_its_console() -> None:

@@ -224,3 +224,26 @@ def test_who_is_not_named_long_after_the_gap_or_behind_another_is_sealed_as_not_
     lane.wait(60)
     lane.act(ActKind.CONFIRM_ORDER)
     assert [b.outcome for b in lane.bundles] == [Outcome.ABANDONED] * 2
+
+
+def test_who_rolled_on_green_when_the_agent_died_is_not_accused_and_who_had_none_is() -> None:
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(6)
+    assert lane.green
+    restart(lane, after=1)
+    lane.on(Zone.S)
+    lane.wait(1)
+    lane.on(Zone.BEAM)
+    assert Flag.VIOLATION not in lane.state.conveyances[0].flags
+    lane.wait(5)
+    lane.off(Zone.S)
+    lane.off(Zone.BEAM)
+    lane.arrive("t2")
+    lane.drive_to_line()
+    restart(lane, Zone.S, after=1)
+    lane.on(Zone.BEAM)
+    assert Flag.VIOLATION in lane.state.conveyances[1].flags

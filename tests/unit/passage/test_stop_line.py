@@ -377,3 +377,20 @@ def test_an_exit_that_x_missed_does_not_shift_those_of_the_trucks_behind() -> No
             assert [b.conveyance_id for b in lane.bundles] == trucks
     assert Flag.SENSOR_FAULT in lane.bundles[0].flags
     assert [b.times.x_tail is None for b in lane.bundles] == [True, False, False]
+
+
+def test_a_hold_before_a_truck_that_stopped_on_its_way_and_rolls_again_accuses_nobody() -> None:
+    """The mean speed since A says that it is still upstream of C(v); it has come faster."""
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide()
+    lane.wait(14)
+    lane.on(Zone.D)
+    lane.wait(5)
+    assert lane.first.committed is None
+    lane.act(ActKind.HOLD_LANE)
+    lane.wait(1)
+    lane.on(Zone.S)
+    lane.wait(0.8)
+    lane.pass_line()
+    assert Flag.VIOLATION not in lane.bundles[0].flags

@@ -66,3 +66,28 @@ def test_the_etag_changes_with_what_is_shown_and_not_with_time() -> None:
     changed = view(lane.state, lane.at)
     assert changed.etag != after.etag
     assert changed.conveyances[0].etag != after.conveyances[0].etag
+
+
+def test_a_place_is_where_it_was_last_seen_to_where_it_can_be_and_nothing_while_zones_are_unknown() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.wait(1.0)
+    seen = lane.config.geometry.a.start_m
+    place = view(lane.state, lane.at).conveyances[0].position
+    assert place is not None
+    assert place.latest_m == seen
+    assert seen < place.earliest_m <= lane.config.geometry.d.start_m
+    lane.feed(ZonesLost(lane.at, "X"))
+    assert view(lane.state, lane.at).conveyances[0].position is None
+
+
+def test_who_stands_at_the_line_is_shown_there() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.drive_to_line()
+    lane.wait(30.0)
+    (shown,) = view(lane.state, lane.at).conveyances
+    assert shown.waiting
+    assert shown.position is not None
+    geometry = lane.config.geometry
+    assert (shown.position.latest_m, shown.position.earliest_m) == (geometry.s.start_m, geometry.beam_m)
