@@ -218,3 +218,25 @@ async def test_tiles_lead_to_every_lane(tmp_path: Path) -> None:
         await expect(tiles.nth(0)).to_contain_text("NO CONTACT", timeout=6000)
         await expect(at(page, "contact-banner")).to_be_hidden()
         await asyncio.sleep(0)
+
+
+async def test_causes_of_one_code_stay_as_many_as_they_are(tmp_path: Path) -> None:
+    """Two legs are waited for, one cause even comes twice: after many states the list has what the lane says."""
+    state = quiet_lane()
+    del state.red_causes[:]
+    for leg in ("driver", "conveyance", "conveyance"):
+        cause = state.red_causes.add(code="WAITING_IDENTITY", text=f"waiting for identity: {leg}", hint="ask")
+        cause.since.CopyFrom(ago(4))
+    lane = FakeLane(state=state)
+    async with officers_page(tmp_path, lane) as page:
+        causes = at(page, "why-red").locator("li")
+        await expect(causes).to_have_count(3)
+        for turn in range(12):
+            state.etag = f"lane-{turn}"
+            lane.show(state)
+            await page.wait_for_timeout(120)
+        await expect(causes).to_have_count(3)
+        await expect(causes.nth(0)).to_contain_text("driver", ignore_case=True)
+        del state.red_causes[1:]
+        lane.show(state)
+        await expect(causes).to_have_count(1)

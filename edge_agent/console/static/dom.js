@@ -27,11 +27,20 @@ export function attribute(node, name, value) {
   if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
-// Keeps one child per item, by key and in order; nodes that stay are moved only when they must.
+// Keeps one child per item, by key and in order; nodes that stay are moved only when they must. Equal keys are told
+// apart by their place among their equals, so that there are never more children than items.
 export function list(parent, items, keyOf, make, update) {
-  const known = new Map([...parent.children].map(node => [node.dataset.key, node]));
+  const known = new Map();
+  for (const node of [...parent.children]) {
+    if (known.has(node.dataset.key)) node.remove();
+    else known.set(node.dataset.key, node);
+  }
+  const times = new Map();
   items.forEach((item, index) => {
-    const key = String(keyOf(item));
+    const base = String(keyOf(item));
+    const before = times.get(base) ?? 0;
+    times.set(base, before + 1);
+    const key = before ? `${base}#${before}` : base;
     let node = known.get(key);
     if (!node) {
       node = make(item);

@@ -70,7 +70,7 @@ export function updateWhy(view) {
   list(
     $('why'),
     causes,
-    cause => `${cause.code}/${cause.by}`,
+    cause => `${cause.code}/${cause.by}/${cause.text}`,
     () => el('li', {}, el('b'), el('span', { class: 'dim' }), el('p')),
     (node, cause) => {
       const [title, since, hint] = node.children;
