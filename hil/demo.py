@@ -261,7 +261,7 @@ class Demo:
         self.console.print(f"Lane up in {seconds:.1f} s.")
         self.console.print(f"  officer's page  http://127.0.0.1:{bench.console_port}/login?token={bench.console_token}")
         self.console.print(f"  metrics         http://127.0.0.1:{bench.metrics_port}/metrics")
-        self.console.print(f"  technician      .venv/bin/lanectl --socket-dir {bench.socket_dir} status")
+        self.console.print(f"  technician      {lanectl_line(bench.socket_dir)}")
         if not self.options.exit:
             self.console.print("Ctrl-C ends everything.")
 
@@ -303,6 +303,11 @@ class Demo:
         for name, count, median, worst in self.judge.latencies.rows():
             table.add_row(name, str(count), f"{median:.1f}", f"{worst:.1f}")
         self.console.print(table)
+
+
+def lanectl_line(socket_dir: Path) -> str:
+    """What a technician types to see the demo's lane."""
+    return f".venv/bin/lanectl --socket-dir {socket_dir} status"
 
 
 def _port_is_free(port: int) -> bool:

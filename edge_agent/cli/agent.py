@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from .exits import Exit, Stop
 
@@ -28,6 +29,8 @@ SOCKET_DIR: Final = "/run/lane-edge-agent"
 DOORS: Final = ("officer", "technician", "central", "viewer")
 CALL_TIMEOUT_S: Final = 8.0
 """Longer than the agent's own bound on an act (5 s), so that its answer is the one shown."""
+
+_FOLDER: Final = click.Path(path_type=Path, readable=False)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -112,14 +115,35 @@ def request_id() -> str:
     return str(uuid.uuid4())
 
 
+_json = click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+
+
+def before_the_verb(group: Callable[..., None]) -> Callable[..., None]:
+    """The same options in front of the verb, where they count unless the verb is given them too."""
+
+    @_json
+    @click.option(
+        "--socket-dir",
+        type=_FOLDER,
+        help=f"Where the agent's doors are.  [env var: LANE_SOCKET_DIR; default: {SOCKET_DIR}]",
+    )
+    @click.option("--door", type=click.Choice(DOORS), help="Door to go through.")
+    @functools.wraps(group)
+    def command(**given: Any) -> None:  # noqa: ANN401 - values of the options by name
+        click.get_current_context().obj = {name: value for name, value in given.items() if value}
+        group()
+
+    return command
+
+
 def options(door: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """The options every verb has; the verb gets an `Agent` at this door, unless another is asked for."""
 
     def decorate(verb: Callable[..., None]) -> Callable[..., None]:
-        @click.option("--json", "as_json", is_flag=True, help="JSON on standard output.")
+        @_json
         @click.option(
             "--socket-dir",
-            type=click.Path(path_type=Path, readable=False),
+            type=_FOLDER,
             envvar="LANE_SOCKET_DIR",
             default=Path(SOCKET_DIR),
             show_default=True,
@@ -128,11 +152,19 @@ def options(door: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
         )
         @click.option("--door", type=click.Choice(DOORS), default=door, show_default=True, help="Door to go through.")
         @functools.wraps(verb)
-        def command(as_json: bool, socket_dir: Path, door: str, **arguments: Any) -> None:  # noqa: ANN401
+        def command(**arguments: Any) -> None:  # noqa: ANN401
+            context = click.get_current_context()
+            after = {name: arguments.pop(name) for name in ("as_json", "socket_dir", "door")}
+            before = {
+                name: value
+                for name, value in (context.obj or {}).items()
+                if context.get_parameter_source(name) is not ParameterSource.COMMANDLINE
+            }
+            where = after | before
             try:
-                verb(Agent(socket_dir, door, as_json), **arguments)
+                verb(Agent(**where), **arguments)
             except Stop as stop:
-                stop.as_json = as_json
+                stop.as_json = where["as_json"]
                 raise
 
         return command

@@ -5,6 +5,7 @@ from typing import Final
 
 import click
 
+from .agent import before_the_verb
 from .exits import EXITS_TEXT
 
 VERBS: Final = {
@@ -48,7 +49,9 @@ class Verbs(click.Group):
 
 
 @click.group(cls=Verbs, epilog=EXITS_TEXT, context_settings={"help_option_names": ["-h", "--help"]})
+@before_the_verb
 def main() -> None:
     """One lane, over the agent's own doors. Reading and HOLD go through the technician's door, officers' acts through
     the officer's; `--door` chooses another. Times are local. `--json` prints the contract's own field names
-    (protobuf's JSON mapping: 64-bit numbers are strings)."""
+    (protobuf's JSON mapping: 64-bit numbers are strings). `--json`, `--socket-dir` and `--door` may stand before the
+    verb or after it."""

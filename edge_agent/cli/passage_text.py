@@ -93,6 +93,9 @@ def _identity(record: Bundle) -> Iterator[str]:
         claim = given.claim
         kind = word(pb.IdentityKind, claim.kind)
         rivals = f", against {len(given.rivals)} others" if given.rivals else ""
+        if not given.HasField("first"):
+            yield f"by central, with the decision  {kind} token {claim.token[:8]}..."
+            continue
         yield (
             f"{_after(given.first, record.detected)}  {kind} token {claim.token[:8]}... at {claim.source}, "
             f"{given.reads} reads, peak {given.rssi_peak_cdbm / 100:.1f} dBm, score {given.score:.2f}{rivals}"

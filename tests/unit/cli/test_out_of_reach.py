@@ -13,6 +13,7 @@ import pytest
 
 from edge_agent.cli import agent
 from edge_agent.cli.lanectl import VERBS
+from hil.demo import lanectl_line
 from tests.unit.cli.running import run
 
 
@@ -77,3 +78,21 @@ def test_every_verb_has_help_and_json() -> None:
     for verb in VERBS:
         ran = run(Path("/nowhere"), verb, "--help")
         assert (ran.code, "--json" in ran.out, "--socket-dir" in ran.out) == (0, True, True), verb
+
+
+def test_where_the_agent_is_may_be_told_before_the_verb_and_after_it(tmp_path: Path) -> None:
+    for arguments in (
+        ("--socket-dir", "/there", "status"),
+        ("status", "--socket-dir", "/there"),
+        ("--socket-dir", "/elsewhere", "status", "--socket-dir", "/there"),
+    ):
+        assert "no agent: /there/technician.sock" in run(tmp_path, *arguments).err, arguments
+    assert "officer.sock" in run(tmp_path, "--door", "officer", "status").err
+    assert "viewer.sock" in run(tmp_path, "--door", "officer", "status", "--door", "viewer").err
+    assert json.loads(run(tmp_path, "--json", "status").err)["error"]["code"] == "AGENT_ABSENT"
+
+
+def test_the_line_that_the_demo_prints_is_accepted(tmp_path: Path) -> None:
+    program, *arguments = lanectl_line(tmp_path).split()
+    assert program.endswith("/lanectl")
+    assert f"no agent: {tmp_path}/technician.sock" in run(Path("/elsewhere"), *arguments).err

@@ -8,7 +8,7 @@ import pytest
 
 from securecorridor.lane.v1 import types_pb2 as types
 from securecorridor.release.v1.record_pb2 import Bundle
-from tests.unit.api.fake_lane import CLEAR_TEXT, CONVEYANCE, SEALED_BUNDLE, event
+from tests.unit.api.fake_lane import CLEAR_TEXT, CONVEYANCE, SEALED_BUNDLE, SEALED_CONVEYANCE, event
 from tests.unit.cli.running import lanectl
 
 LANE_KEYS = {
@@ -131,6 +131,7 @@ async def test_show_renders_the_record_with_tokens_only(tmp_path: Path) -> None:
         for shown in (
             "released_rolling, without stopping", "a_nose +0.000 s, s_nose +9.500 s", "driver yes, cargo no",
             "+1.250 s  driver_card token 0123abcd... at reader-1/2, 7 reads, peak -52.0 dBm, score 4.50",
+            "by central, with the decision  crn token fedc9876...",
             "+1.500 s  revision 1, all legs", "+1.900 s  release by system, revision 1, after 0.4 s",
             "+2.000 s  commanded green, confirmed - by -", "+3.000 s  hold_lane by bso-7 (officer), OK: look",
         ):  # fmt: skip
@@ -147,6 +148,32 @@ async def test_show_renders_the_record_with_tokens_only(tmp_path: Path) -> None:
         assert "detected" in (await ctl("show", CONVEYANCE)).out
         assert (await ctl("show", "0190ffff")).code == 6
         assert (await ctl("show", "0190")).code == 2
+
+
+@pytest.mark.real_time
+async def test_show_finds_a_passage_by_its_number_or_says_which_it_may_be(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ctl.lane.bundle = _bundle().SerializeToString()
+        ran = await ctl("show", "30")
+        assert (ran.code, f"{SEALED_BUNDLE} (number 30, waiting for central)" in ran.out) == (0, True)
+        ran = await ctl("show", "31")
+        assert (ran.code, "no passage has number 31" in ran.err) == (6, True)
+
+        ran = await ctl("show", "0190e1c2-002")
+        assert (ran.code, "several passages begin with 0190e1c2-002" in ran.err) == (6, True)
+        assert "they are: 29 0190e1c2-0029-7000-8000-00000000b000, 28 0190" in ran.err
+        ran = await ctl("show", "0190ffff")
+        assert (ran.code, "no passage begins with 0190ffff" in ran.err) == (6, True)
+        assert f"the newest are: 30 {SEALED_BUNDLE}, " in ran.err
+        assert "20 more; " in ran.err
+
+        get = ctl.lane.get_passage
+
+        async def by_whole_bundle_id_only(passage_id: str) -> object:
+            return await get(SEALED_BUNDLE) if passage_id == SEALED_BUNDLE else None
+
+        ctl.lane.get_passage = by_whole_bundle_id_only  # type: ignore[method-assign,assignment]
+        assert (await ctl("show", SEALED_CONVEYANCE)).code == 0
 
 
 @pytest.mark.real_time
@@ -191,6 +218,8 @@ def _bundle() -> Bundle:
     bundle.identity.legs.add(leg=types.LEG_CARGO, required=True)
     claim = types.IdentityClaim(kind=types.IDENTITY_KIND_DRIVER_CARD, token="0123abcdef" * 3, source="reader-1/2")
     bundle.identity.assignments.add(claim=claim, reads=7, rssi_peak_cdbm=-5200, score=4.5, first=at(1.25))
+    named = types.IdentityClaim(kind=types.IDENTITY_KIND_CRN, token="fedc9876" * 4, source="central")
+    bundle.identity.assignments.add(claim=named)
     bundle.requests.add(at=at(1.5), revision=1, complete=True)
     made = types.Decision(verdict=types.VERDICT_RELEASE, authority=types.AUTHORITY_SYSTEM, revision=1)
     taken = bundle.decisions.add(decision=made, received=at(1.9))
