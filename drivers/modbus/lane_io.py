@@ -239,7 +239,7 @@ class LaneIo:
             firmware=found.pop("firmware", ""),
             profile=self._profile.name,
             profile_digest=self._profile.digest,
-            details=found,
+            details={**found, "profile_evidence": self._profile.evidence},
         )
 
     # ---- polls ----

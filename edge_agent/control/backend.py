@@ -24,14 +24,14 @@ from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import sighting_service_pb2 as sighting_pb
 from securecorridor.lane.v1 import types_pb2 as pb
 
-from .devices import DeviceRecord, DeviceTable
+from . import red
+from .devices import DeviceRecord, DeviceTable, profile_text
 from .passage_loop import PassageLoop
 from .signal_loop import SignalLoop
 
 EVENTS_KEPT = 1000
 _ENDED_BY_PERSON = frozenset({"RECORD_QUARANTINED", "STORE_QUARANTINED"})
-_NOT_CORE = frozenset({"no_lease", "lease_expired", "hold", "fault_latched", "order_unknown", "mode", "not_standing"})
-"""Interlock reasons that the core's causes already tell better."""
+_IO_KINDS = frozenset({"modbus_lane_io"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +246,15 @@ class Backend:
         signal = self._from.signal.state()
         if signal.ruling.aspect is Aspect.GREEN:
             return
-        core = red_causes(self._from.passage.state, now)
-        for cause in core:
-            yield lane_wire.cause_message(cause)
-        for reason, since in signal.reasons_since:
-            if not core or reason.value not in _NOT_CORE:
-                yield lane_wire.interlock_cause(reason.value, since)
+        state = self._from.passage.state
+        records = self._from.devices.records()
+        yield from red.told(
+            red_causes(state, now),
+            signal.reasons_since,
+            [down.device for down in state.devices_down if down.required],
+            frozenset(record.device for record in records if record.kind in _IO_KINDS),
+            {record.device: record.fault for record in records if record.fault is not None},
+        )
 
     def _device(self, record: DeviceRecord, now: Stamp) -> diagnostics_pb.Device:
         message = diagnostics_pb.Device(
@@ -269,7 +272,7 @@ class Backend:
             message.model = record.info.model
             message.firmware = record.info.firmware
             message.serial_number = record.info.serial
-            message.profile = record.info.profile
+            message.profile = profile_text(record.info)
         if record.fault is not None:
             message.fault_code = record.fault.code
             message.fault_text = record.fault.message

@@ -88,7 +88,8 @@ class DeviceTable:
         # A blip that the next session heals within a second is not worth a person's eye. It counts from the fall: a
         # device that is tried again more often than that would never be seen to be down.
         grace_s = 1.0 if error.retryable else 0.0
-        title = f"{device}: {error.message}"
+        # Most drivers name the device themselves, often with its address.
+        title = error.message if error.message.startswith(device) else f"{device}: {error.message}"
         self._board.raise_condition(
             Condition(error.code, severity, title, error.hint, record.since, device=device, visible_after_s=grace_s)
         )
@@ -147,3 +148,15 @@ class DeviceTable:
     @staticmethod
     def _count(record: DeviceRecord, name: str, by: float) -> None:
         record.counters[name] = record.counters.get(name, 0.0) + by
+
+
+def profile_text(info: DeviceInfo) -> str:
+    """`wago_750_352 (evidence manual, sha256:0123456789ab)`: which profile a device is driven by, where its facts come
+    from and which file exactly; "" for a device without one."""
+    if not info.profile:
+        return ""
+    evidence = info.details.get("profile_evidence")
+    facts = [f"evidence {evidence}"] if evidence else []
+    if info.profile_digest:
+        facts.append(f"sha256:{info.profile_digest[:12]}")
+    return f"{info.profile} ({', '.join(facts)})" if facts else info.profile

@@ -40,11 +40,21 @@ HINTS: dict[str, str] = {
     "STALLED_AFTER_GREEN": "speak with the driver; release anew",
     "OFFICER_MUST_RELEASE": "an officer releases vehicles one by one in this mode",
     "MUST_STAND_AT_LINE": "green comes when the vehicle stands at the line",
+    "NO_VEHICLE": "nothing to do: green comes with a vehicle",
+    "STOP_LINE_BEAM_DOUBTFUL": "clean and align the stop-line beam; until then an officer releases each vehicle",
+    "UNEXPECTED_VEHICLE": "an officer looks at the camera and releases it at the line, or refers it",
     "module_not_ready": "look at the I/O module (lanectl devices)",
     "readback_disagrees": "the head does not show what is commanded: look at lamps and relays",
     "readback_unknown": "the I/O module does not answer: look at its power and network",
     "cannot_confirm": "wire a lamp or contact feedback for green",
     "stop_line_unknown": "no fresh stop-line beam: look at the I/O module",
+    "nose_over_line": "wait until the vehicle has crossed; if nothing stands there, look at the stop-line beam",
+    "already_crossed": "nothing to do: the vehicle has had its green, the next one gets its own",
+    "no_lease": "nothing to do: no vehicle has been released to the line yet",
+    "lease_expired": "nothing to do if central is asked again; else an officer releases the vehicle anew",
+    "source_lost": "whoever released is out of reach: check the link to central (lanectl outbox) or the console",
+    "green_overdue": "green has lasted too long: speak with the driver, then release anew",
+    "minimum_red": "nothing to do: red lasts this long at least, then green may come",
 }
 
 

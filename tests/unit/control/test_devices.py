@@ -1,7 +1,7 @@
 """What the device table tells people about a device that is down."""
 
 from drivers.api import DeviceInfo, DeviceUp, LinkLost, Stamp
-from edge_agent.control.devices import DeviceTable
+from edge_agent.control.devices import DeviceTable, profile_text
 from edge_agent.runtime.health import HealthBoard
 
 S = 1_000_000_000
@@ -33,3 +33,22 @@ def test_a_blip_that_heals_within_a_second_is_not_shown() -> None:
     assert board.visible(at(60.9).mono_ns) == ()
     table.observe(DeviceUp(at(60.9), "io-1", info))
     assert board.visible(at(70).mono_ns) == ()
+
+
+def test_a_condition_names_its_device_once() -> None:
+    board = HealthBoard()
+    table = DeviceTable(board, lambda _record, _now: None)
+    for device, message in (("io-1", "io-1 at 192.0.2.10:502: refused"), ("rfid-1", "no answer")):
+        table.add(device, "any", at(0), required=True)
+        table.fail(device, LinkLost("LINK_LOST", message), at(0))
+    titles = {condition.title for condition in board.raised()}
+    assert titles == {"io-1 at 192.0.2.10:502: refused", "rfid-1: no answer"}
+
+
+def test_a_devices_profile_is_told_with_its_evidence_and_digest() -> None:
+    info = DeviceInfo(
+        "mercury", "M6E", profile="m6e", profile_digest="0123456789abcdef", details={"profile_evidence": "manual"}
+    )
+    assert profile_text(info) == "m6e (evidence manual, sha256:0123456789ab)"
+    assert profile_text(DeviceInfo("rtsp", "any")) == ""
+    assert profile_text(DeviceInfo("rtsp", "any", profile="plain")) == "plain"
