@@ -44,8 +44,19 @@ def summary(passage: Passage) -> str:
         ("outcome", f"{word(pb.Outcome, passage.outcome)}, {rolled}"),
         ("sealed", local(passage.seal_time, millis=True)),
         ("flags", ", ".join(passage.flags) or "-"),
+        ("took", ", ".join(_took(passage)) or "-"),
     ]
     return "\n".join(_rows(rows))
+
+
+def _took(passage: Passage) -> Iterator[str]:
+    """The same durations as in the list of passages, by the same names."""
+    if passage.HasField("transit"):
+        yield f"transit {length(in_seconds(passage.transit))}"
+    if passage.HasField("decision_latency"):
+        yield f"first request to decision {length(in_seconds(passage.decision_latency))}"
+    if passage.HasField("green_latency"):
+        yield f"decision to green {length(in_seconds(passage.green_latency))}"
 
 
 def bundle(data: bytes) -> str:
@@ -115,10 +126,11 @@ def _decisions(record: Bundle) -> Iterator[str]:
         made = taken.decision
         by = made.officer or word(pb.Authority, made.authority)
         ignored = f", ignored: {taken.ignored}" if taken.ignored else ""
-        latency = length(in_seconds(taken.latency)) if taken.HasField("latency") else "-"
+        latency = f", {length(in_seconds(taken.latency))} after the request it answers"
+        answered = latency if taken.HasField("latency") else ""
         yield (
             f"{_after(taken.received, record.detected)}  {word(pb.Verdict, made.verdict)} by {by}, revision "
-            f"{made.revision}, after {latency}{ignored}"
+            f"{made.revision}{answered}{ignored}"
         )
 
 

@@ -50,6 +50,11 @@ def decision(conveyance: ConveyanceState) -> str:
     return f"{word(pb.Verdict, made.verdict)} by {by}, revision {made.revision}{live}"
 
 
+def named(device: str, text: str) -> str:
+    """The text with the device's name before it, unless it begins with that or there is none."""
+    return text if text.startswith(device) else f"{device}: {text}"
+
+
 def signal(lane: LaneState) -> str:
     """`red (confirmed, lamp, 0.0 s old)`, and what is commanded when that differs."""
     state = lane.signal

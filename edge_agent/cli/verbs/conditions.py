@@ -13,7 +13,7 @@ def command(agent: Agent) -> None:
     """Conditions in force, worst first, each with what to do next. The exit code is the worst one's."""
     stub = agent.diagnostics
     from edge_agent.cli.times import ago
-    from edge_agent.cli.words import exit_of, word
+    from edge_agent.cli.words import exit_of, named, word
     from securecorridor.lane.v1 import types_pb2 as pb
     from securecorridor.lane.v1.diagnostics_service_pb2 import ListConditionsRequest
 
@@ -24,8 +24,8 @@ def command(agent: Agent) -> None:
     if not answer.conditions:
         click.echo("all is well")
     for condition in answer.conditions:
-        where = f" ({condition.device})" if condition.device else ""
-        click.echo(f"{word(pb.Severity, condition.severity):<8}{condition.code}{where}: {condition.title}")
+        title = named(condition.device, condition.title)
+        click.echo(f"{word(pb.Severity, condition.severity):<8}{condition.code}: {title}")
         click.echo(f"        since {ago(condition.since.time)}")
         if condition.hint:
             click.echo(f"        -> {condition.hint}")

@@ -14,6 +14,7 @@ def command(agent: Agent) -> None:
     """Every device with its last sign of life. Exit code 1 when one is down."""
     stub = agent.diagnostics
     from edge_agent.cli.times import ago, in_seconds, length
+    from edge_agent.cli.words import named
     from securecorridor.lane.v1.diagnostics_service_pb2 import ListDevicesRequest
 
     answer = agent.call(stub.ListDevices, ListDevicesRequest())
@@ -23,7 +24,7 @@ def command(agent: Agent) -> None:
         sys.exit(Exit.DEGRADED if down else Exit.OK)
     from rich.table import Table
 
-    titles = ("device", "kind", "state", "since", "last seen", "model", "firmware", "sessions", "counters")
+    titles = ("device", "kind", "state", "since", "last seen", "model", "firmware", "profile", "sessions", "counters")
     table = Table(*titles, box=None, pad_edge=False)
     for device in answer.devices:
         state = "up" if device.up else "DOWN, required" if device.required else "DOWN"
@@ -37,12 +38,13 @@ def command(agent: Agent) -> None:
             seen,
             device.model,
             device.firmware,
+            device.profile,
             str(device.sessions),
             counters,
         )
     agent.console.print(table)
     for device in down:
-        click.echo(f"{device.device}: {device.fault_text} [{device.fault_code}]")
+        click.echo(f"{named(device.device, device.fault_text)} [{device.fault_code}]")
         if device.fault_hint:
             click.echo(f"  -> {device.fault_hint}")
     sys.exit(Exit.DEGRADED if down else Exit.OK)

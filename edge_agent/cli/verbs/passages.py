@@ -27,7 +27,10 @@ def command(agent: Agent, count: int, page_token: str) -> None:
         return
     from rich.table import Table
 
-    titles = ("seq", "sealed", "outcome", "rolled", "transit", "decision", "to green", "central", "bundle", "flags")
+    titles = (
+        *("seq", "sealed", "outcome", "rolled", "transit", "first request to decision", "decision to green"),
+        *("central", "bundle", "flags"),
+    )
     table = Table(*titles, box=None, pad_edge=False)
     for passage in answer.passages:
         times = [

@@ -10,7 +10,7 @@ import click
 from edge_agent.cli.agent import Agent, as_dict, options
 
 if TYPE_CHECKING:
-    from securecorridor.lane.v1.lane_service_pb2 import LaneState
+    from securecorridor.lane.v1.lane_service_pb2 import ConveyanceState, LaneState
 
 
 @click.command("status")
@@ -31,7 +31,7 @@ def command(agent: Agent) -> None:
 
 def _show(agent: Agent, lane: LaneState) -> None:
     from edge_agent.cli.times import since
-    from edge_agent.cli.words import signal, word
+    from edge_agent.cli.words import named, signal, word
     from securecorridor.lane.v1 import types_pb2 as pb
 
     now = lane.at
@@ -54,7 +54,7 @@ def _show(agent: Agent, lane: LaneState) -> None:
     _conveyances(agent, lane)
     for condition in lane.conditions:
         severity = word(pb.Severity, condition.severity)
-        click.echo(f"{severity:<8}{condition.code} {condition.device}: {condition.title}; {condition.hint}")
+        click.echo(f"{severity:<8}{condition.code}: {named(condition.device, condition.title)}; {condition.hint}")
     if lane.red_causes:
         click.echo(f"red     {lane.red_causes[0].text} (more: lanectl why)")
 
@@ -68,10 +68,12 @@ def _conveyances(agent: Agent, lane: LaneState) -> None:
         return
     from rich.table import Table
 
-    table = Table("place", "conveyance", "phase", "legs", "decision", "nose", "km/h", "flags", box=None, pad_edge=False)
+    table = Table(
+        "place", "conveyance", "phase", "legs", "decision", "nose from line", "km/h", "flags", box=None, pad_edge=False
+    )
     for conveyance in lane.conveyances:
         place = str(conveyance.order) if conveyance.order else "past"
-        nose = f"{conveyance.position_earliest_m:.0f}..{conveyance.position_latest_m:.0f} m"
+        nose = _nose(conveyance)
         flags = [*conveyance.flags, *(["HELD"] if conveyance.HasField("hold") else [])]
         table.add_row(
             f"{place}{' GREEN' if conveyance.green else ''}",
@@ -84,3 +86,11 @@ def _conveyances(agent: Agent, lane: LaneState) -> None:
             ", ".join(flags),
         )
     agent.console.print(table)
+
+
+def _nose(conveyance: ConveyanceState) -> str:
+    """Where the nose can be, the end nearer to the stop line first; negative is before the line."""
+    if not conveyance.position_earliest_m and not conveyance.position_latest_m:
+        return "-"
+    near, far = sorted((conveyance.position_earliest_m, conveyance.position_latest_m), key=abs)
+    return f"{near:.0f}..{far:.0f} m"

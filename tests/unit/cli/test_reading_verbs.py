@@ -26,7 +26,15 @@ async def test_status_shows_the_lane_and_ends_with_its_worst_condition(tmp_path:
     async with lanectl(tmp_path) as ctl:
         ran = await ctl("status")
         assert ran.code == 0
-        for shown in ("ports/0427/lanes/07", "remote", "red (confirmed by lamp", CONVEYANCE, "zone_a occupied", "late"):
+        for shown in (
+            "ports/0427/lanes/07",
+            "remote",
+            "red (confirmed by lamp",
+            CONVEYANCE,
+            "-28..-32 m",
+            "zone_a occupied",
+            "late",
+        ):
             assert shown in ran.out
         ctl.lane.held = True
         ctl.lane.conditions_now = [WARNING]
@@ -34,7 +42,7 @@ async def test_status_shows_the_lane_and_ends_with_its_worst_condition(tmp_path:
         assert ran.code == 1
         assert "HOLD    by bso-7" in ran.out
         assert "(0.0 s ago)" in ran.out
-        assert "warning CENTRE_LOST : No answer; look at the line" in ran.out
+        assert "warning CENTRE_LOST: No answer; look at the line" in ran.out
         ctl.lane.conditions_now = [ALARM, WARNING]
         assert (await ctl("status")).code == 3
         ctl.lane.conditions_now = []
@@ -113,6 +121,7 @@ async def test_passages_page_and_show_what_central_has(tmp_path: Path) -> None:
         assert ran.code == 0
         assert SEALED_BUNDLE in ran.out
         assert "released_rolling" in ran.out
+        assert "first request to decision  decision to green" in ran.out
         assert "more: lanectl passages --page-token 29" in ran.out
         ran = await ctl("passages", "-n", "2", "--page-token", "29", "--json")
         assert set(ran.json) == {"passages", "next_page_token"}
@@ -132,7 +141,8 @@ async def test_show_renders_the_record_with_tokens_only(tmp_path: Path) -> None:
             "released_rolling, without stopping", "a_nose +0.000 s, s_nose +9.500 s", "driver yes, cargo no",
             "+1.250 s  driver_card token 0123abcd... at reader-1/2, 7 reads, peak -52.0 dBm, score 4.50",
             "by central, with the decision  crn token fedc9876...",
-            "+1.500 s  revision 1, all legs", "+1.900 s  release by system, revision 1, after 0.4 s",
+            "+1.500 s  revision 1, all legs",
+            "+1.900 s  release by system, revision 1, 0.4 s after the request it answers",
             "+2.000 s  commanded green, confirmed - by -", "+3.000 s  hold_lane by bso-7 (officer), OK: look",
         ):  # fmt: skip
             assert shown in ran.out, ran.out
@@ -156,6 +166,7 @@ async def test_show_finds_a_passage_by_its_number_or_says_which_it_may_be(tmp_pa
         ctl.lane.bundle = _bundle().SerializeToString()
         ran = await ctl("show", "30")
         assert (ran.code, f"{SEALED_BUNDLE} (number 30, waiting for central)" in ran.out) == (0, True)
+        assert "took        transit 20 s" in ran.out
         ran = await ctl("show", "31")
         assert (ran.code, "no passage has number 31" in ran.err) == (6, True)
 
@@ -184,14 +195,18 @@ async def test_devices_conditions_and_outbox(tmp_path: Path) -> None:
         assert set((await ctl("devices", "--json")).json["devices"][0]) >= {"device", "up", "fault_code", "counters"}
         (device,) = ctl.lane.devices()
         device.up, device.fault_code, device.fault_text, device.fault_hint = False, "RFID_LINK_LOST", "gone", "look"
+        device.profile = "m6e (evidence manual, sha256:0123456789ab)"
         ctl.lane.devices = lambda: [device]  # type: ignore[method-assign]
         ran = await ctl("devices")
-        assert (ran.code, "DOWN, required" in ran.out, "gone [RFID_LINK_LOST]" in ran.out) == (1, True, True)
+        assert (ran.code, "DOWN, required" in ran.out, "reader-1: gone [RFID_LINK_LOST]" in ran.out) == (1, True, True)
+        assert device.profile in ran.out
+        device.fault_text = "reader-1 at 192.0.2.30: gone"
+        assert "\nreader-1 at 192.0.2.30: gone [RFID_LINK_LOST]" in (await ctl("devices")).out
 
         assert (await ctl("conditions")).out == "all is well\n"
         ctl.lane.conditions_now = [ALARM, WARNING]
         ran = await ctl("conditions")
-        assert (ran.code, "alarm   LAMP_DARK (io-1): No lamp is lit" in ran.out) == (3, True)
+        assert (ran.code, "alarm   LAMP_DARK: io-1: No lamp is lit" in ran.out) == (3, True)
         ran = await ctl("conditions", "--json")
         assert (ran.code, [c["code"] for c in ran.json["conditions"]]) == (3, ["LAMP_DARK", "CENTRE_LOST"])
 
