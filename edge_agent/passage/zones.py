@@ -260,9 +260,10 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
         lose_order(turn, "crossed_under_a_broken_beam")
         passed_unseen(turn, replace(track, over=(*track.over, Zone.BEAM)))
         return
-    if track.directed:  # an officer sent it out of the lane on this side of the line, and watches it go
+    if track.directed:  # an officer sent it out of the lane on this side of the line, and says when it has gone:
         track = turn.flag(turn.put(replace(track, diverted=True, standing=None)), Flag.DIVERTED)
         turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
+        lose_order(turn, "diverted_upstream_of_the_line")  # the loop alone may be dead, with the vehicle still on it
         return
     track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None))
     track = turn.flag(track, Flag.REVERSED)
