@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from drivers.api import Aspect
-from edge_agent.model.conveyance import Flag, Outcome
+from edge_agent.model.conveyance import Flag, Outcome, ZoneTimes
 from hil.oracles.wrong_green import Rule
-from hil.rig.virtual_lane import Options, VirtualLane
+from hil.rig.virtual_lane import Options, Passage, VirtualLane
 from hil.world.events import EventKind
 from hil.world.faults import Happening, Trigger, Verb
 from hil.world.geometry import ZONES, Geometry
@@ -60,8 +60,8 @@ def troubles(seed: int, day_s: float, verbs: frozenset[Verb] | None = None) -> t
     return tuple(trouble for trouble in found if verbs is None or trouble.verb in verbs)
 
 
-def happenings(seed: int, found: tuple[Trouble, ...]) -> tuple[Happening, ...]:
-    """The same as a script."""
+def happenings(seed: int, found: tuple[Trouble, ...], calm_s: float) -> tuple[Happening, ...]:
+    """The same as a script; `calm_s`: when all of it is over."""
     rng = random.Random(f"levels {seed}")
     ends = {begin: end for begin, end, _, _ in _PAIRS}
     script = []
@@ -71,6 +71,8 @@ def happenings(seed: int, found: tuple[Trouble, ...]) -> tuple[Happening, ...]:
         level = {"level": trouble.zone == "stop_line_beam" or rng.random() < 0.5} if trouble.zone else {}
         script.append(Happening(Trigger(at_s=trouble.begins_s), trouble.verb, {**zone, **level}))
         script.append(Happening(Trigger(at_s=trouble.ends_s), ends[trouble.verb], zone))
+        if trouble.verb is Verb.HOLD_LANE:  # nobody may be there to take the first
+            script.append(Happening(Trigger(at_s=calm_s + 1.0), Verb.CLEAR_HOLD))
     return tuple(script)
 
 
@@ -97,12 +99,14 @@ def run_day(
     *,
     faults: bool = True,
     verbs: frozenset[Verb] | None = None,
+    zones: frozenset[str] | None = None,
     mix: TrafficMix | None = None,
     options: Options | None = None,
 ) -> Day:
-    """Run one day on a virtual loop of its own."""
+    """Run one day on a virtual loop of its own. `verbs`, `zones`: only these faults, only these sensors stuck."""
     feed = PlanFeed(Traffic(seed, mix))
     found = troubles(seed, day_s, verbs) if faults else ()
+    found = tuple(trouble for trouble in found if not trouble.zone or zones is None or trouble.zone in zones)
     world = World(Geometry(), feed, seed)
     fresh = fresh_truck(day_s)
     world.add(fresh)
@@ -110,7 +114,7 @@ def run_day(
         world,
         lambda truck: ReleaseRule() if truck == FRESH else feed.arrivals[truck].rule,
         lambda truck: fresh if truck == FRESH else feed.arrivals[truck].plan,
-        happenings(seed, found),
+        happenings(seed, found, day_s - CALM_S),
         replace(options if options is not None else Options(), officer=True),
     )
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
@@ -124,7 +128,10 @@ def complaints(day: Day) -> list[str]:
 
 
 def record_complaints(day: Day) -> list[str]:
-    """What must not be where the agent was alive and every sensor told the truth: one record per truck, its own."""
+    """What must not be where no sensor made up a vehicle or hid one from X: one record per truck, its own.
+
+    A record that the officer has found to be nobody's is none of a truck's: after an outage the agent may doubt that
+    who is over a zone is who was."""
     return [*_bundles(day), *_in_time(day), *_identities(day), *_drivers(day)]
 
 
@@ -158,7 +165,7 @@ def _gone(day: Day) -> dict[str, float]:
 def _bundles(day: Day) -> Iterator[str]:
     """Exactly one bundle per truck that went through the lane, and none for nobody."""
     lane = day.lane
-    count = Counter(passage.truck for passage in lane.sealed())
+    count = Counter(passage.truck for passage in lane.sealed() if not _disowned(passage))
     open_now = (
         {lane.truck_of.get(track.id, "") for track in lane.agent.state.tracks} if lane.agent is not None else set()
     )
@@ -172,11 +179,20 @@ def _bundles(day: Day) -> Iterator[str]:
             yield f"no bundle for {truck}, which left at {t:.1f}"
 
 
+def _disowned(passage: Passage) -> bool:
+    """A record of a vehicle that appeared out of order, and that the officer did not see."""
+    conveyance = passage.conveyance
+    confirmed = any(note.act == "confirm_order" for note in conveyance.interventions)
+    return confirmed and conveyance.outcome is Outcome.ABANDONED and conveyance.times == ZoneTimes()
+
+
 def _in_time(day: Day) -> Iterator[str]:
     """A passage is sealed within a second of its tail leaving the exit loop, where there was somebody to see it."""
     edges = (e for e in day.lane.events if e.kind is EventKind.ZONE and e.place == "zone_x" and not e.on)
     tails = {e.truck: e.t for e in edges}
     for passage in day.lane.sealed():
+        if _disowned(passage):
+            continue
         ended, left = passage.conveyance.ended, tails.get(passage.truck)
         if ended is not None and left is not None and not _dead(day, left):
             late_s = ended.mono_ns / 1e9 - day.lane.began_s - left
