@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from playwright.async_api import Page, expect
 
+from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1 import types_pb2 as types
 from tests.browser.console_page import at, free_port, officers_page, sign_in
 from tests.browser.media_page import browser_page
@@ -240,3 +242,129 @@ async def test_causes_of_one_code_stay_as_many_as_they_are(tmp_path: Path) -> No
         del state.red_causes[1:]
         lane.show(state)
         await expect(causes).to_have_count(1)
+
+
+def _module_gone() -> pb.LaneState:
+    """What a lane says when its I/O module has gone in the middle of a passage."""
+    state = quiet_lane()
+    del state.red_causes[:]
+    for zone in state.zones:
+        zone.level = pb.ZoneState.LEVEL_UNKNOWN
+    set_signal(state, types.ASPECT_UNSPECIFIED, types.ASPECT_UNSPECIFIED, types.GRADE_UNSPECIFIED)
+    causes = [
+        ("ZONES_LOST", "zone inputs are not known", ""),
+        ("REQUIRED_DEVICE_DOWN", "io-1 is down: MODBUS_LINK_LOST", ""),
+        ("STOP_LINE_OCCUPIED", "the vehicle ahead has not cleared the stop line", ""),
+        ("NOT_RELEASED", "decision is hold_at_line", "system"),
+        *(
+            (code, f"interlock: {code}", "interlock")
+            for code in ("module_not_ready", "readback_unknown", "minimum_red")
+        ),
+    ]
+    for code, text, by in causes:
+        state.red_causes.add(code=code, text=text, by=by, hint="look (lanectl devices)", since=ago(6))
+    alarms = [
+        ("MODBUS_LINK_LOST", "io-1: io-1 at 127.0.0.1:43751: Connection refused", "io-1"),
+        ("REQUIRED_DEVICE_DOWN", "A device that policy requires is down", ""),
+        ("ZONES_LOST", "Zone inputs are lost", ""),
+        ("CENTRE_LOST", "Central does not answer", ""),
+    ]
+    for code, title, device in alarms:
+        state.conditions.add(
+            code=code, severity=types.SEVERITY_ALARM, title=title, hint="lanectl devices", device=device, since=ago(6)
+        )
+    return state
+
+
+async def test_a_lost_module_is_told_above_all_and_nothing_stays_live(tmp_path: Path) -> None:
+    lane = FakeLane()
+    lane.state.conveyances.append(conveyance(1, -20.0))
+    async with officers_page(tmp_path, lane) as page:
+        place, trouble = at(page, "conveyance-place"), at(page, "trouble-banner")
+        await expect(place).to_have_text("20 m before · 14 km/h")
+        await expect(trouble).to_be_hidden()
+        gone = _module_gone()
+        gone.conveyances.append(conveyance(1, -20.0))
+        lane.show(gone)
+        await expect(trouble).to_contain_text("I/O MODULE DOWN — SIGNAL NOT CONFIRMED")
+        await expect(trouble).to_contain_text("Connection refused")
+        await expect(at(page, "signal-detail")).to_have_text("The signal cannot be read: look at it on camera")
+        await expect(place).to_have_text("place ? · speed ?")
+        await expect(at(page, "conveyance-commit")).to_have_text("≈ ?")
+        await expect(at(page, "corridor")).to_contain_text("positions are not known")
+        await expect(at(page, "corridor").locator(".truck")).to_be_hidden()
+        lane.silent = True
+        await expect(at(page, "contact-banner")).to_be_visible(timeout=5000)
+        await expect(trouble).to_be_hidden()
+
+
+async def test_a_short_gap_of_the_feedback_raises_no_banner_and_a_longer_one_does(tmp_path: Path) -> None:
+    lane = FakeLane()
+    async with officers_page(tmp_path, lane) as page:
+        state = quiet_lane()
+        set_signal(state, types.ASPECT_RED, types.ASPECT_UNSPECIFIED, types.GRADE_UNSPECIFIED)
+        lane.show(state)
+        await expect(at(page, "signal-detail")).to_have_text("RED commanded, not confirmed")
+        await expect(at(page, "trouble-banner")).to_be_hidden()
+        await expect(at(page, "trouble-banner")).to_have_text("SIGNAL NOT CONFIRMED")
+        lane.show(quiet_lane())
+        await expect(at(page, "trouble-banner")).to_be_hidden()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1440, 900), (1024, 768)])
+async def test_lists_that_do_not_fit_say_how_much_more_there_is(tmp_path: Path, width: int, height: int) -> None:
+    lane = FakeLane(state=_module_gone())
+    async with officers_page(tmp_path, lane) as page:
+        await page.set_viewport_size({"width": width, "height": height})
+        for name in ("why-red", "conditions"):
+            more = at(page, "why-more" if name == "why-red" else "conditions-more")
+            await expect(more).to_be_in_viewport(ratio=1)
+            await expect(more).to_have_text(re.compile(r"\+\d+ more"))
+            while await more.is_visible():
+                await more.click()
+                await page.wait_for_timeout(150)
+            await expect(at(page, name).locator("li").last).to_be_in_viewport(ratio=0.9)
+
+
+async def test_an_officer_reads_words_and_not_codes(tmp_path: Path) -> None:
+    state = _module_gone()
+    state.red_causes.add(code="REQUIRED_DEVICE_DOWN", text="rfid-1 is down: SERIAL_LINK_LOST", hint="(lanectl devices)")
+    lane = FakeLane(state=state)
+    async with officers_page(tmp_path, lane) as page:
+        why = at(page, "why-red")
+        for said in (
+            "Vehicle sensors out of contact",
+            "I/O module out of contact",
+            "Reader out of contact",
+            "Decision: hold at the line",
+            "The signal cannot be read",
+            "Call the technician.",
+        ):
+            await expect(why).to_contain_text(said)
+        titles = await page.locator("#why b, #conditions b").all_inner_texts()
+        hints = await page.locator("#why p > span, #conditions p > span").all_inner_texts()
+        assert not [said for said in titles + hints if "_" in said or "lanectl" in said]
+
+
+async def test_a_card_never_guesses_place_or_speed(tmp_path: Path) -> None:
+    state = quiet_lane()
+    waits, nowhere, slow, gone_by = (conveyance(n, -30.0, 9.0) for n in (1, 2, 3, 4))
+    waits.standing_at_line, waits.position_earliest_m, waits.position_latest_m = True, 0.0, 0.0
+    nowhere.position_earliest_m = nowhere.position_latest_m = 0.0
+    slow.speed_kmh = 0.0
+    gone_by.committed = gone_by.green = True
+    state.conveyances.extend([waits, nowhere, slow, gone_by])
+    async with officers_page(tmp_path, FakeLane(state=state)) as page:
+        places, commits = at(page, "conveyance-place"), at(page, "conveyance-commit")
+        await expect(places).to_have_text(
+            ["at the line", "place ? · speed ?", "30 m before · speed ?", "30 m before · 9 km/h"]
+        )
+        await expect(commits).to_have_text(["stands at line", "≈ ?", re.compile("≈ "), "too late to stop"])
+        await page.set_viewport_size({"width": 1440, "height": 900})
+        for card in await at(page, "conveyance").all():
+            chips = card.get_by_test_id(re.compile("^leg-"))
+            inside = await chips.evaluate_all(
+                "chips => chips.every(c => c.scrollWidth <= c.clientWidth && c.getBoundingClientRect().right"
+                " <= c.closest('.card').getBoundingClientRect().right)"
+            )
+            assert inside

@@ -2,7 +2,7 @@
 
 import { changes, put } from './acts.js';
 import { Confirm } from './confirm.js';
-import { $, attribute, clock, el, show, text } from './dom.js';
+import { $, attribute, clock, el, moreOf, show, text } from './dom.js';
 import * as lists from './lists.js';
 import { Panel } from './panel.js';
 import { Picture } from './picture.js';
@@ -66,6 +66,7 @@ class Desk {
     if (this.selected && !view.conveyance(this.selected)) this.selected = null;
     lists.updateHeader(view);
     lists.updateContact(view, performance.now() - this.stream.heard < 2500);
+    lists.updateTrouble(view);
     this.signal = lists.updateSignal(view);
     lists.updateHold(view);
     lists.updateWhy(view);
@@ -352,6 +353,8 @@ async function begin() {
   const { officer, lanes } = await answer.json();
   text($('officer'), officer);
   const desk = new Desk(lanes);
+  moreOf('why');
+  moreOf('conditions');
   document.addEventListener('keydown', event => onKey(desk, event));
   $('hold').addEventListener('click', () => desk.hold());
   $('clear-hold').addEventListener('click', () => desk.clearHold());

@@ -53,6 +53,20 @@ export function list(parent, items, keyOf, make, update) {
   for (const node of known.values()) node.remove();
 }
 
+// How many children of a scrolling list are cut off below, said on the button beneath it.
+export function more(node, button) {
+  const fits = node.scrollHeight <= node.clientHeight + (button.hidden ? 0 : button.offsetHeight) + 1;
+  const bottom = node.getBoundingClientRect().bottom + 4;
+  const cut = fits ? 0 : [...node.children].filter(child => child.getBoundingClientRect().bottom > bottom).length;
+  show(button, cut > 0);
+  if (cut) text(button, `+${cut} more ▾`);
+}
+
+export function moreOf(id) {
+  const node = $(id);
+  $(`${id}-more`).addEventListener('click', () => node.scrollBy({ top: node.clientHeight * 0.8 }));
+}
+
 const two = number => String(number).padStart(2, '0');
 
 // Local time with seconds.

@@ -1,8 +1,9 @@
 // The lane's quieter parts: header, why red, conditions, passages, tiles of all lanes.
 
-import { $, attribute, clock, el, list, seconds, show, span, text } from './dom.js';
+import { $, attribute, clock, el, list, more, seconds, show, span, text } from './dom.js';
 import { draw, signalView } from './signal.js';
 import { STALE_S } from './stream.js';
+import * as trouble from './trouble.js';
 import * as words from './words.js';
 
 export function updateHeader(view) {
@@ -30,6 +31,14 @@ export function updateContact(view, streaming) {
   const since = seen ? `SINCE ${clock(view.lostAt)} — WHAT YOU SEE IS OLD` : '— NOTHING SEEN YET';
   text($('contact-words'), `NO CONTACT WITH LANE ${since}${where}`);
   text($('contact-age'), seen ? span(view.age) : '');
+}
+
+// Above all: a device the lane needs is down, or nobody knows what the drivers see.
+export function updateTrouble(view) {
+  const said = view.stale || !view.state ? null : trouble.banner(view.state, view.unconfirmed);
+  show($('trouble'), said !== null);
+  text($('trouble-words'), said?.words ?? '');
+  text($('trouble-small'), said?.small ?? '');
 }
 
 export function updateSignal(view) {
@@ -71,16 +80,20 @@ export function updateWhy(view) {
     $('why'),
     causes,
     cause => `${cause.code}/${cause.by}/${cause.text}`,
-    () => el('li', {}, el('b'), el('span', { class: 'dim' }), el('p')),
+    () => el('li', {}, el('b'), el('span', { class: 'dim' }), el('p', {}, el('span'), el('small'))),
     (node, cause) => {
-      const [title, since, hint] = node.children;
-      text(title, cause.text || cause.code.replaceAll('_', ' '));
-      const by = cause.by ? ` · ${cause.by}` : '';
-      text(since, cause.since ? `${clock(cause.since.time)} · ${span(view.since(cause.since))}${by}` : by);
-      text(hint, cause.hint);
+      const said = trouble.cause(cause);
+      const [title, since, next] = node.children;
+      text(title, said.title);
+      const by = cause.by ? trouble.by(cause.by) : '';
+      const when = cause.since ? `${clock(cause.since.time)} · ${span(view.since(cause.since))}` : '';
+      text(since, [when, by].filter(Boolean).join(' · '));
+      text(next.children[0], said.hint);
+      text(next.children[1], said.small);
       attribute(node, 'data-code', cause.code);
     },
   );
+  more($('why'), $('why-more'));
   text($('why-title'), causes.length || view.stale ? 'Why red' : 'Nothing keeps it red');
 }
 
@@ -95,7 +108,7 @@ export function updateConditions(view, acknowledge) {
         'li',
         { 'data-testid': 'condition' },
         el('span', { class: 'sign' }),
-        el('div', {}, el('b'), el('span', { class: 'dim' }), el('p')),
+        el('div', {}, el('b'), el('span', { class: 'dim' }), el('p', {}, el('span'), el('small'))),
         el('button', { class: 'plain', 'data-testid': 'acknowledge', onclick: () => acknowledge(condition.code) }, 'Seen'),
       ),
     (node, condition) => {
@@ -103,13 +116,17 @@ export function updateConditions(view, acknowledge) {
       attribute(node, 'data-severity', level);
       text(node.children[0], sign);
       attribute(node.children[0], 'aria-label', level);
-      const [title, since, hint] = node.children[1].children;
-      text(title, `${condition.title}${condition.device ? ` (${condition.device})` : ''}`);
+      const said = trouble.condition(condition);
+      const [title, since, next] = node.children[1].children;
+      text(title, said.title);
       text(since, condition.since ? ` ${clock(condition.since.time)}` : '');
-      text(hint, condition.hint);
+      text(next.children[0], said.hint);
+      text(next.children[1], said.small);
+      attribute(node, 'title', said.own);
       node.children[2].disabled = view.stale;
     },
   );
+  more($('conditions'), $('conditions-more'));
   text($('conditions-title'), conditions.length ? `Conditions (${conditions.length})` : 'No conditions');
 }
 

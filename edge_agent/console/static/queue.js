@@ -5,7 +5,6 @@ import * as words from './words.js';
 
 const FROM_M = -70;
 const TO_M = 45;
-const STANDS_KMH = 2;
 const percent = metres => Math.min(100, Math.max(0, ((metres - FROM_M) / (TO_M - FROM_M)) * 100));
 
 const CAUTION = new Set(['VERDICT_HOLD_AT_LINE', 'VERDICT_REFER_SECONDARY', 'VERDICT_REFUSE_RETURN', 'VERDICT_MANUAL_LANE']);
@@ -44,14 +43,26 @@ function make(id, desk) {
   return card;
 }
 
+// Where it is: never live when no sensor is, and 0..0 is what a lane sends that has no place for it.
+const placed = (each, view) =>
+  view.sees && (each.standing_at_line || each.position_earliest_m !== 0 || each.position_latest_m !== 0);
+
 function commitWords(each, view) {
   if (each.order === 0) return 'past the line';
-  if (view.stale) return '≈ ?';
+  if (view.stale || !placed(each, view)) return '≈ ?';
   if (each.standing_at_line) return 'stands at line';
   const left = seconds(each.commit_in) - view.age;
-  if (each.committed || left < 0) return 'inside commit';
-  if (each.speed_kmh < STANDS_KMH) return 'stands';
+  // Nearer than it can brake from: under green it can no longer be stopped; without, it may no longer roll through.
+  if (each.committed || left < 0) return each.green ? 'too late to stop' : 'must stop';
   return Number.isFinite(left) ? `≈ ${Math.ceil(left)} s` : '≈ ?';
+}
+
+function placeWords(each, view) {
+  if (view.sees && each.standing_at_line) return 'at the line';
+  if (!placed(each, view)) return 'place ? · speed ?';
+  const middle = Math.round((each.position_earliest_m + each.position_latest_m) / 2);
+  const where = middle < 0 ? `${-middle} m before` : `${middle} m past`;
+  return `${where} · ${each.speed_kmh > 0 ? `${Math.round(each.speed_kmh)} km/h` : 'speed ?'}`;
 }
 
 function decisionWords(each, view) {
@@ -77,9 +88,10 @@ function updateLegs(parts, each) {
       const due = each.committed || each.standing_at_line || each.order === 0;
       const kind = leg.complete ? 'complete' : !leg.required ? 'optional' : due ? 'lacking' : 'missing';
       attribute(node, 'data-kind', kind);
-      const claims = leg.claims ? `${leg.claims} claim${leg.claims > 1 ? 's' : ''}` : kind === 'optional' ? 'none' : 'missing';
-      const sure = leg.claims && leg.confidence ? ` ${Math.round(leg.confidence * 100)} %` : '';
-      text(node, `${{ complete: '✓', missing: '✗', lacking: '✗', optional: '–' }[kind]}\u00a0${words.leg(leg.leg)}\n${claims}${sure}`);
+      const sure = leg.confidence ? `${Math.round(leg.confidence * 100)} % sure` : 'known';
+      const says = leg.claims ? sure : kind === 'optional' ? 'none' : 'missing';
+      text(node, `${{ complete: '✓', missing: '✗', lacking: '✗', optional: '–' }[kind]}\u00a0${words.chip(leg.leg)}\n${says}`);
+      attribute(node, 'title', `${words.leg(leg.leg)}: ${leg.claims} claims`);
     },
   );
 }
@@ -107,9 +119,8 @@ function update(card, each, view, desk, index) {
   const from = percent(each.position_latest_m);
   parts.bar.lastChild.style.left = `${from}%`;
   parts.bar.lastChild.style.width = `${Math.max(1.5, percent(each.position_earliest_m) - from)}%`;
-  const middle = (each.position_earliest_m + each.position_latest_m) / 2;
-  const where = middle < 0 ? `${Math.abs(Math.round(middle))} m before` : `${Math.round(middle)} m past`;
-  text(parts.place, `${where} · ${Math.round(each.speed_kmh)} km/h`);
+  show(parts.bar.lastChild, placed(each, view));
+  text(parts.place, placeWords(each, view));
   list(parts.flags, each.flags, flag => flag, flag => el('li', { 'data-grave': String(words.grave(flag)) }, words.flag(flag)), () => {});
   show(parts.hold, Boolean(each.hold));
   if (each.hold) text(parts.hold, `■ HELD by ${each.hold.officer} for ${span(view.since(each.hold.since))}${each.hold.reason ? ` — ${each.hold.reason}` : ''}`);
@@ -157,7 +168,8 @@ function updateCorridor(view, conveyances, desk) {
       mark.style.left = `${percent(metres)}%`;
       node.road.append(mark);
     }
-    node.append(node.road, node.zones);
+    node.lost = el('b', { class: 'lost', hidden: true }, 'positions are not known');
+    node.append(node.road, node.lost, node.zones);
   }
   list(
     node.noses,
@@ -166,6 +178,7 @@ function updateCorridor(view, conveyances, desk) {
     each => el('button', { class: 'truck', tabindex: '-1', onclick: () => desk.select(each.conveyance_id) }),
     (truck, each) => {
       const from = percent(each.position_latest_m);
+      show(truck, placed(each, view));
       truck.style.left = `${from}%`;
       truck.style.width = `${Math.max(2.2, percent(each.position_earliest_m) - from)}%`;
       text(truck, each.order ? String(each.order) : '');
@@ -183,5 +196,6 @@ function updateCorridor(view, conveyances, desk) {
       attribute(item, 'data-level', level);
     },
   );
+  show(node.lost, !view.sees);
   attribute(node, 'aria-label', `Corridor: ${conveyances.length} conveyances`);
 }

@@ -20,7 +20,8 @@ export function signalView(signal, stale) {
   if (!signal) return unknown('UNKNOWN', 'nothing was seen yet');
   const commanded = words.aspect(signal.commanded);
   if (stale) return unknown('UNKNOWN', KINDS[signal.confirmed] ? `was ${words.aspect(signal.confirmed)} when last seen` : 'was not confirmed when last seen');
-  const notConfirmed = `${commanded} commanded, not confirmed`;
+  const notConfirmed =
+    commanded === 'NOTHING' ? 'The signal cannot be read: look at it on camera' : `${commanded} commanded, not confirmed`;
   const kind = KINDS[signal.confirmed];
   if (!kind) return unknown(commanded === 'GREEN' ? 'NOT CONFIRMED' : 'UNKNOWN', notConfirmed);
   const readback = seconds(signal.readback_age);

@@ -45,6 +45,8 @@ export class Stream {
 }
 
 export const STALE_S = 2.5;
+const NONE = 'ASPECT_UNSPECIFIED';
+const UNCONFIRMED_MS = 1000; // a change of aspect is confirmed sooner
 
 // What is known of the lane shown, and how old it is.
 export class View {
@@ -53,6 +55,7 @@ export class View {
     this.state = null;
     this.stateAt = null; // performance.now() when the lane said it
     this.connected = false;
+    this.unconfirmedAt = null; // performance.now() since when no state had a confirmed aspect
   }
 
   take(kind, data) {
@@ -60,6 +63,8 @@ export class View {
       this.state = data;
       this.stateAt = performance.now();
       this.connected = true;
+      const confirmed = data.signal?.confirmed ?? NONE;
+      this.unconfirmedAt = confirmed !== NONE ? null : (this.unconfirmedAt ?? performance.now());
     } else if (kind === 'link') {
       this.connected = data.connected;
       if (data.state_age_s !== null) this.stateAt = performance.now() - data.state_age_s * 1000;
@@ -75,6 +80,15 @@ export class View {
     if (!stale) this.lostAt = null;
     else this.lostAt ??= Date.now() - this.age * 1000;
     return stale;
+  }
+
+  get unconfirmed() {
+    return this.unconfirmedAt !== null && performance.now() - this.unconfirmedAt > UNCONFIRMED_MS;
+  }
+
+  // Whether any zone input is known: without, where vehicles are and how fast is memory.
+  get sees() {
+    return (this.state?.zones ?? []).some(zone => zone.level === 'LEVEL_FREE' || zone.level === 'LEVEL_OCCUPIED');
   }
 
   // Seconds since a Moment, by the lane's own clock.

@@ -14,7 +14,7 @@ export const mode = name => MODES[name]?.[0] ?? 'UNKNOWN MODE';
 
 export const VERDICTS = {
   VERDICT_RELEASE: 'RELEASE',
-  VERDICT_HOLD_AT_LINE: 'HOLD AT LINE',
+  VERDICT_HOLD_AT_LINE: 'HOLD AT THE LINE',
   VERDICT_REFER_SECONDARY: 'REFER',
   VERDICT_REFUSE_RETURN: 'REFUSE, RETURN',
   VERDICT_MANUAL_LANE: 'MANUAL LANE',
@@ -49,6 +49,8 @@ export const phase = name =>
     PHASE_SEALED: 'Closed',
   })[name] ?? 'Unknown';
 
+// Short, for the three chips in a row.
+export const chip = name => ({ LEG_DRIVER: 'Driver', LEG_CONVEYANCE: 'Vehicle', LEG_CARGO: 'Cargo' })[name] ?? '?';
 export const leg = name => ({ LEG_DRIVER: 'Driver', LEG_CONVEYANCE: 'Conveyance', LEG_CARGO: 'Cargo' })[name] ?? '?';
 
 export const identity = name =>
@@ -67,7 +69,7 @@ const FLAGS = {
   waiting_at_line: 'waits at the line',
   late: 'decision came late',
   revoked: 'release was revoked',
-  late_revocation: 'revoked inside commit',
+  late_revocation: 'revoked too late to stop',
   late_change: 'identity changed late',
   reversed: 'reversed',
   ambiguous: 'may be two vehicles',

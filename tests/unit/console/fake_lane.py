@@ -26,6 +26,7 @@ from securecorridor.lane.v1 import types_pb2 as types
 TOKEN = "a token of the officers"
 S = 1_000_000_000
 
+_ZONES = ("zone_a", "zone_d", "zone_s", "stop_line_beam", "zone_x")
 _SIGHTED = (
     (types.IDENTITY_KIND_DRIVER_CARD, "3035-1177-0420-9931", "rfid-1/2", 0.97),
     (types.IDENTITY_KIND_TRANSPONDER, "3034257BF468D480000003EA", "rfid-1/1", 0.99),
@@ -123,6 +124,7 @@ def quiet_lane() -> pb.LaneState:
                 hint="Wait for a decision, or talk and release",
             )
         ],
+        zones=[pb.ZoneState(zone=zone, level=pb.ZoneState.LEVEL_FREE) for zone in _ZONES],
         centre_up=True,
         centre_since=ago(4000),
         console_present=True,
