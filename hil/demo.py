@@ -14,7 +14,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,11 @@ from rich.table import Table
 from hil.rig.judge import Judge, Passage
 from hil.rig.lane_bench import BenchOptions, LaneBench
 from hil.rig.officer import Act, ScriptedOfficer
+from hil.rig.processes import Child, Control
 from hil.rig.readers import READERS
 from hil.rig.world_driver import WorldDriver
 from hil.world.events import EventKind, WorldEvent
-from hil.world.geometry import Geometry
+from hil.world.geometry import Geometry, Lamp
 from hil.world.traffic import Arrival, Kind, Traffic, TrafficMix
 from hil.world.truck import TagKind, TruckPlan
 from hil.world.world import World
@@ -45,7 +46,54 @@ HOLD_TRUCK = 2
 """The truck on whose green the scripted officer holds the lane, to show it."""
 _RULES_AHEAD_S = 5.0
 _DRAIN_S = 20.0
+_GONE_S = 2.0
+"""How long after its last word a process may take to be seen to have ended."""
+EXAMPLES = """\
+to cause a fault while it runs (DIR is that of --keep, or the one printed at the start):
+  .venv/bin/python -m hil.devices.control DIR/module.ctl '{"do": "fault", "fault": "mute"}'  I/O module is silent
+  .venv/bin/python -m hil.devices.control DIR/module.ctl '{"do": "clear"}'                   and answers again
+  .venv/bin/python -m hil.devices.control DIR/reader.ctl '{"do": "unplug"}'                  reader's cable pulled
+  .venv/bin/python -m hil.devices.control DIR/reader.ctl '{"do": "replug"}'                  and put back
+  .venv/bin/python -m hil.devices.control DIR/camera.ctl '{"do": "freeze"}'                  picture stands still
+an answer {"ok": false, ...} lists what else the device can do; lanectl why tells what the lane makes of it.
+"""
 _QUIET_EVENTS = frozenset({"LEASE_GRANTED", "LEASE_WITHDRAWN", "DECISION_ACCEPTED"})
+
+
+class DemoFailed(RuntimeError):
+    """The demo cannot go on; the message says what has ended or failed."""
+
+
+class PatientControl(Control):
+    """A device's control channel that outlives its device: one that has ended is told nothing, and tells nothing."""
+
+    def __init__(self, path: Path, child: Child) -> None:
+        super().__init__(path)
+        self._child = child
+
+    async def do(self, verb: str, **fields: Any) -> Mapping[str, Any]:  # noqa: ANN401 - JSON values
+        """As `Control.do`; an empty answer when the device has ended."""
+        if not self._child.running:
+            return {}
+        try:
+            return await super().do(verb, **fields)
+        except (OSError, RuntimeError, ValueError):
+            if await self._ended():
+                return {}
+            raise
+
+    async def events(self, subscribed: Callable[[], None] = lambda: None) -> AsyncIterator[Mapping[str, Any]]:
+        """As `Control.events`, but never ends."""
+        with contextlib.suppress(OSError):
+            async for event in super().events(subscribed):
+                yield event
+        await asyncio.Event().wait()
+
+    async def _ended(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GONE_S):
+                await self._child.process.wait()
+        return not self._child.running
 
 
 class Demo:
@@ -65,6 +113,7 @@ class Demo:
         self._rules: asyncio.Queue[Arrival] = asyncio.Queue()
         self._hold_now = asyncio.Event()
         self._left = 0
+        self._with_rule: set[str] = set()
         self._delivered = asyncio.Event()
 
     async def run(self) -> int:
@@ -79,13 +128,11 @@ class Demo:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(work) for work in self._work()]
                 await self.done.wait()
-                if self.options.exit:
+                if self.options.exit and self._left >= self.options.trucks:
                     await self._drain()
                 for task in tasks:
                     task.cancel()
-            passages = await self._sealed_passages() if self.options.exit else []
-        if not self.options.exit:
-            return 0
+            passages = await self._sealed_passages()
         return self._report(passages)
 
     def _work(self) -> list[Any]:
@@ -97,10 +144,12 @@ class Demo:
             self._watch_release_service(),
             self._print_events(),
             self._hold_once(),
+            *(self._watch_process(child) for child in self.bench.children.values()),
         ]
 
     def _make_world(self) -> None:
         world = World(self.bench.options.geometry, self._plans(), seed=self.options.seed)
+        self._be_patient()
         controls = self.bench.controls
         self.driver = WorldDriver(
             world,
@@ -120,6 +169,25 @@ class Demo:
             send_aside=self._send_aside,
             report=self._on_act,
         )
+
+    def _be_patient(self) -> None:
+        """From here on the devices may end without ending the demo."""
+        for name in ("module", "reader", "camera"):
+            if name in self.bench.controls:
+                self.bench.controls[name] = PatientControl(self.bench.dir / f"{name}.ctl", self.bench.children[name])
+
+    async def _watch_process(self, child: Child) -> None:
+        """Say that a process has ended; what follows from it, the lane shows. Without central there is no demo."""
+        code = await child.process.wait()
+        ended = f"the process {child.name} (pid {child.pid}) has ended with exit code {code}"
+        if child.name == "release":
+            raise DemoFailed(f"{ended}: without a release service there is nothing to show\n{child.log_end()}")
+        self._say(self.driver.now_s, f"{ended}; its log is {child.log}")
+        if child.name == "module":
+            # Nobody feeds the lamps any more, and nobody will tell.
+            self.driver.lamp = "dark"
+            self.driver.world.set_lamp(Lamp.DARK)
+            self.judge.lamp(self.driver.now_s, "dark")
 
     def _plans(self) -> Iterator[TruckPlan]:
         """Trucks in order of time, and for each its rule to the release service before it is read."""
@@ -151,6 +219,7 @@ class Demo:
             tags = {tag.kind.value: heard(tag.epc) for tag in arrival.plan.tags if tag.kind is not TagKind.CARGO}
             if not tags:
                 continue
+            self._with_rule.add(arrival.plan.id)
             revisions = [{"after_s": r.after_s, "verdict": r.verdict.value} for r in rule.revisions]
             await release.do(
                 "rule",
@@ -225,13 +294,28 @@ class Demo:
             name = str(event.get("name", ""))
             self.judge.release_service(t, event, name or None)
             if event["event"] == "decision":
-                self._say(t, f"central decides on {name or 'an unknown vehicle'}: {event['verdict']}")
+                self._say(t, f"central decides on {self._who(name)}: {event['verdict']}")
             elif event["event"] == "bundle":
                 self._delivered.set()
                 self._say(t, f"central holds bundle {event['seq']} ({event['outcome']})")
 
+    def _who(self, name: str) -> str:
+        """Whom a decision is about: by its rule, else by its place if that leaves one only."""
+        if name in self.arrivals:
+            return name
+        inside = [p for p in self.judge.passages.values() if p.left is None and not p.verdict]
+        if inside and inside[0].truck not in self._with_rule:
+            return f"{inside[0].truck} (by its place: no rule names it)"
+        return "an unknown vehicle"
+
     async def _print_events(self) -> None:
-        """Lane events as the technician would see them with `lanectl tail`."""
+        """Lane events as the technician would see them with `lanectl tail`; waits for an agent that is gone."""
+        while True:
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await self._tail()
+            await asyncio.sleep(1.0)
+
+    async def _tail(self) -> None:
         async with grpc.aio.insecure_channel(f"unix:{self.bench.socket_dir / 'technician.sock'}") as channel:
             request = diagnostics_pb.TailEventsRequest(follow=True)
             async for answer in DiagnosticsServiceStub(channel).TailEvents(request):
@@ -250,6 +334,12 @@ class Demo:
                     await self._delivered.wait()
 
     async def _sealed_passages(self) -> list[lane_pb.Passage]:
+        """What the agent says it has sealed; nothing when it does not answer."""
+        with contextlib.suppress(grpc.aio.AioRpcError):
+            return await self._list_passages()
+        return []
+
+    async def _list_passages(self) -> list[lane_pb.Passage]:
         async with grpc.aio.insecure_channel(f"unix:{self.bench.socket_dir / 'officer.sock'}") as channel:
             answer = await LaneServiceStub(channel).ListPassages(
                 lane_pb.ListPassagesRequest(page_size=500), timeout=5.0
@@ -262,11 +352,16 @@ class Demo:
         self.console.print(f"  officer's page  http://127.0.0.1:{bench.console_port}/login?token={bench.console_token}")
         self.console.print(f"  metrics         http://127.0.0.1:{bench.metrics_port}/metrics")
         self.console.print(f"  technician      {lanectl_line(bench.socket_dir)}")
+        self.console.print(
+            f'  cause a fault   .venv/bin/python -m hil.devices.control {bench.dir}/reader.ctl \'{{"do": "unplug"}}\''
+            "   (more: ./dev demo --help)",
+            soft_wrap=True,
+        )
         if not self.options.exit:
             self.console.print("Ctrl-C ends everything.")
 
     def _say(self, t: float, text: str) -> None:
-        self.console.print(f"{t:8.2f} s  {text}")
+        self.console.print(f"{t:8.2f} s  {text}", soft_wrap=True)
 
     def _report(self, passages: list[lane_pb.Passage]) -> int:
         judge = self.judge
@@ -274,6 +369,8 @@ class Demo:
         judge.join(outcomes)
         self._print_passages(list(judge.passages.values()))
         self._print_latencies()
+        if not self.options.exit:
+            return 0
         wrong = judge.verdicts(self.driver.now_s)
         problems = [f"wrong green: {verdict}" for verdict in wrong]
         if len(passages) != len(judge.passages):
@@ -297,6 +394,8 @@ class Demo:
         self.console.print(table)
 
     def _print_latencies(self) -> None:
+        if not self.judge.latencies.rows():
+            return
         table = Table(title="Measured at the virtual devices (ms)")
         for column in ("what", "n", "median", "max"):
             table.add_column(column, justify="left" if column == "what" else "right")
@@ -320,6 +419,15 @@ def _port_is_free(port: int) -> bool:
         return True
 
 
+def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
+    """What failed, without the groups of tasks it failed in."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
 async def _until_told(demo: Demo) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -329,7 +437,10 @@ async def _until_told(demo: Demo) -> int:
 
 def main() -> int:
     """Parse the arguments and run."""
-    parser = argparse.ArgumentParser(prog="./dev demo", description=__doc__.splitlines()[0] if __doc__ else "")
+    parser = argparse.ArgumentParser(
+        prog="./dev demo", description=__doc__.splitlines()[0] if __doc__ else "",
+        epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
     parser.add_argument("--trucks", type=int, default=0, help="how many trucks (0: they keep coming)")
     parser.add_argument("--exit", action="store_true", help="end when they have passed, with tables; needs --trucks")
     parser.add_argument("--seed", type=int, default=1)
@@ -343,8 +454,9 @@ def main() -> int:
     try:
         return asyncio.run(_until_told(Demo(options, run_dir)))
     except BaseExceptionGroup as group:
-        for error in group.exceptions:
-            print(f"demo failed: {error}", file=sys.stderr)
+        for error in _leaves(group):
+            text = str(error) if isinstance(error, DemoFailed) else f"{type(error).__name__}: {error}"
+            print(f"demo failed: {text}", file=sys.stderr)
         return 1
     except RuntimeError as error:
         print(f"demo failed: {error}", file=sys.stderr)

@@ -4,6 +4,8 @@ A request is one object `{"do": NAME, ...}`; its answer one line, `{"ok": true, 
 `{"do": "subscribe"}` turns the connection into a stream of events `{"at_ns": CLOCK_MONOTONIC, "event": NAME, ...}` on
 the device's own clock: what oracles judge by. A device prints one JSON line `{"ready": true, ...}` on stdout when it
 serves, and ends when its stdin closes (its starter died) or on SIGTERM.
+
+By hand: `python -m hil.devices.control SOCKET '{"do": "get"}'` sends one request and prints the answer.
 """
 
 import asyncio
@@ -11,9 +13,10 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +65,8 @@ class ControlChannel:
                 if answer.get("subscribed"):
                     self._subscribers.add(writer)
                 await writer.drain()
-        except (ConnectionError, ValueError):
+        # Cancelled only when the program ends; the stream's own callback would tell it as a failure, with a traceback.
+        except (ConnectionError, ValueError, asyncio.CancelledError):
             pass
         finally:
             self._subscribers.discard(writer)
@@ -94,3 +98,35 @@ async def until_told_to_end() -> None:
         with contextlib.suppress(OSError, ValueError, PermissionError):
             loop.add_reader(sys.stdin.fileno(), lambda: None if os.read(sys.stdin.fileno(), 4096) else ended.set())
     await ended.wait()
+
+
+def ask(path: Path, request: str, timeout_s: float = 5.0) -> Mapping[str, Any]:
+    """Send one request, JSON as a person types it, and return the answer. ValueError when either is not JSON, OSError
+    when nobody serves or answers."""
+    json.loads(request)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as link:
+        link.settimeout(timeout_s)
+        link.connect(str(path))
+        link.sendall(" ".join(request.split()).encode() + b"\n")
+        with link.makefile("rb") as lines:
+            line = lines.readline()
+    answer: dict[str, Any] = json.loads(line)
+    return answer
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Send one request and print the answer; 1 when it is refused or nobody answers, 2 for a wrong command line."""
+    if len(arguments) != 2:
+        print(f"usage: python -m hil.devices.control SOCKET '{json.dumps({'do': 'get'})}'", file=sys.stderr)
+        return 2
+    try:
+        answer = ask(Path(arguments[0]), arguments[1])
+    except (OSError, ValueError) as error:
+        print(f"{arguments[0]}: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(answer))
+    return 0 if answer.get("ok") else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
