@@ -107,12 +107,12 @@ class DeviceTable:
         record.up, record.since, record.last_seen = up, now, now
         if up:
             record.sessions += 1
+            record.fault = None
             self._board.clear_device(device)
         else:
             severity = Severity.ALARM if record.required else Severity.WARNING
-            self._board.raise_condition(
-                Condition(code, severity, f"{device} shows no live picture", hint, now, device=device)
-            )
+            record.fault = DeviceError(code, f"{device} shows no live picture", hint)
+            self._board.raise_condition(Condition(code, severity, record.fault.message, hint, now, device=device))
         self._on_change(record, now)
 
     def count(self, device: str, counters: Mapping[str, float]) -> None:

@@ -44,7 +44,8 @@ def command(agent: Agent) -> None:
         )
     agent.console.print(table)
     for device in down:
-        click.echo(f"{named(device.device, device.fault_text)} [{device.fault_code}]")
+        code = f" [{device.fault_code}]" if device.fault_code else ""
+        click.echo(f"{named(device.device, device.fault_text or 'has not answered yet')}{code}")
         if device.fault_hint:
             click.echo(f"  -> {device.fault_hint}")
     sys.exit(Exit.DEGRADED if down else Exit.OK)

@@ -52,3 +52,13 @@ def test_a_devices_profile_is_told_with_its_evidence_and_digest() -> None:
     assert profile_text(info) == "m6e (evidence manual, sha256:0123456789ab)"
     assert profile_text(DeviceInfo("rtsp", "any")) == ""
     assert profile_text(DeviceInfo("rtsp", "any", profile="plain")) == "plain"
+
+
+def test_a_camera_without_a_picture_has_its_fault_until_it_shows_one() -> None:
+    table = DeviceTable(HealthBoard(), lambda _record, _now: None)
+    table.add("overview", "rtsp", at(0), required=False)
+    table.set_state("overview", at(1), up=False, code="CAMERA_NO_PICTURE", hint="look at it")
+    faults = [(record.fault.code, record.fault.hint) for record in table.records() if record.fault is not None]
+    assert faults == [("CAMERA_NO_PICTURE", "look at it")]
+    table.set_state("overview", at(2), up=True, code="CAMERA_NO_PICTURE", hint="look at it")
+    assert [(record.up, record.fault) for record in table.records()] == [(True, None)]
