@@ -67,17 +67,21 @@ def all_red(config: Path) -> None:
 @main.command("check-config")
 @click.argument("file", type=_FILE)
 @click.option("--console", "console_only", is_flag=True, help="FILE is for a console alone.")
-def check_config(file: Path, console_only: bool) -> None:
-    """Check FILE as a whole; every error is told as file:line:column."""
+@click.option("--elsewhere", is_flag=True, help="This is not the computer FILE is for: its keys are not here.")
+def check_config(file: Path, console_only: bool, elsewhere: bool) -> None:
+    """Check FILE as a whole, the profiles and the key files it names; every error is told as file:line:column. Run it
+    as the user of the agent, who may read the keys."""
     from edge_agent.config import load
+    from edge_agent.config.schema import ConsoleConfig, LaneConfig
+    from edge_agent.runtime.clock import SystemClock
 
     with _told():
-        if console_only:
-            load.load_console_config(file)
-            click.echo(f"{file}: good")
-        else:
-            digest = load.load_config(file).config_digest
-            click.echo(f"{file}: good, sha256:{digest}")
+        config: LaneConfig | ConsoleConfig
+        config = load.load_console_config(file) if console_only else load.load_config(file)
+        for warning in load.check_installed(file, config, SystemClock(), files=not elsewhere):
+            click.echo(warning, err=True)
+        digest = f", sha256:{config.config_digest}" if isinstance(config, LaneConfig) else ""
+        click.echo(f"{file}: good{digest}")
 
 
 @main.group()

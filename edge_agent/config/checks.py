@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from edge_agent.safety.timing import minimum_amber_ns
 
@@ -26,17 +26,18 @@ FEEDBACK_ROLES = ("red_feedback", "green_feedback")
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One contradiction: where to point, and what is wrong."""
+    """One contradiction: where to point, and what is wrong. `warning`: it is odd, but may be meant."""
 
     path: Loc
     message: str
+    warning: bool = False
 
 
 def findings(config: LaneConfig | ConsoleConfig) -> list[Finding]:
     """Every contradiction, in the order of the sections."""
     if isinstance(config, ConsoleConfig):
         return list(_console(config.console))
-    checks = (_lane, _geometry, _antennas, _classes, _devices, _roles, _signal, _policy, _central, _media)
+    checks = (_lane, _geometry, _antennas, _classes, _devices, _roles, _signal, _policy, _central, _media, _ports)
     found = [finding for check in checks for finding in check(config)]
     return found + list(_console(config.console) if config.console is not None else ())
 
@@ -184,6 +185,28 @@ def _media(config: LaneConfig) -> Iterator[Finding]:
         if camera.view in taken:
             yield Finding(("media", "cameras", index, "view"), f"{camera.view} names {taken[camera.view]} already")
         taken.setdefault(camera.view, f"media.cameras.{index}")
+
+
+def _ports(config: LaneConfig) -> Iterator[Finding]:
+    """Two programs cannot listen on one port of one address."""
+    media, console = config.media, config.console
+    doors: list[tuple[Loc, str, int]] = [
+        (("api", "loopback_port"), "127.0.0.1", config.api.loopback_port),
+        (("metrics", "port"), config.metrics.host, config.metrics.port),
+    ]
+    if media is not None:
+        doors.append((("media", "listen_port"), media.listen_host, media.listen_port))
+    if console is not None:
+        doors.append((("console", "listen_port"), console.listen_host, console.listen_port))
+    for (first, host, port), (second, other_host, other_port) in combinations(doors, 2):
+        if port == other_port != 0 and _overlap(host, other_host):
+            yield Finding(second, f"{port} is {'.'.join(map(str, first))} already")
+
+
+def _overlap(host: str, other: str) -> bool:
+    everywhere = {"0.0.0.0", "::", "[::]"}  # noqa: S104 - compared with, not listened on
+    both_loopback = is_loopback(host) and is_loopback(other)
+    return host == other or both_loopback or host in everywhere or other in everywhere
 
 
 def _console(console: ConsoleSection) -> Iterator[Finding]:

@@ -11,8 +11,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from drivers.api import Clock
 from edge_agent.model.errors import ConfigError
 
+from . import installed
 from .checks import findings
 from .marks import Document, Loc, Place, Problem, read
 from .schema import ConsoleConfig, LaneConfig
@@ -35,6 +37,26 @@ def load_console_config(path: Path) -> ConsoleConfig:
     if lane.console is None:
         raise ConfigError("CONFIG_INVALID", f"{path.name}:1:1: console: Field required")
     return ConsoleConfig(console=lane.console)
+
+
+def check_installed(path: Path, config: LaneConfig | ConsoleConfig, clock: Clock, *, files: bool) -> list[str]:
+    """Whether this computer has what a good configuration names, with `files` keys and certificates too: the warnings,
+    as file:line:column. ConfigError CONFIG_INVALID lists what is missing."""
+    document = read(_text(path, _content(path)))
+    found = installed.findings(config, clock, files=files)
+
+    def listed(wanted: bool) -> list[Problem]:
+        prefix = "warning: " if wanted else ""
+        return [
+            Problem(document.place(finding.path), _dotted(finding.path), prefix + finding.message)
+            for finding in found
+            if finding.warning is wanted
+        ]
+
+    errors, warnings = listed(False), listed(True)
+    if errors:
+        raise ConfigError("CONFIG_INVALID", _listed(path, errors + warnings))
+    return _listed(path, warnings).splitlines()
 
 
 def _load(path: Path, model: type[M]) -> M:

@@ -22,9 +22,74 @@ def _run(*arguments: str) -> Result:
     return CliRunner().invoke(main, arguments)
 
 
-def test_a_good_configuration() -> None:
-    ran = _run("check-config", str(EXAMPLE))
-    assert (ran.exit_code, "good, sha256:" in ran.stdout) == (0, True)
+def _lane(folder: Path, text: str = EXAMPLE.read_text()) -> Path:
+    """The example with every file that it names."""
+    for name in ("ca.pem", "lane.pem", "lane.key"):
+        (folder / "tls").mkdir(exist_ok=True)
+        (folder / "tls" / name).write_text("PEM")
+    (folder / "keys").mkdir(exist_ok=True)
+    contents = {"site.key": "k" * 16, "central-hpke.pub": "p" * 32, "camera.password": "x", "console.token": "t" * 16}
+    for name, content in contents.items():
+        (folder / "keys" / name).write_text(content)
+    file = folder / "lane.yaml"
+    file.write_text(text)
+    return file
+
+
+def test_a_good_configuration(tmp_path: Path) -> None:
+    ran = _run("check-config", str(_lane(tmp_path)))
+    assert (ran.exit_code, "good, sha256:" in ran.stdout, ran.stderr) == (0, True, "")
+    ran = _run("check-config", "--elsewhere", str(EXAMPLE))
+    assert (ran.exit_code, "good, sha256:" in ran.stdout, ran.stderr) == (0, True, "")
+
+
+def test_what_a_configuration_names_must_be_there(tmp_path: Path) -> None:
+    file = _lane(tmp_path)
+    (tmp_path / "keys" / "site.key").write_text("short")
+    (tmp_path / "keys" / "console.token").write_text("t" * 15 + "\n")
+    (tmp_path / "tls" / "ca.pem").unlink()
+    ran = _run("check-config", str(file))
+    assert ran.exit_code == 2
+    told = [line.split(": ", 1)[1] for line in ran.stderr.splitlines()[:-1]]
+    assert told == [
+        f"central.tls.ca_file: {tmp_path}/tls/ca.pem: No such file or directory",
+        f"central.lane_key_file: {tmp_path}/keys/site.key has 5 bytes, at least 16 are needed",
+        f"console.token_file: {tmp_path}/keys/console.token has 15 bytes, at least 16 are needed",
+    ]
+    assert ran.stderr.splitlines()[-1] == "CONFIG_INVALID"
+
+
+def test_a_file_of_another_user_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = _lane(tmp_path)
+    read = Path.read_bytes
+
+    def only_mine(path: Path) -> bytes:
+        if path.name == "camera.password":
+            raise PermissionError(13, "Permission denied")
+        return read(path)
+
+    monkeypatch.setattr(Path, "read_bytes", only_mine)
+    ran = _run("check-config", str(file))
+    assert (ran.exit_code, "good" in ran.stdout) == (0, True)
+    (line,) = ran.stderr.splitlines()
+    assert "media.cameras.0.password_file: warning: " in line
+    assert "cannot be read by this user" in line
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "code", "message"),
+    [
+        ("wago_750_352", "wago_1", 2, "devices.1.profile: no profile wago_1; known: "),
+        ("    power_cdbm: 2700", "    profile: other", 2, "devices.0.profile: no reader profile 'other'; known: "),
+        ("power_cdbm: 2700", "power_cdbm: 27", 0, "power_cdbm: warning: 27 centi-dBm is 0.27 dBm; 2700 is 27 dBm"),
+        ("point: 6 }", "point: 99 }", 2, "devices.1.roles: "),
+    ],
+)
+def test_profiles_and_odd_values_are_checked(tmp_path: Path, old: str, new: str, code: int, message: str) -> None:
+    text = EXAMPLE.read_text()
+    assert old in text
+    ran = _run("check-config", str(_lane(tmp_path, text.replace(old, new))))
+    assert (ran.exit_code, message in ran.stderr) == (code, True), ran.output
 
 
 def test_a_bad_configuration_lists_its_errors_for_an_editor(tmp_path: Path) -> None:

@@ -193,6 +193,8 @@ def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
             "tls",
         ),
         ("  listen_port: 8554", "  listen_port: 8554\n  listen_host: 0.0.0.0", "media.listen_host", "given twice"),
+        ("  listen_port: 8080", "  listen_port: 8554", "console.listen_port", "8554 is media.listen_port already"),
+        ("  loopback_port: 0", "  loopback_port: 9464", "metrics.port", "9464 is api.loopback_port already"),
         ("    - view: overview", "    - view: io-1", "media.cameras.0.view", "devices.1 already"),
     ],
 )
@@ -216,6 +218,14 @@ def test_two_devices_on_one_port_are_refused() -> None:
     assert any("devices.1.port: /dev/lane/rfid-1 is the port of devices.0 already" in line for line in lines)
     text = TEXT.replace("  - id: io-1", reader + "  - id: io-1")
     assert any("devices.1.id: rfid-1 is the id of devices.0" in line for line in errors_of(text))
+
+
+def test_one_port_of_one_address_is_for_one_program() -> None:
+    for host in ("localhost", "0.0.0.0"):
+        text = changed("  host: 127.0.0.1\n  port: 9464", f"  host: {host}\n  port: 8080")
+        assert ["8080 is metrics.port already" in line for line in errors_of(text)] == [True], host
+    text = changed("  host: 127.0.0.1\n  port: 9464", "  host: 192.0.2.1\n  port: 8080")
+    assert parse(text.encode(), NAME, LaneConfig).metrics.port == 8080
 
 
 def test_an_amber_shorter_than_a_driver_needs_is_refused() -> None:

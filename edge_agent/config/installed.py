@@ -1,0 +1,115 @@
+"""What a configuration needs of the computer it is for: the profiles and files that it names. For `check-config` alone:
+the programs themselves find out when they start, each about its own."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from drivers import registry
+from drivers.api import Clock, EdgeError, Source
+
+from .checks import Finding
+from .marks import Loc
+from .schema import (
+    ConsoleConfig,
+    ConsoleSection,
+    EncompassDevice,
+    LaneConfig,
+    LaneIoDevice,
+    LlrpDevice,
+    MediaSection,
+    MercuryDevice,
+    TlsSection,
+)
+
+_SITE_KEY_BYTES = range(16, 4096)
+_HPKE_KEY_BYTES = range(32, 33)
+_TOKEN_BYTES = range(16, 4096)
+_ANY_BYTES = range(1, 1 << 20)
+_POWER_DOUBTFUL_CDBM = 500
+"""5 dBm: no reader at a lane works with so little, and 27 was meant as dBm more often than as 0.27 dBm."""
+
+
+def findings(config: LaneConfig | ConsoleConfig, clock: Clock, *, files: bool) -> list[Finding]:
+    """Everything that is missing here or looks doubtful, in the order of the sections; without `files` no key, token,
+    password or certificate is looked for."""
+    found = list(_devices(config, clock)) if isinstance(config, LaneConfig) else []
+    return found + list(_files(config)) if files else found
+
+
+def _files(config: LaneConfig | ConsoleConfig) -> Iterator[Finding]:
+    if isinstance(config, LaneConfig):
+        yield from _central(config)
+        if config.media is not None:
+            yield from _media(config.media)
+    if config.console is not None:
+        yield from _console(config.console)
+
+
+def _devices(config: LaneConfig, clock: Clock) -> Iterator[Finding]:
+    for index, device in enumerate(config.devices):
+        here: Loc = ("devices", index)
+        try:
+            _make(device, clock)
+        except EdgeError as error:
+            key = "profile" if error.code.startswith("PROFILE_") else "roles" if "ROLE" in error.code else "id"
+            hint = f"; {error.hint}" if error.hint else ""
+            yield Finding((*here, key), f"{error.message}{hint}")
+        if isinstance(device, MercuryDevice | LlrpDevice) and 0 < device.power_cdbm < _POWER_DOUBTFUL_CDBM:
+            text = f"{device.power_cdbm} centi-dBm is {device.power_cdbm / 100:g} dBm; 2700 is 27 dBm"
+            yield Finding((*here, "power_cdbm"), text, warning=True)
+
+
+def _make(device: MercuryDevice | LlrpDevice | EncompassDevice | LaneIoDevice, clock: Clock) -> Source:
+    """The driver as the agent would make it: it reads the profile and judges the settings by it, and opens nothing."""
+    if isinstance(device, MercuryDevice):
+        return registry.MERCURY.make(device.id, device, clock)
+    if isinstance(device, LlrpDevice):
+        return registry.LLRP.make(device.id, device, clock)
+    if isinstance(device, EncompassDevice):
+        return registry.ENCOMPASS.make(device.id, device, clock)
+    return registry.MODBUS_LANE_IO.make(device.id, device, clock)
+
+
+def _central(config: LaneConfig) -> Iterator[Finding]:
+    central = config.central
+    yield from _tls(("central", "tls"), central.tls)
+    yield from _file(("central", "lane_key_file"), central.lane_key_file, _SITE_KEY_BYTES)
+    yield from _file(("central", "central_public_key_file"), central.central_public_key_file, _HPKE_KEY_BYTES)
+
+
+def _media(media: MediaSection) -> Iterator[Finding]:
+    if media.token_file is not None:
+        yield from _file(("media", "token_file"), media.token_file, _TOKEN_BYTES)
+    for index, camera in enumerate(media.cameras):
+        if camera.password_file is not None:
+            yield from _file(("media", "cameras", index, "password_file"), camera.password_file, _ANY_BYTES)
+
+
+def _console(console: ConsoleSection) -> Iterator[Finding]:
+    yield from _file(("console", "token_file"), console.token_file, _TOKEN_BYTES)
+    for index, lane in enumerate(console.lanes):
+        yield from _tls(("console", "lanes", index, "tls"), lane.tls)
+
+
+def _tls(path: Loc, tls: TlsSection | None) -> Iterator[Finding]:
+    if tls is not None:
+        for name, file in (("ca_file", tls.ca_file), ("cert_file", tls.cert_file), ("key_file", tls.key_file)):
+            yield from _file((*path, name), file, _ANY_BYTES)
+
+
+def _file(path: Loc, file: Path, size: range) -> Iterator[Finding]:
+    """Whether it can be read and has so many bytes; a text's white space at its ends does not count."""
+    try:
+        content = file.read_bytes()
+    except PermissionError:
+        # Right for a secret: each program has a user of its own. Only that one can be told for certain.
+        text = f"{file} cannot be read by this user; check as the user of the program that needs it"
+        yield Finding(path, text, warning=True)
+        return
+    except OSError as error:
+        yield Finding(path, f"{file}: {error.strerror or error}")
+        return
+    length = len(content.strip()) if size is _TOKEN_BYTES or size is _ANY_BYTES else len(content)
+    if length not in size:
+        exactly = f"exactly {size.start}" if len(size) == 1 else f"at least {size.start}"
+        yield Finding(path, f"{file} has {length} bytes, {exactly} are needed")
