@@ -181,7 +181,7 @@ class Demo:
         code = await child.process.wait()
         ended = f"the process {child.name} (pid {child.pid}) has ended with exit code {code}"
         if child.name == "release":
-            raise DemoFailed(f"{ended}: without a release service there is nothing to show\n{child.log_end()}")
+            raise DemoFailed(f"{ended}: without a release service there is nothing to show\n{child.log_end()}".rstrip())
         self._say(self.driver.now_s, f"{ended}; its log is {child.log}")
         if child.name == "module":
             # Nobody feeds the lamps any more, and nobody will tell.
