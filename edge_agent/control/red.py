@@ -49,19 +49,17 @@ def told(
     REQUIRED_DEVICE_DOWN causes are about, in their order; `modules`: the lane's I/O modules; `faults`: what is wrong
     with each device at present."""
     roots = list(_device_causes(core, down, faults))
-    module_down = any(device in modules for device, _ in roots)
-    # Without an I/O module the rest follows: it comes first, and its consequences are not told.
-    first = [cause for device, cause in roots if device in modules]
+    # An I/O module that is gone takes zones and signal with it: it is the one to mend first.
+    shown = [cause for device, cause in roots if device in modules]
     later = iter([cause for device, cause in roots if device not in modules])
-    shown = list(first)
-    for cause in _of_core(core, hide_zones=module_down):
+    for cause in _of_core(core):
         if cause.code is not CauseCode.DEVICE_DOWN:
             shown.append(lane_wire.cause_message(cause))
         elif (device_cause := next(later, None)) is not None:
             shown.append(device_cause)
     shown.extend(
         lane_wire.interlock_cause(reason.value, since)
-        for reason, since in _of_interlock(reasons, core_tells=bool(core), module_down=module_down)
+        for reason, since in _of_interlock(reasons, core_tells=bool(core))
     )
     return shown
 
@@ -80,24 +78,17 @@ def _device_causes(
         yield device, message
 
 
-def _of_core(core: Sequence[Cause], *, hide_zones: bool) -> Iterator[Cause]:
+def _of_core(core: Sequence[Cause]) -> Iterator[Cause]:
     blind = any(cause.code is CauseCode.ZONES_LOST for cause in core)
     for cause in core:
-        if blind and cause.code not in _WITHOUT_ZONES:
-            continue
-        if not (hide_zones and cause.code is CauseCode.ZONES_LOST):
+        if not blind or cause.code in _WITHOUT_ZONES:
             yield cause
 
 
-def _of_interlock(
-    reasons: Sequence[tuple[Reason, Stamp]], *, core_tells: bool, module_down: bool
-) -> Iterator[tuple[Reason, Stamp]]:
+def _of_interlock(reasons: Sequence[tuple[Reason, Stamp]], *, core_tells: bool) -> Iterator[tuple[Reason, Stamp]]:
     not_ready = any(reason is Reason.MODULE_NOT_READY for reason, _ in reasons)
     for reason, since in reasons:
-        follows = (
-            (core_tells and reason in _TOLD_BY_CORE)
-            or (not_ready and reason in _WITHOUT_MODULE)
-            or (module_down and reason is Reason.MODULE_NOT_READY)
-        )
-        if not follows:
+        told_already = core_tells and reason in _TOLD_BY_CORE
+        follows = not_ready and reason in _WITHOUT_MODULE
+        if not told_already and not follows:
             yield reason, since

@@ -48,10 +48,12 @@ def test_a_lane_whose_module_is_gone_names_the_module_and_what_has_another_cause
     assert [(cause.code, cause.text) for cause in causes] == [
         ("REQUIRED_DEVICE_DOWN", "io-1 is down: MODBUS_LINK_LOST"),
         ("HOLD_LANE", "lane held: look"),
+        ("ZONES_LOST", "zone inputs are not known"),
         ("REQUIRED_DEVICE_DOWN", "rfid-1 is down: RFID_SILENT"),
+        ("module_not_ready", "interlock: module not ready"),
     ]
     assert causes[0].hint == "look at its power"
-    assert causes[2].hint == HINTS["REQUIRED_DEVICE_DOWN"]
+    assert causes[3].hint == HINTS["REQUIRED_DEVICE_DOWN"]
 
 
 def test_without_zones_nothing_is_told_of_vehicles() -> None:
