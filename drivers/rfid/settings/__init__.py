@@ -1,17 +1,13 @@
 """Settings of RFID readers as a lane's configuration gives them, and the profiles in `firmware_configs/rfid`."""
 
-import hashlib
 from functools import lru_cache
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from drivers.api import DeviceRefused
 from drivers.rfid.settings.encompass import EncompassSettings as EncompassSettings
 from drivers.rfid.settings.llrp import LlrpSettings as LlrpSettings  # the configuration takes all families from here
-from drivers.rfid.settings.profiles import PROFILE_FOLDERS as PROFILE_FOLDERS
-from drivers.rfid.settings.profiles import AntennaPort
+from drivers.rfid.settings.profiles import AntennaPort, ReaderProfile, load_profile
 
 MercuryRegion = Literal["na", "eu", "in", "jp", "prc", "eu3", "kr2", "au", "nz", "na2", "na3", "open"]
 REGION_CODES: dict[str, int] = {
@@ -86,18 +82,11 @@ class Derate(BaseModel):
     retry_s: float = Field(gt=0)
 
 
-class MercuryProfile(BaseModel):
+class MercuryProfile(ReaderProfile):
     """What is set on a module family. `statistics_flags` content of the report after each read cycle (0100:
     temperature; 0: none); `tid_words` 16-bit words read of the TID bank; `digest` is the SHA-256 of the file it came
     from."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    profile: str
-    version: int = Field(ge=1)
-    model: str
-    evidence: Literal["manual", "bench", "site"]
-    sources: tuple[str, ...]
     hardware_ids: tuple[int, ...]
     protocol: int = Field(ge=1, le=0xFFFF)
     metadata_flags: int = Field(ge=0, le=0x1FFF)
@@ -107,7 +96,6 @@ class MercuryProfile(BaseModel):
     silent_cycles: int = Field(ge=2, le=20)
     derate: Derate
     antenna_recheck_s: float = Field(gt=0)
-    digest: str = ""
 
     @field_validator("metadata_flags")
     @classmethod
@@ -120,20 +108,4 @@ class MercuryProfile(BaseModel):
 @lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions
 def load_mercury_profile(name: str) -> MercuryProfile:
     """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
-    for folder in PROFILE_FOLDERS:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return _parse_profile(name, path.read_bytes())
-    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob("mercury_*.yaml"))
-    raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
-
-
-def _parse_profile(name: str, text: bytes) -> MercuryProfile:
-    try:
-        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
-        profile = MercuryProfile.model_validate(data)
-    except (yaml.YAMLError, TypeError, ValidationError) as error:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
-    if profile.profile != name:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
-    return profile
+    return load_profile(name, MercuryProfile, "mercury")

@@ -1,14 +1,11 @@
 """Settings of a TransCore Encompass reader, and its profiles in `firmware_configs/rfid`."""
 
-import hashlib
 from functools import lru_cache
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from drivers.api import DeviceRefused
-from drivers.rfid.settings.profiles import PROFILE_FOLDERS
+from drivers.rfid.settings.profiles import ReaderProfile, load_profile
 
 Text = Annotated[str, Field(min_length=1, max_length=72)]
 
@@ -75,39 +72,17 @@ class ReportTexts(_Section):
     input_change: tuple[Text, ...]
 
 
-class EncompassProfile(_Section):
+class EncompassProfile(ReaderProfile):
     """What is set on a reader family. `digest` is the SHA-256 of the file it came from."""
 
-    profile: str
-    version: int = Field(ge=1)
-    model: str
-    evidence: Literal["manual", "bench", "site"]
-    sources: tuple[str, ...]
     models: tuple[str, ...]
     ecp_timeout_ms: int = Field(ge=100, le=12_700)
     settings: tuple[ReaderCommand, ...] = Field(max_length=20)
     reports: ReportTexts
     tag_page: bool = False
-    digest: str = ""
 
 
 @lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions
 def load_encompass_profile(name: str) -> EncompassProfile:
     """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
-    for folder in PROFILE_FOLDERS:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return _parse_profile(name, path.read_bytes())
-    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob("encompass_*.yaml"))
-    raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
-
-
-def _parse_profile(name: str, text: bytes) -> EncompassProfile:
-    try:
-        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
-        profile = EncompassProfile.model_validate(data)
-    except (yaml.YAMLError, TypeError, ValidationError) as error:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
-    if profile.profile != name:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
-    return profile
+    return load_profile(name, EncompassProfile, "encompass")

@@ -1,14 +1,11 @@
 """Settings of LLRP readers as a lane's configuration gives them, and their profiles in `firmware_configs/rfid`."""
 
-import hashlib
 from functools import lru_cache
 from typing import Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from drivers.api import DeviceRefused
-from drivers.rfid.settings.profiles import PROFILE_FOLDERS, AntennaPort
+from drivers.rfid.settings.profiles import AntennaPort, ReaderProfile, load_profile
 
 
 class LlrpSettings(BaseModel):
@@ -44,7 +41,7 @@ class LlrpSettings(BaseModel):
         return ports
 
 
-class LlrpProfile(BaseModel):
+class LlrpProfile(ReaderProfile):
     """What is asked of a reader family. `makers` IANA private enterprise numbers it was written for (none: any);
     `models` names by model number; `start` by trigger or by request; `digest` is the SHA-256 of the file it came from.
 
@@ -52,13 +49,6 @@ class LlrpProfile(BaseModel):
     keepalive periods without a message the link is dead. `temperature_s` is how often the temperature is asked for.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    profile: str
-    version: int = Field(ge=1)
-    model: str
-    evidence: Literal["manual", "bench", "site"]
-    sources: tuple[str, ...]
     makers: tuple[int, ...]
     models: dict[int, str] = Field(default_factory=dict)
     extensions: Literal["none", "impinj"]
@@ -69,26 +59,9 @@ class LlrpProfile(BaseModel):
     answer_s: float = Field(gt=0, le=30)
     silent_periods: float = Field(ge=1.5, le=3)
     temperature_s: float = Field(ge=1)
-    digest: str = ""
 
 
 @lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions
 def load_llrp_profile(name: str) -> LlrpProfile:
     """The profile `name` of `firmware_configs/rfid`. DeviceRefused PROFILE_MISSING or PROFILE_INVALID."""
-    for folder in PROFILE_FOLDERS:
-        path = folder / f"{name}.yaml"
-        if path.is_file():
-            return _parse_profile(name, path.read_bytes())
-    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob("llrp_*.yaml"))
-    raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
-
-
-def _parse_profile(name: str, text: bytes) -> LlrpProfile:
-    try:
-        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
-        profile = LlrpProfile.model_validate(data)
-    except (yaml.YAMLError, TypeError, ValidationError) as error:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
-    if profile.profile != name:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
-    return profile
+    return load_profile(name, LlrpProfile, "llrp")

@@ -1,9 +1,13 @@
-"""What the settings of all reader families share: antenna ports, and where profiles are."""
+"""What the settings of all reader families share: antenna ports, and how a profile is found and read."""
 
+import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from drivers.api import DeviceRefused
 
 AntennaPort = Annotated[int, Field(ge=1, le=16)]
 
@@ -12,3 +16,44 @@ PROFILE_FOLDERS = (
     Path(__file__).parents[2] / "_profiles" / "rfid",
     Path(__file__).parents[3] / "firmware_configs" / "rfid",
 )
+
+
+class ReaderProfile(BaseModel):
+    """What every reader profile begins with. `digest` is the SHA-256 of the file it came from."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str
+    version: int = Field(ge=1)
+    model: str
+    evidence: Literal["manual", "bench", "site"]
+    sources: tuple[str, ...]
+    digest: str = ""
+
+
+P = TypeVar("P", bound=ReaderProfile)
+
+
+def load_profile(name: str, model: type[P], family: str) -> P:
+    """The profile `name` of `firmware_configs/rfid`, as `model`; `family` is how the names of its kind begin.
+
+    DeviceRefused PROFILE_MISSING or PROFILE_INVALID.
+    """
+    for folder in PROFILE_FOLDERS:
+        path = folder / f"{name}.yaml"
+        if path.is_file():
+            return parse_profile(name, path.read_bytes(), model)
+    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob(f"{family}_*.yaml"))
+    raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
+
+
+def parse_profile(name: str, text: bytes, model: type[P]) -> P:
+    """A profile file's bytes as `model`. DeviceRefused PROFILE_INVALID."""
+    try:
+        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
+        profile = model.model_validate(data)
+    except (yaml.YAMLError, TypeError, ValidationError) as error:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
+    if profile.profile != name:
+        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
+    return profile

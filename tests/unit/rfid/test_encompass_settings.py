@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from drivers.api import DeviceRefused
 from drivers.registry import ENCOMPASS
 from drivers.rfid.encompass_reader import EncompassReader
-from drivers.rfid.settings import encompass as module
-from drivers.rfid.settings.encompass import EncompassSettings, load_encompass_profile
+from drivers.rfid.settings.encompass import EncompassProfile, EncompassSettings, load_encompass_profile
+from drivers.rfid.settings.profiles import parse_profile
 from edge_agent.config.load import load_config
 from edge_agent.config.schema import EncompassDevice
 from edge_agent.runtime.clock import SystemClock
@@ -74,7 +74,7 @@ def test_a_profile_cannot_reset_download_or_send_a_test_carrier(command: str) ->
     data = yaml.safe_load(PROFILE)
     data["settings"][0]["command"] = command
     with pytest.raises(DeviceRefused) as refused:
-        module._parse_profile("encompass_e4", yaml.safe_dump(data).encode())
+        parse_profile("encompass_e4", yaml.safe_dump(data).encode(), EncompassProfile)
     assert refused.value.code == "PROFILE_INVALID"
 
 
@@ -83,7 +83,7 @@ def test_a_profile_cannot_reset_download_or_send_a_test_carrier(command: str) ->
 )
 def test_broken_profile_is_refused(text: bytes) -> None:
     with pytest.raises(DeviceRefused) as refused:
-        module._parse_profile("encompass_e4", text)
+        parse_profile("encompass_e4", text, EncompassProfile)
     assert refused.value.code == "PROFILE_INVALID"
 
 

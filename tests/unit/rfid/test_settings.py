@@ -6,8 +6,8 @@ import pytest
 from pydantic import ValidationError
 
 from drivers.api import DeviceRefused
-from drivers.rfid import settings as module
-from drivers.rfid.settings import MercurySettings, load_mercury_profile
+from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
+from drivers.rfid.settings.profiles import parse_profile
 
 GOOD: dict[str, Any] = {"port": "/dev/reader", "region": "na", "antennas": [1, 2]}
 
@@ -64,5 +64,5 @@ def test_missing_profile_names_the_known_ones() -> None:
 )
 def test_broken_profile_is_refused(text: bytes) -> None:
     with pytest.raises(DeviceRefused) as refused:
-        module._parse_profile("x", text)
+        parse_profile("x", text, MercuryProfile)
     assert refused.value.code == "PROFILE_INVALID"
