@@ -79,6 +79,8 @@ class ClaimRecord:
     score: float = 1.0
     early: bool = False
     rivals: tuple[tuple[str, float], ...] = ()
+    scheme: str = ""
+    filter_value: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +324,8 @@ def _claim(assignment: Assignment, start: Stamp) -> ClaimRecord:
         score=assignment.score,
         early=assignment.early,
         rivals=assignment.rivals,
+        scheme=claim.scheme,
+        filter_value=claim.filter_value,
     )
 
 

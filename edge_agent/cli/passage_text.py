@@ -102,7 +102,7 @@ def _times(times: pb.ZoneTimes, start: pb.Moment) -> list[str]:
 def _identity(record: Bundle) -> Iterator[str]:
     for given in record.identity.assignments:
         claim = given.claim
-        kind = word(pb.IdentityKind, claim.kind)
+        kind = word(pb.IdentityKind, claim.kind) + (f" ({claim.scheme})" if claim.scheme else "")
         rivals = f", against {len(given.rivals)} others" if given.rivals else ""
         if not given.HasField("first"):
             yield f"by central, with the decision  {kind} token {claim.token[:8]}..."

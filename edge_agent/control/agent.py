@@ -26,7 +26,6 @@ from drivers.api import (
     EdgeError,
     InputSnapshot,
     Observation,
-    Secret,
     Source,
     Stamp,
     TagRead,
@@ -37,6 +36,7 @@ from edge_agent.config.load import load_config
 from edge_agent.config.schema import EncompassDevice, LaneConfig, LaneIoDevice, LlrpDevice, MercuryDevice, ReaderDevice
 from edge_agent.model.decision import Lease
 from edge_agent.model.effects import Severity
+from edge_agent.model.identity import ClearIdentity
 from edge_agent.model.inputs import DeviceChanged, SignalChanged, Started, StoreHealth
 from edge_agent.observe.log import log, logging_to
 from edge_agent.observe.metrics import ControlMetrics, serving, watch_loop_lag
@@ -334,7 +334,7 @@ class Agent:
         statistics = session.bus.statistics
         return {name: float(getattr(statistics, name)) for name in statistics.__slots__}
 
-    def _reveal(self, token: str) -> Secret | None:
+    def _reveal(self, token: str) -> ClearIdentity | None:
         return self.tracker.clear_value(token)
 
     def _sources(self, lane: str, version: str) -> Sources:

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 
-from drivers.api import Aspect, Clock, Grade, InputSnapshot, Secret, Stamp
+from drivers.api import Aspect, Clock, Grade, InputSnapshot, Stamp
 from edge_agent.api.backend import PassageFound
 from edge_agent.api.feeds import Broadcast, Notifier, Watch
 from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
 from edge_agent.model.effects import AnswerAct, EmitEvent
+from edge_agent.model.identity import ClearIdentity
 from edge_agent.model.inputs import ConsolePresence
 from edge_agent.passage.views import red_causes, view
 from edge_agent.runtime.channel import Channel
@@ -49,7 +50,7 @@ class Sources:
     clock: Clock
     snapshot: Callable[[], InputSnapshot | None]
     stale_ns: int
-    reveal: Callable[[str], Secret | None]
+    reveal: Callable[[str], ClearIdentity | None]
     centre: Callable[[], tuple[bool, Stamp | None]]
     counters: Callable[[str], Mapping[str, float]]
 

@@ -11,13 +11,16 @@ from statistics import median
 from typing import TypeVar
 
 from drivers.api import Secret, Stamp, TagRead, token_of
-from edge_agent.model.identity import IdentityClaim, IdentityKind, Sighting
+from drivers.rfid.epc_codec import EpcDescription, describe_epc
+from edge_agent.model.identity import ClearIdentity, IdentityClaim, IdentityKind, Sighting
 from edge_agent.model.inputs import SightingChanged
 
 T = TypeVar("T")
 _Where = tuple[str, int, str]
 """Device, antenna and token."""
 
+_GEN2 = "gen2"
+_OPAQUE = "opaque"
 _MEDIAN_OF = 5
 _REPORT_EVERY_NS = 250_000_000
 MAX_TRACKED = 4096
@@ -85,7 +88,7 @@ class SightingTracker:
         self._early_reads = early_reads
         self._tracks: dict[_Where, _Track] = {}
         self._sealed: OrderedDict[str, bytes] = OrderedDict()
-        self._clear: OrderedDict[str, Secret] = OrderedDict()
+        self._clear: OrderedDict[str, ClearIdentity] = OrderedDict()
         self.dropped = 0
 
     def read(self, read: TagRead) -> SightingChanged | None:
@@ -112,8 +115,8 @@ class SightingTracker:
             elif track.reads > track.reported_reads and now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS:
                 yield self._report(where, track, now)
 
-    def clear_value(self, token: str) -> Secret | None:
-        """The clear value behind a token, for the officer's door; None once it is forgotten."""
+    def clear_value(self, token: str) -> ClearIdentity | None:
+        """What stands behind a token, for the officer's door; None once it is forgotten."""
         return self._clear.get(token)
 
     def forget(self, tokens: Sequence[str]) -> None:
@@ -123,14 +126,18 @@ class SightingTracker:
             self._sealed.pop(token, None)
 
     def _open(self, read: TagRead, token: str) -> _Track:
+        kind = self._kind(read.epc.reveal())
+        described = _describe(kind, read)
         claim = IdentityClaim(
-            kind=self._kind(read.epc.reveal()),
+            kind=kind,
             token=token,
             sealed=self._sealed_value(read.epc, token),
             sealed_key_id=self._sealed_key_id,
             source=f"{read.device}/{read.antenna}",
+            scheme=described.scheme,
+            filter_value=described.filter_value,
         )
-        self._remember(self._clear, token, read.epc)
+        self._remember(self._clear, token, ClearIdentity(read.epc, described.uri))
         return _Track(
             sighting_id=self._new_id(read.stamp),
             claim=claim,
@@ -191,3 +198,13 @@ class SightingTracker:
         store.move_to_end(token)
         while len(store) > MAX_TRACKED:
             store.popitem(last=False)
+
+
+def _describe(kind: IdentityKind, read: TagRead) -> EpcDescription:
+    """How a transponder's number is coded. The number on a traveller's card is a pointer into central's system and is
+    never looked into, whatever it looks like; tags of other air protocols have no EPC schemes."""
+    if kind is IdentityKind.DRIVER_CARD:
+        return EpcDescription(_OPAQUE)
+    if read.protocol != _GEN2:
+        return EpcDescription(read.protocol)
+    return describe_epc(read.pc, read.epc.reveal())

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from drivers.api import Stamp
+from drivers.api import Secret, Stamp
 
 
 class Leg(StrEnum):
@@ -48,7 +48,9 @@ BINDING: frozenset[IdentityKind] = frozenset(
 class IdentityClaim:
     """One identity value without its clear text: `token` for equality (keyed HMAC), `sealed` for central only (HPKE).
 
-    `source` is `device/antenna` or `central`; `confidence` 0..1.
+    `source` is `device/antenna` or `central`; `confidence` 0..1. `scheme` is the coding of a transponder's number
+    ("sgtin-96", "raw"; the air protocol where it has none; "opaque" for cards, whose number is not looked into; "" for
+    everything else) and `filter_value` its filter where the coding has one (GS1 EPC Tag Data Standard).
     """
 
     kind: IdentityKind
@@ -57,6 +59,8 @@ class IdentityClaim:
     sealed_key_id: str
     source: str
     confidence: float = 1.0
+    scheme: str = ""
+    filter_value: int | None = None
 
     @property
     def leg(self) -> Leg:
@@ -67,6 +71,15 @@ class IdentityClaim:
     def binding(self) -> bool:
         """Whether the identity digest covers this claim."""
         return self.kind in BINDING
+
+
+@dataclass(frozen=True, slots=True)
+class ClearIdentity:
+    """What stands behind a token while its passage is live: the value, and what it says by its own coding (a GS1 pure
+    identity URI, ASCII), if anything."""
+
+    value: Secret
+    uri: Secret | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,8 @@ def _claim(claim: ClaimRecord, start: Stamp) -> lane_pb.Assignment:
             source=claim.source,
             confidence=claim.confidence,
             binding=_binding(claim.kind),
+            scheme=claim.scheme,
+            filter_value=claim.filter_value,
         ),
         device=device,
         antenna=int(antenna) if antenna.isdecimal() else 0,

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
-from drivers.api import Aspect, InputSnapshot, Secret, Stamp
+from drivers.api import Aspect, InputSnapshot, Stamp
 from edge_agent.model.conveyance import Conveyance
-from edge_agent.model.identity import IdentityKind
+from edge_agent.model.identity import ClearIdentity, IdentityKind
 from edge_agent.model.lane import Zone
 from edge_agent.passage.views import Cause, ConveyanceView, LaneView
 from edge_agent.runtime.health import Condition
@@ -17,7 +17,7 @@ from . import types as wire
 HEX_KINDS = frozenset({IdentityKind.DRIVER_CARD, IdentityKind.TRANSPONDER, IdentityKind.OTHER_TAG})
 """Kinds whose value is a transponder's bytes; the others are text."""
 
-Reveal = Callable[[str], Secret | None]
+Reveal = Callable[[str], ClearIdentity | None]
 
 HINTS: dict[str, str] = {
     "FAULT_LATCHED": "find the cause, close the lane, then clear the fault (lanectl clear-fault)",
@@ -175,13 +175,15 @@ def shown_aspect(confirmed: Aspect | None) -> pb.Aspect.ValueType:
 def _clear(shown: ConveyanceView, reveal: Reveal) -> Iterable[lane_pb.ConveyanceState.ClearIdentity]:
     for assignment in shown.assignments:
         claim = assignment.sighting.claim
-        secret = reveal(claim.token)
-        if secret is not None:
-            raw = secret.reveal()
+        clear = reveal(claim.token)
+        if clear is not None:
+            raw = clear.value.reveal()
             value = raw.hex().upper() if claim.kind in HEX_KINDS else raw.decode(errors="replace")
             yield lane_pb.ConveyanceState.ClearIdentity(
                 kind=enums.IDENTITY_KIND.to_wire(claim.kind),
                 value=value,
                 source=claim.source,
                 confidence=claim.confidence,
+                scheme=claim.scheme,
+                uri=clear.uri.reveal().decode() if clear.uri is not None else "",
             )

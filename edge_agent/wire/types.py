@@ -36,6 +36,8 @@ def claim(record: IdentityClaim) -> pb.IdentityClaim:
         source=record.source,
         confidence=record.confidence,
         binding=record.binding,
+        scheme=record.scheme,
+        filter_value=record.filter_value,
     )
 
 
@@ -51,6 +53,8 @@ def claim_record(message: pb.IdentityClaim) -> IdentityClaim | None:
         sealed_key_id=message.sealed.key_id,
         source=message.source,
         confidence=message.confidence,
+        scheme=message.scheme,
+        filter_value=message.filter_value if message.HasField("filter_value") else None,
     )
 
 

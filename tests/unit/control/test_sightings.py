@@ -1,6 +1,7 @@
 """Reads become sightings: classed, tokenised, sealed once, smoothed, bounded."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -62,6 +63,52 @@ def test_classes_come_from_prefix_and_mask_and_everything_else_is_kept_as_data()
     ]
 
 
+def test_a_transponder_says_its_scheme_and_filter_and_its_meaning_only_to_the_officer() -> None:
+    tracked = tracker()
+    pallet = bytes.fromhex("3074257BF7194E4000001A85")  # the standard's own SGTIN-96 example
+    change = tracked.read(read(pallet, 0))
+    assert change is not None
+    claim = change.sighting.claim
+    assert (claim.scheme, claim.filter_value) == ("sgtin-96", 3)
+    clear = tracked.clear_value(claim.token)
+    assert clear is not None
+    assert clear.uri is not None
+    assert clear.uri.reveal() == b"urn:epc:id:sgtin:0614141.812345.6789"
+    assert "0614141" not in repr((change, clear))
+
+
+def test_a_number_that_decodes_by_no_scheme_is_raw_and_no_read_is_lost() -> None:
+    tracked = tracker()
+    for at, epc in enumerate((b"", b"\x30", b"\x30\xff" * 6, b"\xe2\x80\x11\x60", bytes(62))):
+        change = tracked.read(read(epc, at))
+        assert change is not None
+        assert (change.sighting.claim.scheme, change.sighting.claim.filter_value) == ("raw", None)
+
+
+def test_a_card_is_opaque_even_when_its_number_reads_like_a_scheme() -> None:
+    tracked = SightingTracker(
+        classes=(TagClass(IdentityKind.DRIVER_CARD, bytes.fromhex("3074")),),
+        site_key=KEY,
+        seal=lambda _secret, _token: b"",
+        sealed_key_id="c1",
+        new_id=lambda _stamp: "s",
+        lost_s=2.0,
+        early_reads=3,
+    )
+    change = tracked.read(read(bytes.fromhex("3074257BF7194E4000001A85"), 0))
+    assert change is not None
+    assert (change.sighting.claim.scheme, change.sighting.claim.filter_value) == ("opaque", None)
+    clear = tracked.clear_value(change.sighting.claim.token)
+    assert clear is not None
+    assert clear.uri is None
+
+
+def test_tags_of_another_air_protocol_are_not_decoded() -> None:
+    change = tracker().read(replace(read(b"0123456789", 0), protocol="ata"))
+    assert change is not None
+    assert change.sighting.claim.scheme == "ata"
+
+
 def test_the_peak_is_where_the_smoothed_signal_was_strongest_not_a_single_spike() -> None:
     tracked = tracker()
     levels = [-7000, -6900, -4000, -6800, -6600, -6000, -5600, -5500, -5600, -6000, -6500, -7000]
@@ -93,7 +140,7 @@ def test_a_value_is_sealed_once_and_its_clear_text_forgotten_with_the_passage() 
     assert seals == [token]
     clear = tracked.clear_value(token)
     assert clear is not None
-    assert clear.reveal() == CARD
+    assert clear.value.reveal() == CARD
     tracked.forget([token])
     assert tracked.clear_value(token) is None
     assert CARD.hex() not in repr(first)

@@ -311,11 +311,16 @@ class ConveyanceState(_message.Message):
         VALUE_FIELD_NUMBER: _builtins.int
         SOURCE_FIELD_NUMBER: _builtins.int
         CONFIDENCE_FIELD_NUMBER: _builtins.int
+        SCHEME_FIELD_NUMBER: _builtins.int
+        URI_FIELD_NUMBER: _builtins.int
         kind: _types_pb2.IdentityKind.ValueType
         value: _builtins.str
         """Hex for transponders, text otherwise."""
         source: _builtins.str
         confidence: _builtins.float
+        scheme: _builtins.str
+        """How a transponder's number is coded, and what it says then (GS1 pure identity URI); empty when it says nothing."""
+        uri: _builtins.str
         def __init__(
             self,
             *,
@@ -323,10 +328,12 @@ class ConveyanceState(_message.Message):
             value: _builtins.str = ...,
             source: _builtins.str = ...,
             confidence: _builtins.float = ...,
+            scheme: _builtins.str = ...,
+            uri: _builtins.str = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "kind", b"kind", "source", b"source", "value", b"value"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "kind", b"kind", "scheme", b"scheme", "source", b"source", "uri", b"uri", "value", b"value"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -412,6 +412,8 @@ class IdentityClaim(_message.Message):
     SOURCE_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     BINDING_FIELD_NUMBER: _builtins.int
+    SCHEME_FIELD_NUMBER: _builtins.int
+    FILTER_VALUE_FIELD_NUMBER: _builtins.int
     kind: Global___IdentityKind.ValueType
     leg: Global___Leg.ValueType
     token: _builtins.str
@@ -422,6 +424,13 @@ class IdentityClaim(_message.Message):
     """0 to 1."""
     binding: _builtins.bool
     """Whether the identity digest covers this claim. See identity_digest in ReleaseRequest."""
+    scheme: _builtins.str
+    """How a transponder's number is coded: a scheme of the GS1 EPC Tag Data Standard in lower case ("sgtin-96"), "iso15961",
+    "raw" when it decodes by no scheme, or the air protocol where that has no schemes ("ata"). "opaque" for cards, whose
+    number is not looked into. Empty for everything that is no transponder.
+    """
+    filter_value: _builtins.int
+    """Filter value of the scheme; absent where it has none."""
     @_builtins.property
     def sealed(self) -> Global___SealedIdentity: ...
     def __init__(
@@ -434,12 +443,16 @@ class IdentityClaim(_message.Message):
         source: _builtins.str = ...,
         confidence: _builtins.float = ...,
         binding: _builtins.bool = ...,
+        scheme: _builtins.str = ...,
+        filter_value: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["sealed", b"sealed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_filter_value", b"_filter_value", "filter_value", b"filter_value", "sealed", b"sealed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["binding", b"binding", "confidence", b"confidence", "kind", b"kind", "leg", b"leg", "sealed", b"sealed", "source", b"source", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter_value", b"_filter_value", "binding", b"binding", "confidence", b"confidence", "filter_value", b"filter_value", "kind", b"kind", "leg", b"leg", "scheme", b"scheme", "sealed", b"sealed", "source", b"source", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__filter_value: _TypeAlias = _typing.Literal["filter_value"]  # noqa: Y015
+    _WhichOneofArgType__filter_value: _TypeAlias = _typing.Literal["_filter_value", b"_filter_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filter_value) -> _WhichOneofReturnType__filter_value | None: ...
 
 Global___IdentityClaim: _TypeAlias = IdentityClaim  # noqa: Y015
 
