@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.virtual_loop import VirtualLoop
+from hil.rig.virtual_loop import VirtualLoop
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import pytest
 
+from hil.days.day import complaints, record_complaints, run_day
 from hil.rig.virtual_lane import VirtualLane
+from hil.rig.virtual_loop import VirtualLoop
 from hil.world.geometry import Geometry
 from hil.world.rules import ReleaseRule
 from hil.world.truck import TruckPlan
 from hil.world.world import World
-from tests.days.day import complaints, record_complaints, run_day
-from tests.virtual_loop import VirtualLoop
 
 pytestmark = pytest.mark.bench
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from hil.days.day import complaints, record_complaints, run_day
 from hil.world.faults import Verb
-from tests.days.day import complaints, record_complaints, run_day
 
 ROOT = Path(__file__).parents[2]
 SIGHTED = frozenset({Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.HOLD_LANE})
@@ -19,7 +19,7 @@ BEAM = "stop_line_beam"
 
 def _report(seed: int, verbs: frozenset[Verb], found: list[str], zone: str = "") -> str:
     words = " ".join(sorted(verb.value + (f":{zone}" if zone else "") for verb in verbs))
-    return "\n".join([f"repeat with: python -m tests.days {seed} {words}".rstrip(), *found])
+    return "\n".join([f"repeat with: python -m hil.days {seed} {words}".rstrip(), *found])
 
 
 @pytest.mark.parametrize("seed", range(10))
@@ -60,7 +60,7 @@ def test_same_seed_same_digest_whatever_the_hash_seed() -> None:
     for hash_seed in ("1", "4242"):
         environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(sys.path)}
         done = subprocess.run(
-            [sys.executable, "-m", "tests.days", "1", *sorted(verb.value for verb in SIGHTED)],
+            [sys.executable, "-m", "hil.days", "1", *sorted(verb.value for verb in SIGHTED)],
             cwd=ROOT, env=environment, capture_output=True, text=True, check=True,
         )  # fmt: skip
         digests.add(done.stdout.splitlines()[-1])

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from drivers.api import Aspect
 from edge_agent.model.conveyance import Conveyance
 from hil.rig.virtual_lane import Options, VirtualLane
+from hil.rig.virtual_loop import VirtualLoop
 from hil.world.events import EventKind
 from hil.world.faults import Trigger
 from hil.world.scenario import Expectation, Scenario, TruckExpectation
-from tests.virtual_loop import VirtualLoop
 
 
 def play(story: Scenario, options: Options | None = None) -> VirtualLane:

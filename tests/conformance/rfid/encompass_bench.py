@@ -10,7 +10,7 @@ from drivers.rfid.encompass_reader import EncompassReader
 from drivers.rfid.settings.encompass import EncompassSettings, load_encompass_profile
 from hil.devices.encompass_module import Module, Tag
 from hil.devices.encompass_wire import LineReader
-from tests.virtual_loop import VirtualClock
+from hil.rig.virtual_loop import VirtualClock
 
 TAG = Tag("KING 1302")
 SETTINGS = EncompassSettings(port="memory", antennas=(1, 2))

@@ -11,7 +11,7 @@ from drivers.rfid.settings.llrp import LlrpSettings, load_llrp_profile
 from hil.devices import llrp_wire as wire
 from hil.devices.llrp_answers import HANDLERS
 from hil.devices.llrp_module import Module, Tag
-from tests.virtual_loop import VirtualClock
+from hil.rig.virtual_loop import VirtualClock
 
 TAG = Tag(epc=bytes.fromhex("300833B2DDD9014000000001"), rssi_dbm=-54.0, antenna=1)
 SETTINGS = LlrpSettings(host="memory", antennas=(1, 2), keepalive_ms=1000)

@@ -11,7 +11,7 @@ from drivers.rfid.mercury_reader import MercuryReader
 from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
 from hil.devices import mercury_wire as wire
 from hil.devices.mercury_module import Module, Tag
-from tests.virtual_loop import VirtualClock
+from hil.rig.virtual_loop import VirtualClock
 
 TAG = Tag(epc=bytes.fromhex("300833B2DDD9014000000001"), rssi_dbm=-54.0, antenna=1)
 SETTINGS = MercurySettings(port="memory", region="na", antennas=(1, 2))

@@ -12,8 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from drivers.api import Aspect, DeviceError, DeviceTimeout
 from edge_agent.control.signal_loop import Limits
 from edge_agent.safety.facts import Permit
+from hil.rig.virtual_loop import VirtualLoop
 from tests.unit.control.signal_rig import AMBER, DARK, GREEN, MS, RED, Head, Rig
-from tests.virtual_loop import VirtualLoop
 
 STEP_MS = 10
 RED_MIN_MS = 500

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge_agent.runtime.clock import SystemClock
-from tests.virtual_loop import Deadlock, VirtualClock, VirtualLoop
+from hil.rig.virtual_loop import Deadlock, VirtualClock, VirtualLoop
 
 
 async def test_a_day_passes_at_once() -> None:

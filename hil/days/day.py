@@ -10,6 +10,7 @@ from drivers.api import Aspect
 from edge_agent.model.conveyance import Flag, Outcome, ZoneTimes
 from hil.oracles.wrong_green import Rule
 from hil.rig.virtual_lane import Options, Passage, VirtualLane
+from hil.rig.virtual_loop import VirtualLoop
 from hil.world.events import EventKind
 from hil.world.faults import Happening, Trigger, Verb
 from hil.world.geometry import ZONES, Geometry
@@ -17,7 +18,6 @@ from hil.world.rules import ReleaseRule
 from hil.world.traffic import PlanFeed, Traffic, TrafficMix
 from hil.world.truck import TruckPlan, driver_card, transponder
 from hil.world.world import World
-from tests.virtual_loop import VirtualLoop
 
 FAULTS_FROM_S = 20.0
 CALM_S = 200.0

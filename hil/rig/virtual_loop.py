@@ -23,9 +23,15 @@ class Deadlock(AssertionError):
 class _OrderedTask(asyncio.Task[T]):
     """A task hashed by its number, so that the sets inside asyncio iterate in the same order in every run."""
 
-    def __init__(self, number: int, coro: Generator[Any, Any, T] | Coroutine[Any, Any, T], **options: Any) -> None:
+    def __init__(
+        self,
+        number: int,
+        coro: Generator[Any, Any, T] | Coroutine[Any, Any, T],
+        loop: asyncio.AbstractEventLoop,
+        context: contextvars.Context | None,
+    ) -> None:
         self._number = number
-        super().__init__(coro, **options)
+        super().__init__(coro, loop=loop, name=f"task-{number}", context=context)
 
     def __hash__(self) -> int:
         return self._number
@@ -68,9 +74,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         """The names of the tasks that have not ended."""
         return ", ".join(sorted(task.get_name() for task in asyncio.all_tasks(self))) or "nothing"
 
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Executor | None, func: Callable[..., T], *args: Any
-    ) -> asyncio.Future[T]:
+    def run_in_executor(self, executor: Executor | None, func: Callable[..., T], *args: object) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self.create_future()
         try:
             future.set_result(func(*args))
@@ -85,7 +89,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         context: contextvars.Context | None = None,
     ) -> asyncio.Task[T]:
         self._made += 1
-        return _OrderedTask(self._made, coro, loop=loop, name=f"task-{self._made}", context=context)
+        return _OrderedTask(self._made, coro, loop, context)
 
 
 class VirtualClock:

@@ -1,12 +1,12 @@
 """Runs one day from its seed and prints its digest and what is wrong with it: how a failing day is looked at.
 
-python -m tests.days SEED [VERB[:ZONE] ...]
+python -m hil.days SEED [VERB[:ZONE] ...]
 """
 
 import sys
 
+from hil.days.day import complaints, record_complaints, run_day
 from hil.world.faults import Verb
-from tests.days.day import complaints, record_complaints, run_day
 
 
 def main(arguments: list[str]) -> int:
@@ -16,11 +16,11 @@ def main(arguments: list[str]) -> int:
     zones = frozenset(zone for _, _, zone in words if zone)
     day = run_day(int(arguments[0]), verbs=verbs or None, zones=zones or None)
     for trouble in day.troubles:
-        print(f"{trouble.begins_s:8.3f} {trouble.verb.value} {trouble.zone} until {trouble.ends_s}")  # noqa: T201
+        print(f"{trouble.begins_s:8.3f} {trouble.verb.value} {trouble.zone} until {trouble.ends_s}")
     found = complaints(day) + record_complaints(day)
     for complaint in found:
-        print(complaint)  # noqa: T201
-    print(day.lane.digest())  # noqa: T201
+        print(complaint)
+    print(day.lane.digest())
     return 1 if found else 0
 
 
