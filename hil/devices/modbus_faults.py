@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hil.devices.modbus_wire import WRITES, exception_reply, join_frame
+from hil.devices.modbus_wire import WRITES, exception_reply, join_frame, join_rtu
 
 WIRE_FAULTS = (
     "mute",
@@ -18,7 +18,15 @@ WIRE_FAULTS = (
     "wrong_length",
     "delay",
     "drop",
+    "noise",
+    "bad_crc",
+    "half",
+    "echo",
+    "twice",
 )
+"""`drop`, the transaction and protocol faults concern TCP; those after `drop` a serial line."""
+
+_NOISE = b"\x00\x5a\xff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,24 +86,43 @@ class WireFaults:
                 self._active[name] = replace(fault, times=fault.times - 1)
         return fault
 
-    def spoil(self, function: int, transaction: int, unit: int, reply: bytes) -> bytes:
-        """The frame to send for a reply, made wrong as switched."""
+    def tcp_frame(self, function: int, transaction: int, unit: int, reply: bytes) -> bytes:
+        """The MBAP frame to send for a reply, made wrong as switched."""
         if not self._active:
             return join_frame(transaction, unit, reply)
+        unit, reply = self._spoilt(function, unit, reply)
+        if self.take("wrong_transaction", function):
+            transaction = transaction + 7 & 0xFFFF
+        if self.take("zero_transaction", function):
+            transaction = 0
+        protocol = 0x5450 if self.take("wrong_protocol", function) else 0
+        return join_frame(transaction, unit, reply, protocol)
+
+    def rtu_frame(self, request: bytes, unit: int, reply: bytes) -> bytes:
+        """What goes on a serial line for a reply, made wrong as switched. `request`: the PDU answered."""
+        function = request[0]
+        if not self._active:
+            return join_rtu(unit, reply)
+        asked = join_rtu(unit, request)
+        frame = join_rtu(*self._spoilt(function, unit, reply))
+        if self.take("bad_crc", function):
+            frame = frame[:-1] + bytes([frame[-1] ^ 0x10])
+        if self.take("half", function):
+            frame = frame[: len(frame) // 2]
+        if self.take("twice", function):
+            frame = frame + frame
+        if self.take("noise", function):
+            frame = _NOISE + frame
+        return asked + frame if self.take("echo", function) else frame
+
+    def _spoilt(self, function: int, unit: int, reply: bytes) -> tuple[int, bytes]:
         if self.take("wrong_function", function):
             reply = bytes([function ^ 0x03 or 1]) + reply[1:]
         if self.take("wrong_echo", function):
             reply = reply[:-1] + bytes([reply[-1] ^ 0x01])
         if self.take("wrong_length", function):
             reply = reply + b"\x00"
-        if self.take("wrong_transaction", function):
-            transaction = transaction + 7 & 0xFFFF
-        if self.take("zero_transaction", function):
-            transaction = 0
-        if self.take("wrong_unit", function):
-            unit ^= 0x02
-        protocol = 0x5450 if self.take("wrong_protocol", function) else 0
-        return join_frame(transaction, unit, reply, protocol)
+        return (unit ^ 0x02 if self.take("wrong_unit", function) else unit), reply
 
     def refusal(self, function: int) -> bytes | None:
         """An exception answer if one is switched on for this request."""

@@ -1,6 +1,6 @@
 """Register maps of the virtual Modbus modules: which address means what. Zero-based PDU addresses."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from hil.devices.modbus_state import OUTPUTS, WATCHDOG_RUNNING, WATCHDOG_TRIPPED, ModuleState
@@ -20,9 +20,10 @@ from hil.devices.modbus_wire import (
 
 
 class RegisterMap(Protocol):
-    """How one kind of module answers. Both raise Refusal."""
+    """How one kind of module answers. Both raise Refusal. `any_coil_word`: function 5 takes more than on and off."""
 
     watchdog_unit_s: float
+    any_coil_word: bool
 
     def read(self, state: ModuleState, request: Request) -> list[int]:
         """Bits or words asked for."""
@@ -33,31 +34,36 @@ class RegisterMap(Protocol):
         ...
 
 
-def _span(request: Request, base: int, size: int) -> int | None:
-    """Offset of the request inside a block, or None when it does not lie wholly in it."""
-    offset = request.address - base
-    return offset if offset >= 0 and offset + request.count <= size else None
-
-
-def _pick(request: Request, *blocks: tuple[int, list[bool]]) -> list[int]:
-    for base, bits in blocks:
-        offset = _span(request, base, len(bits))
+def pick(request: Request, *blocks: tuple[int, Sequence[bool]]) -> list[int]:
+    """Bits of the block the request lies wholly in. Refusal when there is none."""
+    for first, bits in blocks:
+        offset = _span(request, first, len(bits))
         if offset is not None:
             return [int(bit) for bit in bits[offset : offset + request.count]]
     raise Refusal(ILLEGAL_ADDRESS)
 
 
-def _switch(state: ModuleState, request: Request, *bases: int) -> None:
-    for base in bases:
-        offset = _span(request, base, OUTPUTS)
+def switch_outputs(state: ModuleState, request: Request, count: int, *firsts: int, ignored: bool = False) -> None:
+    """Switch outputs whose block of `count` coils begins at one of `firsts`; `ignored`: answered without effect.
+    Refusal when the request lies in none."""
+    for first in firsts:
+        offset = _span(request, first, count)
         if offset is not None:
-            state.set_outputs({offset + index: bool(bit) for index, bit in enumerate(request.values)})
+            if not ignored:
+                state.set_outputs({offset + index: bool(bit) for index, bit in enumerate(request.values)})
             return
     raise Refusal(ILLEGAL_ADDRESS)
 
 
-def _pack(bits: list[bool]) -> int:
+def pack(bits: Sequence[bool]) -> int:
+    """Bits as one word, the first lowest."""
     return sum(1 << index for index, bit in enumerate(bits) if bit)
+
+
+def _span(request: Request, first: int, size: int) -> int | None:
+    """Offset of the request inside a block, or None when it does not lie wholly in it."""
+    offset = request.address - first
+    return offset if offset >= 0 and offset + request.count <= size else None
 
 
 class Wago750352:
@@ -68,6 +74,7 @@ class Wago750352:
     """
 
     watchdog_unit_s = 0.1
+    any_coil_word = False
     _READ_BACK = 0x0200
     _CONFIGURATION = 0x1000
 
@@ -88,19 +95,19 @@ class Wago750352:
         """Bits or words asked for."""
         if request.function in BIT_READS:
             self._check_alive(state)
-            return _pick(request, (0, state.inputs), (self._READ_BACK, state.outputs))
+            return pick(request, (0, state.inputs), (self._READ_BACK, state.outputs))
         if request.address >= self._CONFIGURATION:
             return [self._register(state, request.address + index) for index in range(request.count)]
         self._check_alive(state)
         if request.count == 1 and request.address in (0, self._READ_BACK):
-            return [_pack(state.inputs if request.address == 0 else state.outputs)]
+            return [pack(state.inputs if request.address == 0 else state.outputs)]
         raise Refusal(ILLEGAL_ADDRESS)
 
     def write(self, state: ModuleState, request: Request) -> None:
         """Carry out a write."""
         if request.function in BIT_WRITES:
             self._check_alive(state)
-            _switch(state, request, 0, self._READ_BACK)
+            switch_outputs(state, request, OUTPUTS, 0, self._READ_BACK)
         elif request.address >= self._CONFIGURATION:
             for index, value in enumerate(request.values):
                 writer = self._writers.get(request.address + index)
@@ -180,11 +187,12 @@ class GenericCoils:
     """
 
     watchdog_unit_s = 0.01
+    any_coil_word = False
 
     def read(self, state: ModuleState, request: Request) -> list[int]:
         """Bits or words asked for."""
         if request.function in BIT_READS:
-            return _pick(request, (0, state.outputs if request.function == READ_COILS else state.inputs))
+            return pick(request, (0, state.outputs if request.function == READ_COILS else state.inputs))
         if request.function == READ_INPUT:
             raise Refusal(ILLEGAL_FUNCTION)
         words = [state.watchdog.time_units, state.watchdog.state]
@@ -198,7 +206,7 @@ class GenericCoils:
         if request.function in BIT_WRITES:
             if state.watchdog.state == WATCHDOG_TRIPPED:
                 raise Refusal(DEVICE_FAILURE)
-            _switch(state, request, 0)
+            switch_outputs(state, request, OUTPUTS, 0)
         elif request.address == 100 and request.count == 1:
             state.watchdog.time_units = request.values[0]
             state.watchdog.functions = frozenset({WRITE_COIL, WRITE_COILS})
@@ -208,6 +216,3 @@ class GenericCoils:
                 state.watchdog.stop()
         else:
             raise Refusal(ILLEGAL_ADDRESS)
-
-
-PROFILES: Mapping[str, Callable[[], RegisterMap]] = {"wago_750_352": Wago750352, "generic": GenericCoils}

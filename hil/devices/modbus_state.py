@@ -165,13 +165,41 @@ class ModuleState:
         self.inputs = [False] * INPUTS
         self.lamps = LampBoard(wiring, publish, self._feel)
         self.watchdog = Watchdog(watchdog_unit_s, self._drop_outputs, publish)
+        self.pulses_restart = True
+        self._pulses: dict[int, asyncio.TimerHandle] = {}
+
+    @property
+    def pulsing(self) -> frozenset[int]:
+        """Outputs that are on for a time."""
+        return frozenset(self._pulses)
 
     def start(self) -> None:
         """Power-up state: outputs off, red lamp lit."""
         self.lamps.start()
 
     def set_outputs(self, values: dict[int, bool]) -> None:
-        """Switch outputs; publishes one `coil` event for each that changes."""
+        """Switch outputs; publishes one `coil` event for each that changes. Ends pulses that run on them."""
+        for point in values:
+            timer = self._pulses.pop(point, None)
+            if timer is not None:
+                timer.cancel()
+        self._switch(values)
+
+    def pulse(self, point: int, seconds: float) -> None:
+        """Switch one output on, and off again by itself; a new pulse starts the time anew (`pulses_restart`)."""
+        running = self._pulses.get(point)
+        if running is not None:
+            if not self.pulses_restart:
+                return
+            running.cancel()
+        self._pulses[point] = asyncio.get_running_loop().call_later(seconds, self._pulse_over, point)
+        self._switch({point: True})
+
+    def _pulse_over(self, point: int) -> None:
+        del self._pulses[point]
+        self._switch({point: False})
+
+    def _switch(self, values: dict[int, bool]) -> None:
         changed = {point: on for point, on in values.items() if self.outputs[point] != on}
         for point, on in changed.items():
             self.outputs[point] = on

@@ -1,6 +1,7 @@
-"""Modbus TCP as a server sees it: MBAP framing and request PDUs. Pure, strict.
+"""Modbus as a server sees it: MBAP and RTU framing, request PDUs. Pure, strict.
 
-Written from the Modbus Application Protocol 1.1b3 and the Messaging on TCP/IP Implementation Guide 1.0b.
+Written from the Modbus Application Protocol 1.1b3, the Messaging on TCP/IP Implementation Guide 1.0b and Modbus over
+Serial Line 1.02.
 """
 
 from dataclasses import dataclass
@@ -41,12 +42,14 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request. `values` holds bits (0, 1) or words to write; empty for reads."""
+    """One request. `values` holds bits (0, 1) or words to write; empty for reads. `word`: what a single coil write
+    carries, as sent (some modules take more than on and off)."""
 
     function: int
     address: int
     count: int
     values: tuple[int, ...] = ()
+    word: int = 0
 
 
 def take_frame(buffer: bytearray) -> Frame | None:
@@ -71,8 +74,32 @@ def join_frame(transaction: int, unit: int, pdu: bytes, protocol: int = 0) -> by
     return header + bytes([unit]) + pdu
 
 
-def parse_request(pdu: bytes) -> Request:
-    """The request in a PDU. Refusal(1) for a function not served, Refusal(3) for a malformed one."""
+def crc16(data: bytes) -> bytes:
+    """CRC-16 of the serial line guide, low byte first as sent."""
+    value = 0xFFFF
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value >> 1 ^ (0xA001 if value & 1 else 0)
+    return value.to_bytes(2, "little")
+
+
+def join_rtu(unit: int, pdu: bytes) -> bytes:
+    """One RTU frame as bytes."""
+    body = bytes([unit]) + pdu
+    return body + crc16(body)
+
+
+def open_rtu(frame: bytes) -> Frame | None:
+    """What stood between two silences of a serial line, if it is a whole frame with a right CRC."""
+    if not 4 <= len(frame) <= _LONGEST_PDU + 3 or crc16(frame[:-2]) != frame[-2:]:
+        return None
+    return Frame(0, frame[0], frame[1:-2])
+
+
+def parse_request(pdu: bytes, *, any_coil_word: bool = False) -> Request:
+    """The request in a PDU. Refusal(1) for a function not served, Refusal(3) for a malformed one. `any_coil_word`: a
+    single coil write may carry more than on and off."""
     function = pdu[0]
     if function not in BIT_READS | WORD_READS | WRITES:
         raise Refusal(ILLEGAL_FUNCTION)
@@ -84,9 +111,9 @@ def parse_request(pdu: bytes) -> Request:
     if len(pdu) != 5:
         raise Refusal(ILLEGAL_VALUE)
     if function == WRITE_COIL:
-        if second not in (0x0000, 0xFF00):
+        if second not in (0x0000, 0xFF00) and not any_coil_word:
             raise Refusal(ILLEGAL_VALUE)
-        return Request(function, address, 1, (int(second != 0),))
+        return Request(function, address, 1, (int(second != 0),), second)
     if function == WRITE_REGISTER:
         return Request(function, address, 1, (second,))
     if not 1 <= second <= (2000 if function in BIT_READS else 125):

@@ -25,8 +25,9 @@ LANE = "ports/0453/lanes/07"
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What to bring up. `console_port` 0 takes a free port. `overrides` are merged into the lane's configuration,
-    `environment` is added to that of the agent's programs."""
+    """What to bring up. `console_port` 0 takes a free port. `module_baud` 0: the I/O module is reached over TCP, else
+    over a serial line of this rate; `module_settings` are merged into its entry in the lane's configuration.
+    `overrides` are merged into that configuration, `environment` is added to that of the agent's programs."""
 
     run_dir: Path
     geometry: Geometry = field(default_factory=Geometry)
@@ -34,6 +35,8 @@ class BenchOptions:
     console: bool = True
     console_port: int = 0
     module_profile: str = "wago_750_352"
+    module_baud: int = 0
+    module_settings: Mapping[str, Any] = field(default_factory=dict)
     reader: str = "mercury"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -122,7 +125,7 @@ class LaneBench:
             rules.write_text("conveyances: []\n")
         async with asyncio.TaskGroup() as group:
             group.create_task(self.start_release_service())
-            group.create_task(self._device("module", "modbus_module", ["--profile", self.options.module_profile]))
+            group.create_task(self._device("module", "modbus_module", self._module_arguments()))
             group.create_task(self._device("reader", self.reader.module, self.reader.arguments(self.dir)))
             if self.options.media:
                 group.create_task(self._device("camera", "rtsp_camera", ["--name", "overview"]))
@@ -251,19 +254,26 @@ class LaneBench:
         antennas = [a.port for a in self.options.geometry.antennas]
         return {"id": "rfid-1", **self.reader.device(self.dir, self.children["reader"].ready), "antennas": antennas}
 
+    def _module_arguments(self) -> list[str]:
+        arguments, baud = ["--profile", self.options.module_profile], self.options.module_baud
+        return [*arguments, "--link", str(self.dir / "module.tty"), "--baud", str(baud)] if baud else arguments
+
     def _module(self) -> dict[str, Any]:
         roles: dict[str, Any] = {zone: {"point": bit} for zone, bit in INPUT_BITS.items()}
         roles |= {"red_feedback": {"point": 8}, "green_feedback": {"point": 10}, "green": {"point": 0}}
+        ready = self.children["module"].ready
+        line = {"path": ready["link"], "baud": ready["baud"], "parity": "N"} if "link" in ready else None
+        reached = {"serial": line} if line else {"host": "127.0.0.1", "port": ready["port"]}
         return {
             "id": "io-1",
             "kind": "modbus_lane_io",
-            "host": "127.0.0.1",
-            "port": self.children["module"].ready["port"],
-            "profile": self.options.module_profile if self.options.module_profile != "generic" else "generic_coils",
+            **reached,
+            "profile": self.options.module_profile,
             "poll_ms": 25,
             "watchdog_ms": 1000,
             "feedback_grade": "lamp",
             "roles": roles,
+            **self.options.module_settings,
         }
 
     def _media(self) -> dict[str, Any]:

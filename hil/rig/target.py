@@ -1,7 +1,7 @@
 """What a bench is: its devices, what it can do to them, and the limits a test holds the lane to. Read from one file."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
@@ -16,11 +16,14 @@ class _Strict(BaseModel):
 
 
 class Device(_Strict):
-    """One device of the bench. `wiring` maps a role to a point of it."""
+    """One device of the bench. `wiring` maps a role to a point of it. `baud`: bits/s of its serial line, 0 for none;
+    `settings` differ from those of the bench's own lane configuration."""
 
     profile: str
     address: str
     wiring: dict[str, str] = {}
+    baud: Annotated[int, Field(ge=0)] = 0
+    settings: dict[str, int] = {}
 
 
 class Limits(_Strict):
@@ -68,6 +71,15 @@ class Target(_Strict):
     limits: Limits
     tolerances: Tolerances
     safety: Safety
+
+    def bench_options(self) -> dict[str, Any]:
+        """What a bench needs to know of this target's I/O module (`lane_bench.BenchOptions`)."""
+        module = self.devices["io-1"]
+        return {
+            "module_profile": module.profile,
+            "module_baud": module.baud,
+            "module_settings": module.settings,
+        }
 
 
 def load_target(name: str) -> Target:

@@ -15,22 +15,29 @@ from tests.conftest import pytest_pyfunc_call, pytest_runtest_setup
 __all__ = ["pytest_pyfunc_call", "pytest_runtest_setup"]
 
 
-@pytest.fixture(scope="session")
-def target() -> Target:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test module that names TARGETS runs once on each of them."""
+    names = getattr(metafunc.module, "TARGETS", None)
+    if names is not None and "target" in metafunc.fixturenames:
+        metafunc.parametrize("target", names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def target(request: pytest.FixtureRequest) -> Target:
     """The bench under test."""
-    return load_target("virtual")
+    return load_target(getattr(request, "param", "virtual"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def limits(target: Target) -> Limits:
     """Its T values."""
     return target.limits
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+def stage(tmp_path_factory: pytest.TempPathFactory, target: Target) -> Iterator[Stage]:
     """One lane for all tests of a module, open and empty when the first begins."""
-    with opened(Path(tmp_path_factory.mktemp("lane"))) as stage:
+    with opened(Path(tmp_path_factory.mktemp("lane")), **target.bench_options()) as stage:
         stage.run(stage.lane.open_lane())
         yield stage
 

@@ -284,7 +284,7 @@ def test_a_profile_that_cannot_be_safe(tmp_path: Path, limits: Limits, profile: 
         raw["energise_to"] = "stop"
     (profiles / f"{profile}.yaml").write_text(yaml.safe_dump(raw))
     paths = {"PYTHONPATH": f"{tree}:{ROOT}:{ROOT / 'proto' / 'gen'}", "PYTHONSAFEPATH": "1"}
-    with opened(tmp_path / "lane", module_profile="generic", environment=paths) as stage:
+    with opened(tmp_path / "lane", module_profile="generic_coils", environment=paths) as stage:
         lane = stage.lane
 
         async def unsafe() -> None:

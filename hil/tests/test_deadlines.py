@@ -18,6 +18,7 @@ from securecorridor.release.v1 import record_pb2
 
 pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
 
+TARGETS = ("virtual", "virtual-rtu")
 TRUCKS = 4
 HOLDS = 10
 STARTS = 3
@@ -72,7 +73,7 @@ def passages(stage: Stage) -> list[Passage]:
 
 def hold_to(name: str, samples: list[float], limit_ms: float, target: Target) -> None:
     """The median keeps the limit; a single sample may be late by what the bench itself adds."""
-    measured(name, samples, "ms", limit_ms)
+    measured(f"{name} ({target.name})", samples, "ms", limit_ms)
     assert min(samples) > 0, "an effect before its cause"
     assert statistics.median(samples) <= limit_ms
     assert max(samples) <= limit_ms + target.tolerances.scheduling_ms
@@ -129,22 +130,24 @@ def test_hold_to_red(stage: Stage, limits: Limits, target: Target) -> None:
     hold_to("officer's HOLD to RED on the wire", late, limit, target)
 
 
-def test_the_control_cycle_keeps_its_pace(passages: list[Passage], stage: Stage, limits: Limits) -> None:
+def test_the_control_cycle_keeps_its_pace(passages: list[Passage], stage: Stage, target: Target) -> None:
     """Every completed cycle writes: the longest pause between two writes, against the module's watchdog."""
     span = (passages[0].requested["at_ns"], passages[-1].exited["at_ns"])
     writes = [e["at_ns"] for e in stage.lane.module.seen(lambda e: e["event"] == "write") if span[0] <= e["at_ns"]]
     gaps = [ms(later, before) for before, later in itertools.pairwise(writes) if later <= span[1]]
-    measured("between two writes of the control cycle", gaps, "ms", limits.watchdog_ms)
-    assert max(gaps) < limits.watchdog_ms
+    limit_ms = target.limits.watchdog_ms
+    measured(f"between two writes of the control cycle ({target.name})", gaps, "ms", limit_ms)
+    assert max(gaps) < limit_ms
 
 
-def test_memory_of_the_control_process(passages: list[Passage], stage: Stage, limits: Limits) -> None:
+def test_memory_of_the_control_process(passages: list[Passage], stage: Stage, target: Target) -> None:
     used = resident_mb(stage.lane.bench.children["agent"].pid)
-    measured(f"resident memory after {len(passages)} passages", [used], "MB", limits.rss_mb)
-    assert used <= limits.rss_mb
+    limit_mb = target.limits.rss_mb
+    measured(f"resident memory after {len(passages)} passages ({target.name})", [used], "MB", limit_mb)
+    assert used <= limit_mb
 
 
-def test_start_up(stage: Stage, limits: Limits) -> None:
+def test_start_up(stage: Stage, target: Target) -> None:
     lane = stage.lane
 
     async def start_again() -> list[float]:
@@ -161,5 +164,6 @@ def test_start_up(stage: Stage, limits: Limits) -> None:
         return took
 
     took = stage.run(start_again())
-    measured("start of the process to READY with red verified", took, "s", limits.ready_s)
-    assert statistics.median(took) <= limits.ready_s
+    limit_s = target.limits.ready_s
+    measured(f"start of the process to READY with red verified ({target.name})", took, "s", limit_s)
+    assert statistics.median(took) <= limit_s

@@ -7,8 +7,11 @@ from pydantic import ValidationError
 from hil.rig.target import TARGETS, Target, load_target
 
 
-def test_the_virtual_target_is_whole() -> None:
-    assert load_target("virtual").limits.kill_to_red_s == 2.0
+@pytest.mark.parametrize("name", [path.stem for path in sorted(TARGETS.glob("*.yaml"))])
+def test_the_targets_are_whole(name: str) -> None:
+    target = load_target(name)
+    assert target.name == name
+    assert target.limits.kill_to_red_s == 2.0
 
 
 @pytest.mark.parametrize("change", [{"kill_to_red_ms": 1}, {"sealed_s": -1}, {"rss_mb": None}])

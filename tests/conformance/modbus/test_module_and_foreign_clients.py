@@ -174,7 +174,7 @@ def test_mbpoll_works_the_generic_map() -> None:
         command = ["mbpoll", "-0", "-1", "-p", str(port), *arguments]
         return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
 
-    with running("generic") as device:
+    with running("generic_coils") as device:
         assert "Written 2 references" in mbpoll(device.port, "-t", "0", "-r", "0", "127.0.0.1", "1", "1")
         coils = mbpoll(device.port, "-t", "0", "-r", "0", "-c", "3", "127.0.0.1")
         assert re.findall(r"\[\d+\]:\s+(\d)", coils) == ["1", "1", "0"]

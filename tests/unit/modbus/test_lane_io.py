@@ -30,8 +30,9 @@ from drivers.modbus.lane_io import LaneIo, LaneIoPlan
 from drivers.modbus.settings import LaneIoSettings, default_profile_dir, make_lane_io
 from drivers.modbus.settings.profile import Pulse, load_profile
 from hil.devices.modbus_maps import Wago750352
-from hil.devices.modbus_module import Module
 from hil.devices.modbus_state import Wiring
+from hil.devices.modbus_tcp import TcpPort
+from hil.devices.modbus_unit import Module
 from tests.unit.modbus.scripted import scripted_server, until
 
 pytestmark = pytest.mark.real_time
@@ -64,8 +65,13 @@ class Bench:
     events: list[dict[str, Any]] = field(default_factory=list)
     seen: list[Observation] = field(default_factory=list)
 
+    @property
+    def port(self) -> TcpPort:
+        assert isinstance(self.module.port, TcpPort)
+        return self.module.port
+
     def session(self, **changes: Any) -> LaneIo:
-        settings = {"host": "127.0.0.1", "port": self.module.address[1], "profile": self.profile, "roles": ROLES}
+        settings = {"host": "127.0.0.1", "port": self.port.address[1], "profile": self.profile, "roles": ROLES}
         return make_lane_io(
             "io-1",
             LaneIoSettings.model_validate({**settings, "poll_ms": 10, "watchdog_ms": 2000, **changes}),
@@ -97,8 +103,7 @@ class Bench:
 @asynccontextmanager
 async def bench(profile: str = "wago_750_352") -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="mb") as folder:
-        kind = "generic" if profile == "generic_coils" else profile
-        module = Module(kind, WIRING, Path(folder) / "control")
+        module = Module(profile, WIRING, Path(folder) / "control", TcpPort())
         found = Bench(module, profile)
         publish = module.control.publish
 
@@ -108,7 +113,7 @@ async def bench(profile: str = "wago_750_352") -> AsyncIterator[Bench]:
 
         module.control.publish = record  # type: ignore[method-assign]
         module.state._publish = module.state.lamps._publish = module.state.watchdog._publish = record
-        await module.open("127.0.0.1", 0)
+        await module.open()
         try:
             yield found
         finally:
@@ -351,7 +356,7 @@ async def test_a_reset_connection_ends_the_session() -> None:
     async with bench() as b:
         io = b.session()
         async with b.running(io) as session:
-            b.module._reset_connections()
+            b.port.cut()
             with pytest.raises(LinkLost):
                 await session
 
@@ -364,7 +369,7 @@ async def test_a_power_cycle_is_started_over() -> None:
             b.module._power_cycle({"off_ms": 20})
             with pytest.raises(LinkLost):
                 await session
-        await until(lambda: bool(b.module._server))
+        await until(lambda: b.port.listening)
         b.seen.clear()
         async with b.running(b.session()):
             assert b.module.state.watchdog.state == 1
@@ -464,7 +469,7 @@ async def test_a_hundred_sessions_leave_nothing_open() -> None:
             b.seen.clear()
             async with b.running(b.session()):
                 pass
-        await until(lambda: not b.module.connections)
+        await until(lambda: not b.port.connections)
         assert open_files() <= before
 
 

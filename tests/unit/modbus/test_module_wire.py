@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hil.devices.modbus_maps import PROFILES
+from hil.devices.modbus_catalogue import PROFILES
 from hil.devices.modbus_state import ModuleState, Wiring
 from hil.devices.modbus_wire import GarbageError, Refusal, join_frame, parse_request, take_frame
 
