@@ -2,7 +2,9 @@
 
 import asyncio
 import contextvars
+import heapq
 import selectors
+from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Executor
 from typing import Any, TypeVar
@@ -12,6 +14,8 @@ from drivers.api import Stamp
 T = TypeVar("T")
 
 START_S = 1_000.0
+_TINY_S = 1e-9
+"""Timers this close together are due together."""
 UTC_AT_START_NS = 1_767_225_600_000_000_000
 """2026-01-01T00:00:00Z, the wall time at `START_S`."""
 
@@ -37,35 +41,102 @@ class _OrderedTask(asyncio.Task[T]):
         return self._number
 
 
-class _JumpingSelector(selectors.DefaultSelector):
-    """Never waits: hands out what is ready, else moves the loop's clock by the whole time-out.
+def _nothing() -> None:
+    """What a cancelled call does; holds on to nobody."""
 
-    A test without sockets registers one file only, the loop's own wake-up pipe, and what writes to it has queued its
-    callback already: the kernel is asked only when there is more, or nothing else left to do.
-    """
 
-    loop: "VirtualLoop"
+class _Call(asyncio.TimerHandle):
+    """A callback to be run, now or at a time. Asyncio's own spends most of its making on a debug mode not used here."""
 
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        alone = len(self.get_map()) == 1
-        ready = super().select(0) if timeout is None or not alone else []
-        if not ready and timeout is None:
-            raise Deadlock(f"no timer and nothing ready; waiting: {self.loop.waiting()}")
-        if not ready and timeout:
-            self.loop.now_s += timeout
-        return ready
+    __slots__ = ()
+
+    def __init__(self, when: float, callback: Callable[..., object], args: Any, context: contextvars.Context) -> None:
+        # Not asyncio's initialiser: the attributes are those that it sets.
+        self._when = when
+        self._callback = callback
+        self._args = args
+        self._context = context
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        self._cancelled = True
+        self._callback = _nothing
+        self._args = ()
+
+    def __repr__(self) -> str:
+        return f"<call of {self._callback} at {self._when}>"
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """Runs timers at once and in order. Blocking work handed to an executor runs in line, at no virtual time."""
+    """Runs timers at once and in order, those of one time in the order they were made. Blocking work handed to an
+    executor runs in line, at no virtual time."""
+
+    _ready: deque[_Call]
+    _closed: bool
+    _stopping: bool
+    _selector: selectors.BaseSelector
+    _process_events: Callable[[list[tuple[selectors.SelectorKey, int]]], None]
 
     def __init__(self) -> None:
         self.now_s = START_S
         self._made = 0
-        selector = _JumpingSelector()
-        selector.loop = self
-        super().__init__(selector)
+        self._timers: list[tuple[float, int, _Call]] = []
+        self._numbered = 0
+        super().__init__()
         self.set_task_factory(self._make_task)
+        self._files = self._selector.get_map()
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.Handle:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        call = _Call(self.now_s, callback, args, contextvars.copy_context() if context is None else context)
+        self._ready.append(call)
+        return call
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        call = _Call(when, callback, args, contextvars.copy_context() if context is None else context)
+        self._numbered += 1
+        heapq.heappush(self._timers, (when, self._numbered, call))
+        return call
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    ) -> asyncio.TimerHandle:
+        return self.call_at(self.now_s + delay, callback, *args, context=context)
+
+    def _run_once(self) -> None:
+        """Run what is ready; when nothing is, jump to the next timer first.
+
+        A test without sockets registers one file only, the loop's own wake-up pipe, and what writes to it has queued
+        its callback already: the kernel is asked only when there is more, or nothing else left to do.
+        """
+        ready, timers = self._ready, self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if len(self._files) > 1 or not (ready or timers):
+            self._process_events(self._selector.select(0))
+        if not ready and not self._stopping:
+            if not timers:
+                raise Deadlock(f"no timer and nothing ready; waiting: {self.waiting()}")
+            self.now_s = max(self.now_s, timers[0][0])
+        due = self.now_s + _TINY_S
+        while timers and timers[0][0] < due:
+            ready.append(heapq.heappop(timers)[2])
+        for _ in range(len(ready)):
+            call = ready.popleft()
+            if not call._cancelled:
+                try:
+                    call._context.run(call._callback, *call._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as every loop does: told to the handler
+                    self.call_exception_handler({"message": f"exception in {call}", "exception": error, "handle": call})
 
     def time(self) -> float:
         return self.now_s
