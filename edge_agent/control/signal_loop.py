@@ -170,10 +170,12 @@ class SignalLoop:
 
     async def _exchange(self, head: SignalHead, whole: bool) -> None:
         """Towards red: on the wire before anything is read. Towards green: only on a reading taken now."""
-        sooner = Aspect.RED if self._history.commanded is None else self._judge()
-        ended = sooner is not Aspect.GREEN and sooner is not self._history.commanded
-        if ended:
-            await self._show(head, sooner)
+        ended = False
+        if self._history.commanded is not Aspect.RED:  # under red nothing can end
+            sooner = Aspect.RED if self._history.commanded is None else self._judge()
+            ended = sooner is not Aspect.GREEN and sooner is not self._history.commanded
+            if ended:
+                await self._show(head, sooner)
         self._reading = await head.read()
         aspect = self._judge()
         if aspect is not self._history.commanded or (whole and not ended):
