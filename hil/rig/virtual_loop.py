@@ -1,4 +1,5 @@
 """An event loop whose clock jumps to the next timer: hours of lane time in seconds, in the same order every time."""
+# ruff: noqa: SLF001 - a handle keeps no secrets from its loop
 
 import asyncio
 import contextvars
@@ -50,13 +51,22 @@ class _Call(asyncio.TimerHandle):
 
     __slots__ = ()
 
-    def __init__(self, when: float, callback: Callable[..., object], args: Any, context: contextvars.Context) -> None:
-        # Not asyncio's initialiser: the attributes are those that it sets.
+    def __init__(
+        self,
+        loop: "VirtualLoop",
+        when: float,
+        callback: Callable[..., object],
+        args: tuple[object, ...],
+        context: contextvars.Context | None,
+    ) -> None:
+        # Not asyncio's initialiser: the attributes are those that it sets, and `_run` is its own.
+        self._loop = loop
         self._when = when
         self._callback = callback
         self._args = args
-        self._context = context
+        self._context = contextvars.copy_context() if context is None else context
         self._cancelled = False
+        self._source_traceback = None
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -71,7 +81,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Runs timers at once and in order, those of one time in the order they were made. Blocking work handed to an
     executor runs in line, at no virtual time."""
 
-    _ready: deque[_Call]
+    _ready: deque[asyncio.Handle]
     _closed: bool
     _stopping: bool
     _selector: selectors.BaseSelector
@@ -81,62 +91,70 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.now_s = START_S
         self._made = 0
         self._timers: list[tuple[float, int, _Call]] = []
-        self._numbered = 0
+        self._timed = 0
         super().__init__()
         self.set_task_factory(self._make_task)
         self._files = self._selector.get_map()
 
-    def call_soon(  # type: ignore[override]
-        self, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    def call_soon(
+        self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.Handle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        call = _Call(self.now_s, callback, args, contextvars.copy_context() if context is None else context)
+        call = _Call(self, self.now_s, callback, args, context)
         self._ready.append(call)
         return call
 
-    def call_at(  # type: ignore[override]
-        self, when: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    def call_at(
+        self, when: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        call = _Call(when, callback, args, contextvars.copy_context() if context is None else context)
-        self._numbered += 1
-        heapq.heappush(self._timers, (when, self._numbered, call))
+        call = _Call(self, when, callback, args, context)
+        self._timed += 1
+        heapq.heappush(self._timers, (when, self._timed, call))
         return call
 
-    def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., object], *args: Any, context: contextvars.Context | None = None
+    def call_later(
+        self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
         return self.call_at(self.now_s + delay, callback, *args, context=context)
 
     def _run_once(self) -> None:
-        """Run what is ready; when nothing is, jump to the next timer first.
+        """Run everything that is ready, and what that makes ready; when nothing is, jump to the next timer first."""
+        ready, timers = self._ready, self._timers
+        alone = self._look_at_files()
+        if not ready and not self._stopping:
+            self._jump()
+        while True:
+            due = self.now_s + _TINY_S
+            while timers and timers[0][0] < due:
+                ready.append(heapq.heappop(timers)[2])
+            for _ in range(len(ready)):
+                call = ready.popleft()
+                if not call._cancelled:
+                    call._run()
+            if not ready or not alone or self._stopping:
+                return
+
+    def _look_at_files(self) -> bool:
+        """Ask the kernel; False when there is anything to ask it for.
 
         A test without sockets registers one file only, the loop's own wake-up pipe, and what writes to it has queued
         its callback already: the kernel is asked only when there is more, or nothing else left to do.
         """
-        ready, timers = self._ready, self._timers
+        alone = len(self._files) == 1
+        if not alone or not (self._ready or self._timers):
+            self._process_events(self._selector.select(0))
+        return alone
+
+    def _jump(self) -> None:
+        timers = self._timers
         while timers and timers[0][2]._cancelled:
             heapq.heappop(timers)
-        if len(self._files) > 1 or not (ready or timers):
-            self._process_events(self._selector.select(0))
-        if not ready and not self._stopping:
-            if not timers:
-                raise Deadlock(f"no timer and nothing ready; waiting: {self.waiting()}")
-            self.now_s = max(self.now_s, timers[0][0])
-        due = self.now_s + _TINY_S
-        while timers and timers[0][0] < due:
-            ready.append(heapq.heappop(timers)[2])
-        for _ in range(len(ready)):
-            call = ready.popleft()
-            if not call._cancelled:
-                try:
-                    call._context.run(call._callback, *call._args)
-                except (SystemExit, KeyboardInterrupt):
-                    raise
-                except BaseException as error:  # noqa: BLE001 - as every loop does: told to the handler
-                    self.call_exception_handler({"message": f"exception in {call}", "exception": error, "handle": call})
+        if not timers:
+            raise Deadlock(f"no timer and nothing ready; waiting: {self.waiting()}")
+        self.now_s = max(self.now_s, timers[0][0])
 
     def time(self) -> float:
         return self.now_s
