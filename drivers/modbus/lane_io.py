@@ -30,8 +30,17 @@ from drivers.api import (
 )
 from drivers.modbus.bus import ModbusBus, Priority
 from drivers.modbus.head_codec import HeadWiring, lamps_shown, wired_grade
+from drivers.modbus.identity import identify
 from drivers.modbus.input_codec import Continuity, InputPoint, levels_of, span_of
-from drivers.modbus.pdu_codec import READ_COILS, Request, pulse_bit, read_bits, read_registers, write_bits
+from drivers.modbus.pdu_codec import (
+    READ_COILS,
+    ExceptionReplyError,
+    Request,
+    pulse_bit,
+    read_bits,
+    read_registers,
+    write_bits,
+)
 from drivers.modbus.settings.profile import Profile
 from drivers.modbus.watchdog import ModuleWatchdog
 
@@ -65,6 +74,8 @@ class _Sent:
     misses: int = 0
     fault: DeviceError | None = None
     found: dict[str, str] = field(default_factory=dict)
+    serial: str = ""
+    connections: int = 0
 
 
 class LaneIo:
@@ -83,6 +94,14 @@ class LaneIo:
         self._sent = _Sent()
         self._identified = False
         self._live = False
+        self._counted = profile.connections is not None
+        self.expected_identity = ""
+        """The identity of the session before, "" when there was none: any other module is refused (MODULE_CHANGED)."""
+
+    @property
+    def other_masters(self) -> int:
+        """How many others are connected to the module, as far as its profile lets that be told."""
+        return max(0, self._sent.connections - 1)
 
     @property
     def grade(self) -> Grade:
@@ -191,20 +210,14 @@ class LaneIo:
             raise DeviceTimeout(error.code, error.message, hint) from error
 
     async def _identify(self) -> None:
-        wrong = []
-        for register in self._profile.identity:
-            request = read_registers(register.function, register.register_, 1)
-            try:
-                (value,) = await self._ask(request)
-            except DeviceRefused as error:
-                what = f"no {register.name} in register {register.register_:#06x}: {error.message}"
-                raise DeviceRefused("WRONG_DEVICE", what, f"it is no {self._profile.model}") from error
-            self._sent.found[register.name] = str(value)
-            if register.expected is not None and value != register.expected:
-                wrong.append(f"{register.name} is {value}, not {register.expected}")
-        if wrong:
-            what = f"{self._device} at {self.bus.line}: {', '.join(wrong)}"
-            raise DeviceRefused("WRONG_DEVICE", what, f"expected {self._profile.model}; the outputs stay locked")
+        unit, line = self._plan.unit, str(self.bus.line)
+        found = await identify(self._device, line, unit, self._profile, self._ask)
+        self._sent.found.update(found.values, identity=found.digest)
+        self._sent.serial = found.serial
+        if self.expected_identity not in ("", found.digest):
+            what = f"{self._device} at {line} is another module than before: {found.serial or dict(found.values)}"
+            hint = "put the former one back, or restart the agent and commission this one; the outputs stay locked"
+            raise DeviceRefused("MODULE_CHANGED", what, hint)
         self._identified = True
 
     async def _start_red(self, head: HeadWiring) -> None:
@@ -237,6 +250,7 @@ class LaneIo:
             kind="modbus_lane_io",
             model=self._profile.model,
             firmware=found.pop("firmware", ""),
+            serial=self._sent.serial,
             profile=self._profile.name,
             profile_digest=self._profile.digest,
             details={**found, "profile_evidence": self._profile.evidence},
@@ -250,13 +264,25 @@ class LaneIo:
         check_due = due + _WATCHDOG_CHECK_S
         while True:
             await self._poll_once(emit)
-            if self._watchdog is not None and loop.time() >= check_due:
+            if loop.time() >= check_due:
                 check_due = loop.time() + _WATCHDOG_CHECK_S
-                await self._counting_misses(self._watchdog.check_next)
+                if self._watchdog is not None:
+                    await self._counting_misses(self._watchdog.check_next)
+                if self._counted:
+                    await self._counting_misses(self._count_connections)
             if self._sent.fault is not None:
                 raise self._sent.fault
             due = max(due + self._plan.poll_s, loop.time())
             await asyncio.sleep(due - loop.time())
+
+    async def _count_connections(self) -> None:
+        register = self._profile.connections
+        assert register is not None, "asked for where there is one"
+        request = read_registers(register.function, register.register_, 1)
+        try:
+            self._sent.connections = (await self._ask(request, Priority.DIAGNOSTIC))[0]
+        except DeviceRefused:
+            self._counted = False  # a firmware without it: nothing to be told by
 
     async def _poll_once(self, emit: Emit) -> None:
         async def poll() -> None:
@@ -274,9 +300,11 @@ class LaneIo:
         """One step of the poll loop: a few failures in a row are forgiven, except those that end a session at once."""
         try:
             await step()
-        except (LinkLost, DeviceRefused):
+        except LinkLost:
             raise
         except DeviceError as error:
+            if isinstance(error, DeviceRefused) and not await self._is_tripped(error):
+                raise
             if error.code.startswith("WATCHDOG_") or await self._is_tripped(error):
                 await self._end_or_raise(error)
             self._sent.misses += 1
@@ -371,8 +399,12 @@ class LaneIo:
             await asyncio.sleep(_BUSY_PAUSE_S)
 
     async def _is_tripped(self, error: DeviceError) -> bool:
-        """Whether a refused request was refused because the watchdog has tripped."""
-        if self._watchdog is None or error.code != "MODBUS_DEVICE_FAILURE":
+        """Whether a refused request was refused because the watchdog has tripped: by the exception that the profile
+        names for it, and the module's own word."""
+        refusal, watchdog = error.__cause__, self._profile.watchdog
+        if self._watchdog is None or watchdog is None or not isinstance(refusal, ExceptionReplyError):
+            return False
+        if refusal.code != watchdog.exception_while_tripped:
             return False
         try:
             return await self._watchdog.is_tripped()

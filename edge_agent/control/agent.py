@@ -6,6 +6,7 @@ Order of an end: red verified first, then the last inputs committed, then device
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import random
@@ -55,6 +56,7 @@ from .devices import DeviceRecord, DeviceTable
 from .effects import EffectOutlets
 from .identity import lane_identity, new_boot_id, open_store, sighting_tracker
 from .inputs import LaneInputs
+from .modules import Modules
 from .orders import signal_orders
 from .passage_loop import PassageLoop
 from .signal_loop import SignalLoop, SignalOrders, SignalPorts
@@ -87,7 +89,7 @@ class Agent:
         self.devices = DeviceTable(self.board, self._device_changed)
         self.manager = ServiceManager()
         self._head: LaneIo | None = None
-        self._io_sessions: dict[str, LaneIo] = {}
+        self.modules = Modules(self.board, clock, config.signal.device)
         self._sessions: dict[str, object] = {}
         self._cleared = 0
         self._faulty = state.fault is not None
@@ -216,7 +218,7 @@ class Agent:
         if isinstance(device, EncompassDevice):
             return registry.ENCOMPASS.make(device.id, device, self.clock)
         session = registry.MODBUS_LANE_IO.make(device.id, device, self.clock)
-        self._io_sessions[device.id] = session
+        self.modules.made(device.id, session)
         return session
 
     def _observe(self, observation: Observation) -> None:
@@ -228,24 +230,15 @@ class Agent:
         elif isinstance(observation, DeviceUp):
             self.metrics.session_began(observation.device)
             log(_LOG, logging.INFO, "device_up", device=observation.device, detail=observation.info.model)
+            if self.modules.session(observation.device) is not None:
+                self.modules.up(observation)
             if observation.device == self.config.signal.device:
-                self._head = self._io_sessions[observation.device]
-                self._tell_green_refusal(self._head, observation)
+                self._head = self.modules.session(observation.device)
                 self.signal.wake()
-
-    def _tell_green_refusal(self, head: LaneIo, up: DeviceUp) -> None:
-        """A module that serves, but may never be asked for green: somebody must know before the first truck waits."""
-        if head.green_refusal:
-            title = f"{up.device} may not show green: {head.green_refusal}"
-            hint = "use a module whose profile turns red by itself, and wire the feedback of the head"
-            self.board.raise_condition(
-                Condition("GREEN_REFUSED", Severity.ALARM, title, hint, up.stamp, device=up.device)
-            )
 
     def _device_fault(self, device: str, error: DeviceError) -> None:
         now = self.clock.stamp()
-        if device in self._io_sessions:
-            self._io_sessions.pop(device)
+        if self.modules.ended(device):
             if device == self.config.signal.device:
                 self._head = None
                 self.signal.wake()
@@ -320,6 +313,7 @@ class Agent:
                 age_s = max(0.0, (now.utc_ns - oldest) / 1e9) if oldest is not None else 0.0
                 self.metrics.outbox(status.record_class.value, status.records, status.bytes, age_s)
             self.metrics.centre(self.link.up)
+            self.modules.watch()
             shown = self.board.visible(now.mono_ns)
             self.metrics.conditions([(c.code, c.severity.value, c.device) for c in shown])
             await asyncio.sleep(_METRICS_S)
@@ -328,7 +322,7 @@ class Agent:
         counting = self._sessions.get(device)
         if isinstance(counting, _Counting):
             return counting.counters()
-        session = self._io_sessions.get(device)
+        session = self.modules.session(device)
         if session is None:
             return {}
         statistics = session.bus.statistics
@@ -414,6 +408,9 @@ async def _until_signalled(config: LaneConfig) -> None:
 def run_agent(config_path: Path) -> int:
     """`edge-agent run`: serve until SIGTERM or SIGINT; the exit code. ConfigError and StoreError go to the caller."""
     config = load_config(config_path)
+    # What is there by now stays: a full collection that had to look at it would hold up the signal for some 15 ms.
+    gc.collect()
+    gc.freeze()
     with logging_to(config.lane.id):
         try:
             asyncio.run(_until_signalled(config))

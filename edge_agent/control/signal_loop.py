@@ -7,9 +7,10 @@ falls to red by itself. Events only wake the loop early. Nothing here waits for 
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from importlib.resources import files
+from typing import Any
 
 from drivers.api import (
     Aspect,
@@ -277,13 +278,29 @@ class SignalLoop:
         if head is not self._session:
             self._session = head
             self._forget()
-        try:
-            await asyncio.wait_for(self._red_verified(head), self._leave_s)
-        except TimeoutError:
+        if not await self._in_time(self._red_verified(head)):
             self._failures += 1
             self._last_failure = "SIGNAL_RED_NOT_VERIFIED"
             self._forget()
         self._tell(Aspect.RED)
+
+    async def _in_time(self, last_word: Coroutine[Any, Any, None]) -> bool:
+        """Whether it ended within `leave_ms`; it has ended in any case when this returns.
+
+        A task of its own: this one has been cancelled already, and on Python 3.11 asyncio.timeout would then take its
+        own expiry for that cancellation, while wait_for loses one that comes together with the result.
+        """
+        task = asyncio.get_running_loop().create_task(last_word)
+        try:
+            await asyncio.wait([task], timeout=self._leave_s)
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait([task])
+        if task.cancelled():
+            return False
+        task.result()
+        return True
 
     async def _red_verified(self, head: SignalHead) -> None:
         """Write red and read it back, again and again until both succeed."""

@@ -78,8 +78,9 @@ class Wago750352:
     _READ_BACK = 0x0200
     _CONFIGURATION = 0x1000
 
-    def __init__(self, series: int = 750, item: int = 352, firmware: int = 0x0107) -> None:
+    def __init__(self, series: int = 750, item: int = 352, firmware: int = 0x0107, mac: str = "0030de000001") -> None:
         self._identity = {0x2010: firmware, 0x2011: series, 0x2012: item}
+        self.become(mac)
         self._stop_primed = False
         self._trigger = 0
         self._writers: Mapping[int, Callable[[ModuleState, int], None]] = {
@@ -90,6 +91,11 @@ class Wago750352:
             0x1007: self._restart,
             0x1008: self._stop_at_once,
         }
+
+    def become(self, mac: str) -> None:
+        """Another module of this kind, by its MAC address (12 hex digits)."""
+        raw = bytes.fromhex(mac)
+        self._identity.update({0x1031 + at: int.from_bytes(raw[2 * at : 2 * at + 2], "big") for at in range(3)})
 
     def read(self, state: ModuleState, request: Request) -> list[int]:
         """Bits or words asked for."""
@@ -135,6 +141,7 @@ class Wago750352:
             0x1003: self._trigger,
             0x1004: watchdog.smallest_units,
             0x1006: watchdog.state,
+            0x102A: state.connections,
         }
         if address not in words:
             raise Refusal(ILLEGAL_ADDRESS)

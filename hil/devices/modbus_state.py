@@ -163,6 +163,7 @@ class ModuleState:
         self._publish = publish
         self.outputs = [False] * OUTPUTS
         self.inputs = [False] * INPUTS
+        self.connections = 0
         self.lamps = LampBoard(wiring, publish, self._feel)
         self.watchdog = Watchdog(watchdog_unit_s, self._drop_outputs, publish)
         self.pulses_restart = True

@@ -86,12 +86,14 @@ class Connection(asyncio.Protocol):
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
         self._port.connections.add(self)
+        self._module.state.connections += 1
         self._module.control.publish("connection", open=True)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count it out."""
         self._transport = None
         self._port.connections.discard(self)
+        self._module.state.connections -= 1
         self._module.control.publish("connection", open=False, why=str(exc or ""))
 
     def data_received(self, data: bytes) -> None:

@@ -4,7 +4,8 @@ Control verbs (see `control.py`): `get`; `set_inputs {"bits": {"0": true}}`; `fa
 "writes_only"?, "functions"?, "code"? | "ms"?}` with the names of `modbus_faults.WIRE_FAULTS`; `lamp_out {"lamp"}`;
 `weld {"relay"}`; `red_bypass`; `refuse` (not to be reached); `reset` (cut every connection); `power_cycle
 {"off_ms"?}`; `foreign_write {"point", "on"}`; `host_watchdog {"ms"}` (as set with the maker's tool); `pulses_once` (a
-running pulse is not started again); `trace {"on"}`; `clear` (all faults off); and those of the port.
+running pulse is not started again); `swap {"mac"}` (another module of this kind in its place); `trace {"on"}`; `clear`
+(all faults off); and those of the port.
 Events: `lamp`, `coil`, `input`, `write`, `watchdog_armed`, `watchdog_stopped`, `watchdog_tripped`, `power_cycled`,
 `connection`, `garbage`, and `request` while tracing.
 """
@@ -17,6 +18,7 @@ from typing import Any, Protocol
 from hil.devices.control import ControlChannel, Handler
 from hil.devices.modbus_catalogue import PROFILES
 from hil.devices.modbus_faults import WireFaults
+from hil.devices.modbus_maps import Wago750352
 from hil.devices.modbus_state import ModuleState, Wiring
 from hil.devices.modbus_wire import (
     BIT_READS,
@@ -87,6 +89,7 @@ class Module:
                 "power_cycle": self._power_cycle,
                 "foreign_write": self._foreign_write,
                 "host_watchdog": self._set_host_watchdog,
+                "swap": self._swap,
                 "pulses_once": lambda _: self._pulse_only_once(),
                 "trace": self._set_trace,
                 "clear": lambda _: self._clear(),
@@ -163,6 +166,12 @@ class Module:
         except Refusal as refusal:
             return {"exception": refusal.code}
         return {"exception": 0}
+
+    def _swap(self, request: Mapping[str, Any]) -> None:
+        if not isinstance(self._map, Wago750352):
+            raise ValueError("a module of this kind has no number of its own")  # noqa: TRY004 - a wrong request
+        self._map.become(str(request["mac"]))
+        self._power_cycle({})
 
     def _set_inputs(self, request: Mapping[str, Any]) -> None:
         self.state.set_inputs({int(bit): bool(on) for bit, on in request["bits"].items()})

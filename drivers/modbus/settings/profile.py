@@ -85,12 +85,29 @@ class Pulse(_Part):
 
 
 class IdentityRegister(_Part):
-    """A register that tells what the module is. `expected` None: only reported (a firmware version)."""
+    """Registers that tell what the module is: `words` of them, shown as `format`. `expected` None: only reported (a
+    firmware version). `unique`: no other module has this value (a serial number, a MAC address)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z_]+$")]
     register_: Address = Field(alias="register")
     function: Literal[3, 4] = 3
+    words: Annotated[StrictInt, Field(ge=1, le=32)] = 1
+    format: Literal["number", "hex", "text"] = "number"
     expected: Word | None = None
+    unique: bool = False
+
+    @model_validator(mode="after")
+    def _check_expected(self) -> Self:
+        if self.expected is not None and (self.words != 1 or self.format != "number"):
+            raise ValueError("expected is for one word that is a number")
+        return self
+
+
+class Connections(_Part):
+    """A register that counts the connections to the module, this computer's own among them."""
+
+    register_: Address = Field(alias="register")
+    function: Literal[3, 4] = 3
 
 
 class Timeouts(_Part):
@@ -105,7 +122,7 @@ class Timeouts(_Part):
 
 class Profile(_Part):
     """One kind of module. `energise_to`: what energy at the outputs means; only `proceed` is safe. `evidence`: where
-    the figures come from: the manual, a bench, or a site."""
+    the figures come from: the manual, a bench, or a site. `connections`: the register that counts who is connected."""
 
     model: Annotated[str, Field(min_length=1)]
     version: Annotated[StrictInt, Field(ge=1)]
@@ -116,6 +133,7 @@ class Profile(_Part):
     watchdog: Watchdog | None = None
     pulse: Pulse | None = None
     identity: tuple[IdentityRegister, ...] = ()
+    connections: Connections | None = None
     reboot_sign: Literal["watchdog_off", "connection_lost"] = "connection_lost"
     timeouts: Timeouts = Timeouts()
 

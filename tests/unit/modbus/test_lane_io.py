@@ -1,11 +1,7 @@
 """Sessions of a lane I/O module against the virtual module: start, inputs, head, faults, end."""
 
 import asyncio
-import tempfile
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,119 +16,22 @@ from drivers.api import (
     Grade,
     InputSnapshot,
     LinkLost,
-    Observation,
     ProtocolViolation,
-    SignalReadback,
-    Stamp,
 )
 from drivers.modbus.bus import BusTiming, ModbusBus, TcpLine
 from drivers.modbus.lane_io import LaneIo, LaneIoPlan
 from drivers.modbus.settings import LaneIoSettings, default_profile_dir, make_lane_io
 from drivers.modbus.settings.profile import Pulse, load_profile
 from hil.devices.modbus_maps import Wago750352
-from hil.devices.modbus_state import Wiring
-from hil.devices.modbus_tcp import TcpPort
-from hil.devices.modbus_unit import Module
+from tests.unit.modbus.lane_io_bench import ROLES, RealClock, bench, shown
 from tests.unit.modbus.scripted import scripted_server, until
 
 pytestmark = pytest.mark.real_time
-
-ROLES: dict[str, Any] = {
-    "green": {"point": 0},
-    "amber": {"point": 3},
-    "zone_a": {"point": 0},
-    "stop_line_beam": {"point": 1, "active": "low"},
-    "red_feedback": {"point": 8},
-    "amber_feedback": {"point": 9},
-    "green_feedback": {"point": 10},
-}
-WIRING = Wiring(green=0, amber=3, red_feedback=8, amber_feedback=9, green_feedback=10, lamp_delay_s=0.005)
-
-
-class RealClock:
-    """Both clocks of this computer."""
-
-    def stamp(self) -> Stamp:
-        return Stamp(time.monotonic_ns(), time.time_ns())
-
-
-@dataclass
-class Bench:
-    """A module on a free port, its events, and what a session emits."""
-
-    module: Module
-    profile: str
-    events: list[dict[str, Any]] = field(default_factory=list)
-    seen: list[Observation] = field(default_factory=list)
-
-    @property
-    def port(self) -> TcpPort:
-        assert isinstance(self.module.port, TcpPort)
-        return self.module.port
-
-    def session(self, **changes: Any) -> LaneIo:
-        settings = {"host": "127.0.0.1", "port": self.port.address[1], "profile": self.profile, "roles": ROLES}
-        return make_lane_io(
-            "io-1",
-            LaneIoSettings.model_validate({**settings, "poll_ms": 10, "watchdog_ms": 2000, **changes}),
-            RealClock(),
-        )
-
-    def named(self, name: str) -> list[dict[str, Any]]:
-        return [event for event in self.events if event["event"] == name]
-
-    @asynccontextmanager
-    async def running(self, io: LaneIo) -> AsyncIterator[asyncio.Task[None]]:
-        """A session that is up; ended by cancellation."""
-        task = asyncio.ensure_future(io.run(self.seen.append))
-        try:
-            await until(lambda: any(isinstance(item, DeviceUp) for item in self.seen) or task.done())
-            yield task
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError, DeviceError):
-                await task
-
-    async def fails(self, io: LaneIo) -> DeviceError:
-        """Run a session to its end."""
-        with pytest.raises(DeviceError) as ended:
-            await io.run(self.seen.append)
-        return ended.value
-
-
-@asynccontextmanager
-async def bench(profile: str = "wago_750_352") -> AsyncIterator[Bench]:
-    with tempfile.TemporaryDirectory(prefix="mb") as folder:
-        module = Module(profile, WIRING, Path(folder) / "control", TcpPort())
-        found = Bench(module, profile)
-        publish = module.control.publish
-
-        def record(event: str, **fields: Any) -> None:
-            found.events.append({"event": event, **fields})
-            publish(event, **fields)
-
-        module.control.publish = record  # type: ignore[method-assign]
-        module.state._publish = module.state.lamps._publish = module.state.watchdog._publish = record
-        await module.open()
-        try:
-            yield found
-        finally:
-            await module.close()
-            module.state.watchdog.stop()
-            await asyncio.sleep(0.01)
 
 
 def open_files() -> int:
     """How many descriptors this process holds."""
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-async def shown(io: LaneIo, wanted: Aspect) -> SignalReadback:
-    """The readback once the lamps have followed."""
-    async with asyncio.timeout(10):
-        while (found := await io.read()).lamps is not wanted:  # noqa: ASYNC110 - the lamps are another device
-            await asyncio.sleep(0.002)
-    return found
 
 
 @pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
@@ -379,17 +278,26 @@ async def test_a_green_that_waits_is_voided_by_red() -> None:
     async with bench() as b:
         io = b.session(misses_allowed=10)
         async with b.running(io):
-            b.module.faults.set({"fault": "mute", "times": 1})
-            timeouts = io.bus.statistics.timeouts
-            await until(lambda: io.bus._busy)
+            waits, no_reply = asyncio.Event(), asyncio.Event()
+
+            async def held_line(*_: Any) -> tuple[int, ...]:
+                """Whoever has the line keeps it until the test says that no reply has come."""
+                waits.set()
+                await no_reply.wait()
+                raise DeviceTimeout("MODBUS_TIMEOUT", "no answer")
+
+            exchange, io.bus._exchange = io.bus._exchange, held_line  # type: ignore[method-assign,assignment]
+            await waits.wait()
             green = asyncio.ensure_future(io.write(Aspect.GREEN))
             await asyncio.sleep(0)
             red = asyncio.ensure_future(io.write(Aspect.RED))
+            await asyncio.sleep(0)
+            io.bus._exchange = exchange  # type: ignore[method-assign]
+            no_reply.set()
             results = await asyncio.gather(green, red, return_exceptions=True)
             assert isinstance(results[0], DeviceError)
             assert results[0].code == "SUPERSEDED"
             assert results[1] is None
-            assert io.bus.statistics.timeouts == timeouts + 1
             assert "green" not in [event["aspect"] for event in b.named("lamp")]
 
 

@@ -6,7 +6,7 @@ import random
 import pytest
 
 from drivers.api import Aspect, DeviceError, SignalHead
-from tests.unit.modbus.test_lane_io import bench
+from tests.unit.modbus.lane_io_bench import bench
 
 pytestmark = pytest.mark.real_time
 
