@@ -4,16 +4,20 @@ Settings are plain models and are imported here; the driver itself is imported w
 only the drivers it runs. Makers raise EdgeError or DeviceRefused when the settings name a profile that cannot be used.
 """
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from pydantic import BaseModel
 
-from drivers.api import Clock, Source
+from drivers.api import Clock, DeviceRefused, Source
 from drivers.camera.settings import RtspCameraSettings
+from drivers.link.tape import DIRECT, Splice
 from drivers.modbus.settings import LaneIoSettings
-from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings
+from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings, load_mercury_profile
+from drivers.rfid.settings.encompass import load_encompass_profile
+from drivers.rfid.settings.llrp import load_llrp_profile
 
 if TYPE_CHECKING:
     from drivers.camera.rtsp_camera import RtspCamera
@@ -31,25 +35,25 @@ class Kind(Generic[S, D_co]):
     make: Callable[[str, S, Clock], D_co]
 
 
-def make_mercury(device: str, settings: MercurySettings, clock: Clock) -> Source:
+def make_mercury(device: str, settings: MercurySettings, clock: Clock, splice: Splice = DIRECT) -> Source:
     """One session of a Mercury reader."""
     from drivers.rfid.mercury_reader import make_mercury_reader
 
-    return make_mercury_reader(device, settings, clock)
+    return make_mercury_reader(device, settings, clock, splice)
 
 
-def make_llrp(device: str, settings: LlrpSettings, clock: Clock) -> Source:
+def make_llrp(device: str, settings: LlrpSettings, clock: Clock, splice: Splice = DIRECT) -> Source:
     """One session of an LLRP reader."""
     from drivers.rfid.llrp_reader import make_llrp_reader
 
-    return make_llrp_reader(device, settings, clock)
+    return make_llrp_reader(device, settings, clock, splice)
 
 
-def make_encompass(device: str, settings: EncompassSettings, clock: Clock) -> Source:
+def make_encompass(device: str, settings: EncompassSettings, clock: Clock, splice: Splice = DIRECT) -> Source:
     """One session of a TransCore Encompass reader."""
     from drivers.rfid.encompass_reader import make_encompass_reader
 
-    return make_encompass_reader(device, settings, clock)
+    return make_encompass_reader(device, settings, clock, splice)
 
 
 def make_lane_io(device: str, settings: LaneIoSettings, clock: Clock) -> "LaneIo":
@@ -81,3 +85,44 @@ KINDS: dict[
     | Kind[RtspCameraSettings, "RtspCamera"],
 ]
 KINDS = {"mercury": MERCURY, "llrp": LLRP, "encompass": ENCOMPASS, "modbus_lane_io": MODBUS_LANE_IO, "rtsp": RTSP}
+
+
+def describe(kind: str, device: str, settings: BaseModel) -> bytes:
+    """What a session is made from, for its capture: JSON of kind, device, settings and the profile file's digest."""
+    model = KINDS[kind].settings
+    body = settings.model_dump(mode="json", include=set(model.model_fields))
+    digest = profile_digest(settings)
+    return json.dumps({"kind": kind, "device": device, "settings": body, "profile_digest": digest}).encode()
+
+
+def remake(made_from: bytes, clock: Clock, splice: Splice) -> Source:
+    """The session that `describe` described. DeviceRefused PROFILE_DIFFERS when the profile file is not the same here,
+    SESSION_UNKNOWN when this version knows no such kind or settings, and what the driver's maker raises."""
+    try:
+        told = json.loads(made_from)
+        make = _CAPTURED[told["kind"]]
+        settings = KINDS[told["kind"]].settings.model_validate(told["settings"])
+        device, digest = str(told["device"]), told["profile_digest"]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DeviceRefused("SESSION_UNKNOWN", "this version cannot make the captured session") from error
+    here = profile_digest(settings)
+    if digest != here:
+        what = f"the session was captured with profile sha256:{digest[:12]}, here it is sha256:{here[:12]}"
+        raise DeviceRefused("PROFILE_DIFFERS", what, "use the version of the agent that the capture names")
+    return make(device, settings, clock, splice)
+
+
+def profile_digest(settings: BaseModel) -> str:
+    """SHA-256 of the profile file that these settings name, "" for a kind without profiles. DeviceRefused when there is
+    no such profile."""
+    if isinstance(settings, MercurySettings):
+        return load_mercury_profile(settings.profile).digest
+    if isinstance(settings, LlrpSettings):
+        return load_llrp_profile(settings.profile).digest
+    if isinstance(settings, EncompassSettings):
+        return load_encompass_profile(settings.profile).digest
+    return ""
+
+
+_CAPTURED: dict[str, Callable[..., Source]] = {"mercury": make_mercury, "llrp": make_llrp, "encompass": make_encompass}
+"""Kinds whose link can be captured."""

@@ -76,13 +76,12 @@ class Dialogue:
                 async with asyncio.timeout(min(left, _EXPIRY_CHECK_S) if self.splitter.pending else left):
                     data = await self._link.read(_READ_SIZE)
             except TimeoutError:
-                self.splitter.expire(loop.time())
+                self.splitter.expire(self._clock.stamp().mono_ns / 1e9)
             else:
+                stamp = self._clock.stamp()
                 self.bytes_seen += len(data)
-                lines = self.splitter.feed(data, loop.time())
-                if lines:
-                    stamp = self._clock.stamp()
-                    self._inbox.extend((stamp, line) for line in lines)
+                lines = self.splitter.feed(data, stamp.mono_ns / 1e9)
+                self._inbox.extend((stamp, line) for line in lines)
         return self._inbox.popleft()
 
     async def listen(self, timeout_s: float) -> bool:
@@ -199,7 +198,7 @@ class Dialogue:
         self.heard += 1
         if message.is_answer:
             return  # late: nobody waits for it
-        now = asyncio.get_running_loop().time()
+        now = stamp.mono_ns / 1e9
         if message.sequence is not None and message == self._last and now - self._last_s < _REPEAT_S:
             self.repeats += 1
             self._last_s = now

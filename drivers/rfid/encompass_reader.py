@@ -25,6 +25,7 @@ from drivers.api import (
 )
 from drivers.link.link import Link
 from drivers.link.serial import open_serial
+from drivers.link.tape import DIRECT, Splice
 from drivers.rfid import encompass_codec as codec
 from drivers.rfid.encompass_codec import Auxiliary, Message
 from drivers.rfid.encompass_dialogue import Dialogue
@@ -76,10 +77,11 @@ class EncompassReader:
             await _leave(talk, link)
 
 
-def make_encompass_reader(device_id: str, settings: EncompassSettings, clock: Clock) -> Source:
+def make_encompass_reader(device_id: str, settings: EncompassSettings, clock: Clock, splice: Splice = DIRECT) -> Source:
     """A reader on the serial port of `settings`. DeviceRefused when its profile is missing or invalid."""
     profile = load_encompass_profile(settings.profile)
-    return EncompassReader(device_id, settings, profile, clock, lambda: open_serial(settings.port, settings.baud))
+    open_link = splice.link(lambda: open_serial(settings.port, settings.baud))
+    return EncompassReader(device_id, settings, profile, clock, open_link)
 
 
 async def _leave(talk: Dialogue, link: Link) -> None:
@@ -113,7 +115,6 @@ class _Session:
         self._clock = clock
         self._talk = talk
         self._emit = emit
-        self._loop = asyncio.get_running_loop()
         reports = profile.reports
         self._words = codec.report_words(reports.presence_without_tag, reports.input_change, tag_page=profile.tag_page)
         self._up = False
@@ -149,7 +150,7 @@ class _Session:
 
     async def _probe(self, seen: int) -> None:
         """Ask a silent reader whether it lives: a look into command mode and back."""
-        began = self._loop.time() - self._settings.keepalive_s
+        began = self._now_s() - self._settings.keepalive_s
         talk = self._talk
         try:
             await talk.to_command_mode()
@@ -157,7 +158,7 @@ class _Session:
         except DeviceTimeout as error:
             if self._restarted:
                 return
-            silence = self._loop.time() - began
+            silence = self._now_s() - began
             self._event(ReaderEventCode.GAP, value=silence)
             if (unframed := talk.bytes_seen - seen) > _GARBLED_BYTES:
                 raise ProtocolViolation(
@@ -201,7 +202,7 @@ class _Session:
 
     def _note_restart(self) -> None:
         """Count a restart. DeviceTimeout RFID_RESTARTING when they come too fast to be of use."""
-        now = self._loop.time()
+        now = self._now_s()
         self._event(ReaderEventCode.RESTARTED)
         if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
             span = now - self._restarts[0]
@@ -255,12 +256,17 @@ class _Session:
         return self._settings.antennas[0] if auxiliary is None else auxiliary.antenna + 1
 
     def _may_notice(self, code: ReaderEventCode) -> bool:
-        now = self._loop.time()
+        now = self._now_s()
         last = self._noticed.get(code)
         if last is not None and now - last < _NOTICE_S:
             return False
         self._noticed[code] = now
         return True
+
+    def _now_s(self) -> float:
+        """Seconds on the clock of the stamps, so that what is decided by time agrees with what is told, in a replay
+        too."""
+        return self._clock.stamp().mono_ns / 1e9
 
     def _event(
         self,

@@ -20,6 +20,7 @@ from drivers.api import (
     Stamp,
     TagRead,
 )
+from drivers.link.tape import DIRECT, Splice
 from drivers.link.tcp import Stream, open_tcp
 from drivers.rfid import llrp_codec as codec
 from drivers.rfid import llrp_exchange_codec as exchange
@@ -83,14 +84,14 @@ class LlrpReader:
             await (_leave(talk, link) if session.accepted else link.close())
 
 
-def make_llrp_reader(device_id: str, settings: LlrpSettings, clock: Clock) -> Source:
+def make_llrp_reader(device_id: str, settings: LlrpSettings, clock: Clock, splice: Splice = DIRECT) -> Source:
     """A reader at the address of `settings`. DeviceRefused when its profile is missing or invalid."""
     profile = load_llrp_profile(settings.profile)
 
     async def connect() -> Stream:
         return await open_tcp(settings.host, settings.port, profile.connect_s)
 
-    return LlrpReader(device_id, settings, profile, clock, connect)
+    return LlrpReader(device_id, settings, profile, clock, splice.stream(connect))
 
 
 async def _leave(talk: Dialogue, link: Stream) -> None:
@@ -124,7 +125,6 @@ class _Session:
         self._clock = clock
         self._talk = talk
         self._emit = emit
-        self._loop = asyncio.get_running_loop()
         self._reports = ReportDecoder()
         self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
         self._noticed: dict[ReaderEventCode, float] = {}
@@ -196,7 +196,7 @@ class _Session:
 
     def _note_restart(self) -> None:
         """Count an inventory that ended. DeviceTimeout RFID_RESTARTING when it happens too often to be of use."""
-        now = self._loop.time()
+        now = self._now_s()
         if self._up:
             self._event(ReaderEventCode.RESTARTED)
         if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
@@ -208,14 +208,14 @@ class _Session:
     async def _read(self) -> None:
         """Take messages until the reader is silent, garbled, gone, or has ended the inventory."""
         silence_s = self._settings.keepalive_ms / 1000 * self._profile.silent_periods
-        self._temperature_at = self._loop.time()
+        self._temperature_at = self._now_s()
         while not self._ended:
             arrived = await self._talk.next_message(silence_s)
             if arrived is None:
                 self._give_up(silence_s)
             else:
                 self._report(*arrived)
-                if self._temperature_due():
+                if self._temperature_due(arrived[0]):
                     await self._ask_temperature()
         raise _Ended
 
@@ -229,12 +229,12 @@ class _Session:
             )
         raise DeviceTimeout("RFID_SILENT", f"no sign of life from the reader for {silence_s:g} s", _POWER_HINT)
 
-    def _temperature_due(self) -> bool:
+    def _temperature_due(self, now: Stamp) -> bool:
         told = self._found is not None and self._found.identity.temperature_c is not None
-        return told and self._loop.time() - self._temperature_at >= self._profile.temperature_s
+        return told and now.mono_ns / 1e9 - self._temperature_at >= self._profile.temperature_s
 
     async def _ask_temperature(self) -> None:
-        self._temperature_at = self._loop.time()
+        self._temperature_at = self._now_s()
         self._tell_temperature((await identify(self._talk, impinj=True)).temperature_c)
 
     def _tell_temperature(self, celsius: int | None) -> None:
@@ -274,7 +274,7 @@ class _Session:
     def _report_losses(self, stamp: Stamp) -> None:
         """Records dropped for a broken layout or because an earlier inventory made them, at most once a second."""
         lost = self._reports.malformed + self._stale - self._dropped_reported
-        if lost and self._may_notice(ReaderEventCode.DROPPED_RECORD):
+        if lost and self._may_notice(ReaderEventCode.DROPPED_RECORD, stamp):
             self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost), stamp=stamp)
             self._dropped_reported += lost
 
@@ -308,13 +308,18 @@ class _Session:
         at = next((value for value in told if value is not None), self._epoch_us)
         return max(0, at - self._epoch_us) // 1000
 
-    def _may_notice(self, code: ReaderEventCode) -> bool:
-        now = self._loop.time()
+    def _may_notice(self, code: ReaderEventCode, stamp: Stamp) -> bool:
+        now = stamp.mono_ns / 1e9
         last = self._noticed.get(code)
         if last is not None and now - last < _NOTICE_S:
             return False
         self._noticed[code] = now
         return True
+
+    def _now_s(self) -> float:
+        """Seconds on the clock of the stamps, so that what is decided by time agrees with what is told, in a replay
+        too."""
+        return self._clock.stamp().mono_ns / 1e9
 
     def _event(
         self,

@@ -65,13 +65,13 @@ class Dialogue:
                 async with asyncio.timeout(min(left, _EXPIRY_CHECK_S) if self.splitter.pending else left):
                     data = await self._link.read(_READ_SIZE)
             except TimeoutError:
-                frames = self.splitter.expire(loop.time())
-            else:
-                self.bytes_seen += len(data)
-                frames = self.splitter.feed(data, loop.time())
-            if frames:
                 stamp = self._clock.stamp()
-                self._inbox.extend((stamp, frame) for frame in frames)
+                frames = self.splitter.expire(stamp.mono_ns / 1e9)
+            else:
+                stamp = self._clock.stamp()
+                self.bytes_seen += len(data)
+                frames = self.splitter.feed(data, stamp.mono_ns / 1e9)
+            self._inbox.extend((stamp, frame) for frame in frames)
         return self._inbox.popleft()
 
     async def ask(self, op: int, data: bytes = b"", timeout_s: float = COMMAND_TIMEOUT_S) -> Frame:

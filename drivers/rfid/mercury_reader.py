@@ -23,6 +23,7 @@ from drivers.api import (
 )
 from drivers.link.link import Link
 from drivers.link.serial import open_serial
+from drivers.link.tape import DIRECT, Splice
 from drivers.rfid import mercury_codec as codec
 from drivers.rfid import mercury_stream_codec as stream
 from drivers.rfid.mercury_codec import Frame
@@ -96,10 +97,11 @@ class MercuryReader:
             await _leave(talk, link)
 
 
-def make_mercury_reader(device_id: str, settings: MercurySettings, clock: Clock) -> Source:
+def make_mercury_reader(device_id: str, settings: MercurySettings, clock: Clock, splice: Splice = DIRECT) -> Source:
     """A reader on the serial port of `settings`. DeviceRefused when its profile is missing or invalid."""
     profile = load_mercury_profile(settings.profile)
-    return MercuryReader(device_id, settings, profile, clock, lambda: open_serial(settings.port, settings.baud))
+    open_link = splice.link(lambda: open_serial(settings.port, settings.baud))
+    return MercuryReader(device_id, settings, profile, clock, open_link)
 
 
 async def _leave(talk: Dialogue, link: Link) -> None:
@@ -133,7 +135,6 @@ class _Session:
         self._clock = clock
         self._talk = talk
         self._emit = emit
-        self._loop = asyncio.get_running_loop()
         self._up = False
         self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
         self._noticed: dict[ReaderEventCode, float] = {}
@@ -163,7 +164,7 @@ class _Session:
         if not self._up:
             self._up = True
             self._emit(DeviceUp(self._clock.stamp(), self._device, self._info(found, configured)))
-        self._antennas_checked_at = self._loop.time()
+        self._antennas_checked_at = self._now_s()
         self._report_missing(configured.missing)
         if configured.temperature_c is not None:
             self._tell_temperature(configured.temperature_c, self._clock.stamp())
@@ -191,7 +192,7 @@ class _Session:
 
     def _note_restart(self) -> None:
         """Count a restart. DeviceTimeout RFID_RESTARTING when they come too fast to be of use."""
-        now = self._loop.time()
+        now = self._now_s()
         self._talk.on_stream = None
         self._counters.restarts += 1
         if self._up:
@@ -211,7 +212,7 @@ class _Session:
             if arrived is None:
                 self._give_up(self._talk.bytes_seen - seen)
             else:
-                action = self._report(*arrived) or self._due()
+                action = self._report(*arrived) or self._due(arrived[0].mono_ns / 1e9)
                 if action is not None:
                     await self._act(action)
 
@@ -258,8 +259,8 @@ class _Session:
                 return
 
     async def _wait_cool(self, duration_s: float) -> None:
-        deadline = self._loop.time() + duration_s
-        while (arrived := await self._talk.next_frame(deadline - self._loop.time())) is not None:
+        deadline = self._now_s() + duration_s
+        while (arrived := await self._talk.next_frame(deadline - self._now_s())) is not None:
             if self._report(*arrived) is _Action.RESTART:
                 raise ModuleRestarted
         await self._check_temperature()
@@ -277,18 +278,17 @@ class _Session:
         if action is _Action.CLEAR_BUFFER:
             await self._talk.order("clearing the tag buffer", codec.CLEAR_BUFFER)
         elif action is _Action.CHECK_ANTENNAS:
-            self._antennas_checked_at = self._loop.time()
+            self._antennas_checked_at = self._now_s()
             present, missing = await select_antennas(self._talk, self._settings.antennas)
             await verify_antennas(self._talk, present)
             self._report_missing(missing)
         elif action is _Action.RESTORE_DUTY:
-            self._governor.restore(self._loop.time())
+            self._governor.restore(self._now_s())
             await self._check_temperature()
         await self._start()
 
-    def _due(self) -> _Action | None:
+    def _due(self, now: float) -> _Action | None:
         """Changes that wait for their time."""
-        now = self._loop.time()
         if self._running != self._governor.duty:
             return _Action.CHANGE_DUTY
         if self._governor.may_restore(now):
@@ -333,7 +333,7 @@ class _Session:
         if code is ReaderEventCode.OVER_TEMPERATURE:
             self._heat(stamp)
             return None
-        if self._may_notice(code):
+        if self._may_notice(code, stamp):
             self._event(code, stamp=stamp)
             if code is ReaderEventCode.ANTENNA_NOT_CONNECTED and not self._missing:
                 return _Action.CHECK_ANTENNAS
@@ -341,14 +341,14 @@ class _Session:
 
     def _heat(self, stamp: Stamp) -> None:
         self._counters.heat_complaints += 1
-        if self._may_notice(ReaderEventCode.OVER_TEMPERATURE):
+        if self._may_notice(ReaderEventCode.OVER_TEMPERATURE, stamp):
             self._event(ReaderEventCode.OVER_TEMPERATURE, stamp=stamp)
-        self._governor.complain(self._loop.time())
+        self._governor.complain(stamp.mono_ns / 1e9)
 
     def _tell_temperature(self, celsius: int, stamp: Stamp) -> None:
         """Pass a temperature on when it is news. While the duty is lowered, over temperature is said again with it: a
         temperature alone tells nobody that reads are still fewer."""
-        now = self._loop.time()
+        now = stamp.mono_ns / 1e9
         self._governor.report(celsius, now)
         self._counters.temperature_c = celsius
         if self._told is not None and self._told[0] == celsius and now - self._told[1] < _TEMPERATURE_S:
@@ -367,7 +367,7 @@ class _Session:
     def _report_losses(self, stamp: Stamp) -> None:
         """Records dropped for a bad CRC or a broken layout, at most once a second."""
         lost = self._counters.malformed + self._talk.splitter.crc_errors
-        if lost > self._lost_reported and self._may_notice(ReaderEventCode.DROPPED_RECORD):
+        if lost > self._lost_reported and self._may_notice(ReaderEventCode.DROPPED_RECORD, stamp):
             self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost - self._lost_reported), stamp=stamp)
             self._lost_reported = lost
 
@@ -388,13 +388,18 @@ class _Session:
             tid=Secret(record.data) if record.data and self._settings.read_tid else None,
         )
 
-    def _may_notice(self, code: ReaderEventCode) -> bool:
-        now = self._loop.time()
+    def _may_notice(self, code: ReaderEventCode, stamp: Stamp) -> bool:
+        now = stamp.mono_ns / 1e9
         last = self._noticed.get(code)
         if last is not None and now - last < _NOTICE_S:
             return False
         self._noticed[code] = now
         return True
+
+    def _now_s(self) -> float:
+        """Seconds on the clock of the stamps, so that what is decided by time agrees with what is told, in a replay
+        too."""
+        return self._clock.stamp().mono_ns / 1e9
 
     def _event(
         self,

@@ -24,6 +24,7 @@ VERBS: Final = {
     "confirm-order": "State which conveyances stand in the corridor.",
     "mode": "Change the lane's mode.",
     "clear-fault": "Clear a latched signal fault.",
+    "replay": "Feed a captured session to the driver again, offline.",
 }
 """Verb to its line of help, here so that `--help` imports no verb."""
 

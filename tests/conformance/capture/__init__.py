@@ -1,0 +1,1 @@
+"""Captured sessions and their replay."""
