@@ -17,8 +17,8 @@ from drivers.rfid.mercury_reader import MercuryReader
 from drivers.rfid.settings import load_mercury_profile
 from drivers.rfid.settings.encompass import load_encompass_profile
 from drivers.rfid.settings.llrp import load_llrp_profile
+from hil.rig.virtual_loop import VirtualClock, VirtualLoop
 from tests.conformance.rfid import encompass_bench, llrp_memory, memory_module
-from tests.virtual_loop import VirtualClock, VirtualLoop
 
 from .recorder import KEY, Recorder, as_bytes, assert_same, replayed
 

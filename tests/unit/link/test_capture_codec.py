@@ -77,7 +77,7 @@ def test_every_prefix_is_cut_and_gives_the_whole_chunks_before_the_cut() -> None
     data = whole()
     opening = len(file_of((), ended=False))
     for length in range(opening):
-        with pytest.raises(CaptureUnreadable, match="CAPTURE_NOT_A_CAPTURE|CAPTURE_CUT_IN_HEADER"):
+        with pytest.raises(CaptureUnreadable, match=r"CAPTURE_NOT_A_CAPTURE|CAPTURE_CUT_IN_HEADER"):
             open_capture(data[:length], PRIVATE)
     sizes: list[int] = []
     for length in range(opening, len(data)):
