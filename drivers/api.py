@@ -126,12 +126,17 @@ class DeviceUp:
     info: DeviceInfo
 
 
+RSSI_UNKNOWN_CDBM = -12_800
+"""Weaker than anything a reader hears: the level was not measured."""
+
+
 @dataclass(frozen=True, slots=True)
 class TagRead:
     """One sighting of one transponder by one antenna, as the reader reported it.
 
-    `rssi_cdbm` centi-dBm (negative); `phase_deg` 0-180; `frequency_khz`; `reader_ms` the reader's own time base;
-    `tag_crc_ok` None when the air CRC was not reported; `pc` the ISO 18000-63 protocol control word (0 when absent).
+    `rssi_cdbm` centi-dBm (negative), `RSSI_UNKNOWN_CDBM` when the reader measures none; `phase_deg` 0-180;
+    `frequency_khz`; `reader_ms` the reader's own time base; `tag_crc_ok` None when the air CRC was not
+    reported; `pc` the ISO 18000-63 protocol control word (0 when absent).
     """
 
     stamp: Stamp
@@ -154,7 +159,9 @@ class ReaderEventCode(StrEnum):
 
     KEEPALIVE = "keepalive"
     OVER_TEMPERATURE = "over_temperature"
+    COOLED = "cooled"
     ANTENNA_NOT_CONNECTED = "antenna_not_connected"
+    ANTENNA_CONNECTED = "antenna_connected"
     HIGH_RETURN_LOSS = "high_return_loss"
     RESTARTED = "restarted"
     GAP = "gap"
@@ -169,7 +176,8 @@ class ReaderEventCode(StrEnum):
 class ReaderEvent:
     """Reader health. `value` is in the unit of the code: TEMPERATURE °C, GAP seconds without a sign of life,
     DEVICE_STATUS the raw status word, DROPPED_RECORD the count dropped, INPUT_CHANGED the reader's own inputs as bits.
-    UNREAD_VEHICLE: the reader felt a vehicle and read no tag on it."""
+    UNREAD_VEHICLE: the reader felt a vehicle and read no tag on it. OVER_TEMPERATURE: it reads less because it is too
+    hot, until COOLED says that it reads in full again; ANTENNA_NOT_CONNECTED holds until ANTENNA_CONNECTED."""
 
     stamp: Stamp
     device: str

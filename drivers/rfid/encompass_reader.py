@@ -5,18 +5,16 @@ goes there to configure and, after a silence, to ask whether the reader lives; b
 """
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from drivers.api import (
+    RSSI_UNKNOWN_CDBM,
     Clock,
     DeviceError,
     DeviceInfo,
     DeviceTimeout,
-    DeviceUp,
     Emit,
     ProtocolViolation,
-    ReaderEvent,
     ReaderEventCode,
     Secret,
     Source,
@@ -30,17 +28,13 @@ from drivers.rfid import encompass_codec as codec
 from drivers.rfid.encompass_codec import Auxiliary, Message
 from drivers.rfid.encompass_dialogue import Dialogue
 from drivers.rfid.encompass_setup import Configured, configure, find_reader, frequency_not_set
+from drivers.rfid.reporter import Reporter
 from drivers.rfid.settings.encompass import EncompassProfile, EncompassSettings, load_encompass_profile
 
-RSSI_UNKNOWN_CDBM = 0
-"""No backscatter is that strong, so the value says "not measured"."""
 PROTOCOL = "ata"
 """The reader does not say which air protocol a tag spoke; its texts are those of ATA and eGo tags."""
 
 _LEAVE_S = 0.3
-_NOTICE_S = 1.0  # the same trouble is reported at most this often
-_RESTARTS_ALLOWED = 3
-_RESTART_WINDOW_S = 60.0
 _GARBLED_BYTES = 32  # fewer may be the end of a message the line was cut in
 _POWER_HINT = "check the reader's supply voltage and its cable"
 
@@ -66,13 +60,21 @@ class EncompassReader:
         self._profile = profile
         self._clock = clock
         self._open_link = open_link
+        self._session: _Session | None = None
+
+    def counters(self) -> Mapping[str, float]:
+        """Plain numbers of this session: the line (messages, damaged and unfinished ones, bytes dropped), messages the
+        reader sent again, and those no list knows."""
+        return self._session.counters() if self._session is not None else {}
 
     async def run(self, emit: Emit) -> None:
         """One session; see the class. Cancellation leaves the reader in data mode and ends within 1 s."""
         link = await self._open_link()
         talk = Dialogue(link, self._clock)
+        report = Reporter(self._device, self._clock, emit)
+        self._session = _Session(self._settings, self._profile, talk, report)
         try:
-            await _Session(self._device, self._settings, self._profile, self._clock, talk, emit).run()
+            await self._session.run()
         finally:
             await _leave(talk, link)
 
@@ -101,29 +103,29 @@ class _Session:
     """State of one session: what was configured, what is wrong, what the reader asked for between messages."""
 
     def __init__(
-        self,
-        device: str,
-        settings: EncompassSettings,
-        profile: EncompassProfile,
-        clock: Clock,
-        talk: Dialogue,
-        emit: Emit,
+        self, settings: EncompassSettings, profile: EncompassProfile, talk: Dialogue, report: Reporter
     ) -> None:
-        self._device = device
         self._settings = settings
         self._profile = profile
-        self._clock = clock
         self._talk = talk
-        self._emit = emit
+        self._tell = report
         reports = profile.reports
         self._words = codec.report_words(reports.presence_without_tag, reports.input_change, tag_page=profile.tag_page)
-        self._up = False
         self._restarted = False
         self._no_frequency = False
-        self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
-        self._noticed: dict[ReaderEventCode, float] = {}
         self._unlisted = 0
-        self._lost_reported = 0
+
+    def counters(self) -> Mapping[str, float]:
+        """See `EncompassReader.counters`."""
+        line = self._talk.splitter
+        return {
+            "messages": float(self._talk.heard),
+            "crc_errors": float(self._talk.bad),
+            "resyncs": float(line.dropped_messages),
+            "dropped_bytes": float(line.dropped_bytes),
+            "repeats": float(self._talk.repeats),
+            "unlisted_messages": float(self._unlisted),
+        }
 
     async def run(self) -> None:
         """Find, configure, listen; configure again after every restart of the reader."""
@@ -134,7 +136,7 @@ class _Session:
             configured = await configure(talk, self._settings, self._profile, baud)
             self._announce(configured)
             await self._listen()
-            self._note_restart()
+            self._tell.restarted("the reader restarted", _POWER_HINT)
             await talk.to_command_mode()
 
     async def _listen(self) -> None:
@@ -144,13 +146,13 @@ class _Session:
             seen = talk.bytes_seen
             if not await talk.listen(self._settings.keepalive_s):
                 await self._probe(seen)
-            self._report_losses()
+            self._tell.losses(self._unlisted + talk.lost)
             if self._no_frequency:
                 raise frequency_not_set()
 
     async def _probe(self, seen: int) -> None:
         """Ask a silent reader whether it lives: a look into command mode and back."""
-        began = self._now_s() - self._settings.keepalive_s
+        began = self._tell.now_s() - self._settings.keepalive_s
         talk = self._talk
         try:
             await talk.to_command_mode()
@@ -158,8 +160,8 @@ class _Session:
         except DeviceTimeout as error:
             if self._restarted:
                 return
-            silence = self._now_s() - began
-            self._event(ReaderEventCode.GAP, value=silence)
+            silence = self._tell.now_s() - began
+            self._tell.event(ReaderEventCode.GAP, value=silence)
             if (unframed := talk.bytes_seen - seen) > _GARBLED_BYTES:
                 raise ProtocolViolation(
                     "RFID_GARBLED",
@@ -168,12 +170,10 @@ class _Session:
                 ) from error
             text = f"no sign of life from the reader for {silence:.1f} s"
             raise DeviceTimeout("RFID_SILENT", text, _POWER_HINT) from error
-        self._event(ReaderEventCode.KEEPALIVE)
+        self._tell.event(ReaderEventCode.KEEPALIVE)
 
     def _announce(self, configured: Configured) -> None:
-        if not self._up:
-            self._up = True
-            self._emit(DeviceUp(self._clock.stamp(), self._device, self._info(configured)))
+        if self._tell.identified(self._info(configured)):
             # Not before: an observation ahead of DeviceUp would have no device.
             self._talk.on_message = self._report
 
@@ -200,49 +200,32 @@ class _Session:
             details=details,
         )
 
-    def _note_restart(self) -> None:
-        """Count a restart. DeviceTimeout RFID_RESTARTING when they come too fast to be of use."""
-        now = self._now_s()
-        self._event(ReaderEventCode.RESTARTED)
-        if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
-            span = now - self._restarts[0]
-            message = f"the reader restarted {_RESTARTS_ALLOWED + 1} times in {span:.0f} s"
-            raise DeviceTimeout("RFID_RESTARTING", message, _POWER_HINT)
-        self._restarts.append(now)
-
     def _report(self, stamp: Stamp, message: Message) -> None:
         """Emit what one message says."""
         report = codec.decode_report(message.text, self._words)
         if isinstance(report, codec.SignOn):
             self._restarted = True
         elif isinstance(report, codec.TagReport):
-            self._emit(self._tag(stamp, report))
+            self._tell.read(self._tag(stamp, report))
         elif isinstance(report, codec.PresenceWithoutTag):
             antenna = self._antenna(report.auxiliary)
-            self._event(ReaderEventCode.UNREAD_VEHICLE, antenna=antenna, stamp=stamp)
+            self._tell.event(ReaderEventCode.UNREAD_VEHICLE, antenna=antenna, stamp=stamp)
         elif isinstance(report, codec.InputChange):
             inputs = None if report.inputs is None else float(report.inputs)
-            self._event(ReaderEventCode.INPUT_CHANGED, value=inputs, stamp=stamp)
+            self._tell.event(ReaderEventCode.INPUT_CHANGED, value=inputs, stamp=stamp)
         elif isinstance(report, codec.RfStatus):
-            self._event(ReaderEventCode.KEEPALIVE, stamp=stamp)
+            self._tell.event(ReaderEventCode.KEEPALIVE, stamp=stamp)
         elif isinstance(report, codec.ReaderFault):
-            self._event(ReaderEventCode.DEVICE_STATUS, value=float(report.number), stamp=stamp)
+            self._tell.event(ReaderEventCode.DEVICE_STATUS, value=float(report.number), stamp=stamp)
             self._no_frequency = report.number == codec.FREQUENCY_NOT_SET
         elif not report.is_answer:
             self._unlisted += 1
-
-    def _report_losses(self) -> None:
-        """Messages dropped for a wrong check, layout or text, at most once a second."""
-        lost = self._unlisted + self._talk.lost
-        if lost > self._lost_reported and self._may_notice(ReaderEventCode.DROPPED_RECORD):
-            self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost - self._lost_reported))
-            self._lost_reported = lost
 
     def _tag(self, stamp: Stamp, report: codec.TagReport) -> TagRead:
         # The auxiliary's count is of the tag before this one: this report is one read.
         return TagRead(
             stamp=stamp,
-            device=self._device,
+            device=self._tell.device,
             antenna=self._antenna(report.auxiliary),
             epc=Secret(report.text),
             pc=0,
@@ -254,26 +237,3 @@ class _Session:
     def _antenna(self, auxiliary: Auxiliary | None) -> int:
         """Port from 1, as everywhere in a lane; the reader counts from 0."""
         return self._settings.antennas[0] if auxiliary is None else auxiliary.antenna + 1
-
-    def _may_notice(self, code: ReaderEventCode) -> bool:
-        now = self._now_s()
-        last = self._noticed.get(code)
-        if last is not None and now - last < _NOTICE_S:
-            return False
-        self._noticed[code] = now
-        return True
-
-    def _now_s(self) -> float:
-        """Seconds on the clock of the stamps, so that what is decided by time agrees with what is told, in a replay
-        too."""
-        return self._clock.stamp().mono_ns / 1e9
-
-    def _event(
-        self,
-        code: ReaderEventCode,
-        *,
-        value: float | None = None,
-        antenna: int | None = None,
-        stamp: Stamp | None = None,
-    ) -> None:
-        self._emit(ReaderEvent(stamp or self._clock.stamp(), self._device, code, antenna, value))

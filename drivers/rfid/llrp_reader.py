@@ -1,19 +1,17 @@
 """LLRP RFID reader as a source of tag reads. The wire format is in the `llrp_*_codec` modules."""
 
 import asyncio
-from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from drivers.api import (
+    RSSI_UNKNOWN_CDBM,
     Clock,
     DeviceError,
     DeviceInfo,
     DeviceTimeout,
-    DeviceUp,
     Emit,
     LinkLost,
     ProtocolViolation,
-    ReaderEvent,
     ReaderEventCode,
     Secret,
     Source,
@@ -28,15 +26,13 @@ from drivers.rfid.llrp_codec import Message
 from drivers.rfid.llrp_dialogue import Dialogue
 from drivers.rfid.llrp_report_codec import ReportDecoder, TagReport
 from drivers.rfid.llrp_setup import Configured, Found, Greeting, configure, find_reader, greet, identify
+from drivers.rfid.reporter import Reporter
 from drivers.rfid.settings.llrp import LlrpProfile, LlrpSettings, load_llrp_profile
 
 _LEAVE_S = 0.3
-_NOTICE_S = 1.0  # the same trouble is reported at most this often
-_RESTARTS_ALLOWED = 3
-_RESTART_WINDOW_S = 60.0
 _ROSPECS = 0x7FFFFFFF
-_NO_LEVEL_CDBM = -12_800  # a read without a level must win against nothing
 _MAKERS = {codec.IMPINJ: "Impinj", 161: "Zebra"}
+_CLIENT_HINT = "another client or the reader's own page may control it"
 _POWER_HINT = "check the reader's power supply (PoE class) and its network cable"
 
 # Events that have no code of their own are told as DEVICE_STATUS with the number of their LLRP parameter.
@@ -71,12 +67,19 @@ class LlrpReader:
         self._profile = profile
         self._clock = clock
         self._open_link = open_link
+        self._session: _Session | None = None
+
+    def counters(self) -> Mapping[str, float]:
+        """Plain numbers of this session: messages, answers to nothing that was asked, records dropped for a broken
+        layout or because an earlier inventory made them, parameters passed over."""
+        return self._session.counters() if self._session is not None else {}
 
     async def run(self, emit: Emit) -> None:
         """One session; see the class. Cancellation stops the inventory, closes the connection and ends within 1 s."""
         link = await self._open_link()
         talk = Dialogue(link, self._clock, self._profile.answer_s)
-        session = _Session(self._device, self._settings, self._profile, self._clock, talk, emit)
+        report = Reporter(self._device, self._clock, emit)
+        session = self._session = _Session(self._settings, self._profile, self._clock, talk, report)
         try:
             await session.run()
         finally:
@@ -112,26 +115,19 @@ class _Session:
 
     def __init__(
         self,
-        device: str,
         settings: LlrpSettings,
         profile: LlrpProfile,
         clock: Clock,
         talk: Dialogue,
-        emit: Emit,
+        report: Reporter,
     ) -> None:
-        self._device = device
         self._settings = settings
         self._profile = profile
-        self._clock = clock
         self._talk = talk
-        self._emit = emit
+        self._tell = report
         self._reports = ReportDecoder()
-        self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
-        self._noticed: dict[ReaderEventCode, float] = {}
-        self._up = False
         self._ended = False
         self._epoch_us = 0
-        self._dropped_reported = 0
         self._temperature_at = 0.0
         self._found: Found | None = None
         self._hop_table = 0
@@ -139,6 +135,16 @@ class _Session:
         self._rospec = clock.stamp().mono_ns // 1_000_000 % _ROSPECS
         self._stale = 0
         self.accepted = False
+
+    def counters(self) -> Mapping[str, float]:
+        """See `LlrpReader.counters`."""
+        return {
+            "messages": float(self._talk.messages),
+            "strays": float(self._talk.strays),
+            "malformed_records": float(self._reports.malformed),
+            "stale_records": float(self._stale),
+            "unknown_parameters": float(self._reports.unknown),
+        }
 
     async def run(self) -> None:
         """Greet, find out, configure, read; configure again when the inventory ends."""
@@ -156,14 +162,11 @@ class _Session:
                 self._announce(greeting, found, configured)
                 await self._read()
             except _Ended:
-                self._note_restart()
+                self._tell.restarted("the reader ended its inventory", _CLIENT_HINT)
 
     def _announce(self, greeting: Greeting, found: Found, configured: Configured) -> None:
-        if self._up:
-            return
-        self._up = True
-        self._emit(DeviceUp(self._clock.stamp(), self._device, self._info(greeting, found, configured)))
-        self._tell_temperature(found.identity.temperature_c)
+        if self._tell.identified(self._info(greeting, found, configured)):
+            self._tell_temperature(found.identity.temperature_c)
 
     def _info(self, greeting: Greeting, found: Found, configured: Configured) -> DeviceInfo:
         can = found.capabilities
@@ -194,21 +197,10 @@ class _Session:
             details=details,
         )
 
-    def _note_restart(self) -> None:
-        """Count an inventory that ended. DeviceTimeout RFID_RESTARTING when it happens too often to be of use."""
-        now = self._now_s()
-        if self._up:
-            self._event(ReaderEventCode.RESTARTED)
-        if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
-            span = now - self._restarts[0]
-            message = f"the reader ended its inventory {_RESTARTS_ALLOWED + 1} times in {span:.0f} s"
-            raise DeviceTimeout("RFID_RESTARTING", message, "another client or the reader's own page may control it")
-        self._restarts.append(now)
-
     async def _read(self) -> None:
         """Take messages until the reader is silent, garbled, gone, or has ended the inventory."""
         silence_s = self._settings.keepalive_ms / 1000 * self._profile.silent_periods
-        self._temperature_at = self._now_s()
+        self._temperature_at = self._tell.now_s()
         while not self._ended:
             arrived = await self._talk.next_message(silence_s)
             if arrived is None:
@@ -220,7 +212,7 @@ class _Session:
         raise _Ended
 
     def _give_up(self, silence_s: float) -> None:
-        self._event(ReaderEventCode.GAP, value=silence_s)
+        self._tell.event(ReaderEventCode.GAP, value=silence_s)
         if self._talk.unfinished:
             raise ProtocolViolation(
                 "RFID_GARBLED",
@@ -234,61 +226,55 @@ class _Session:
         return told and now.mono_ns / 1e9 - self._temperature_at >= self._profile.temperature_s
 
     async def _ask_temperature(self) -> None:
-        self._temperature_at = self._now_s()
+        self._temperature_at = self._tell.now_s()
         self._tell_temperature((await identify(self._talk, impinj=True)).temperature_c)
 
     def _tell_temperature(self, celsius: int | None) -> None:
         if celsius is not None:
-            self._event(ReaderEventCode.TEMPERATURE, value=float(celsius))
+            self._tell.event(ReaderEventCode.TEMPERATURE, value=float(celsius))
 
     def _report(self, stamp: Stamp, message: Message) -> None:
         """Emit what one unasked message says."""
         if message.type == codec.RO_ACCESS_REPORT:
             for report in self._reports.decode(message.body):
                 if report.rospec in (None, self._rospec):
-                    self._emit(self._tag(stamp, report))
+                    self._tell.read(self._tag(stamp, report))
                 else:
                     self._stale += 1
-            self._report_losses(stamp)
+            self._tell.losses(self._reports.malformed + self._stale, stamp)
         elif message.type == codec.KEEPALIVE:
-            self._event(ReaderEventCode.KEEPALIVE, stamp=stamp)
+            self._tell.event(ReaderEventCode.KEEPALIVE, stamp=stamp)
         elif message.type == codec.READER_EVENT_NOTIFICATION:
             self._report_notification(stamp, message.body)
 
     def _report_notification(self, stamp: Stamp, body: bytes) -> None:
         told = exchange.decode_notification(body)
         for port, connected in told.antennas:
-            if not connected and port in self._settings.antennas:
-                self._event(ReaderEventCode.ANTENNA_NOT_CONNECTED, antenna=port, stamp=stamp)
+            if port in self._settings.antennas:
+                code = ReaderEventCode.ANTENNA_CONNECTED if connected else ReaderEventCode.ANTENNA_NOT_CONNECTED
+                self._tell.event(code, antenna=port, stamp=stamp)
         if told.overflow:
-            self._event(ReaderEventCode.DROPPED_RECORD, stamp=stamp)
+            self._tell.event(ReaderEventCode.DROPPED_RECORD, stamp=stamp)
         if told.fill_percent is not None:
-            self._event(ReaderEventCode.DEVICE_STATUS, value=BUFFER_FILLING, stamp=stamp)
+            self._tell.event(ReaderEventCode.DEVICE_STATUS, value=BUFFER_FILLING, stamp=stamp)
         if told.exception is not None:
-            self._event(ReaderEventCode.DEVICE_STATUS, value=READER_EXCEPTION, stamp=stamp)
+            self._tell.event(ReaderEventCode.DEVICE_STATUS, value=READER_EXCEPTION, stamp=stamp)
         if told.closed:
             raise LinkLost("TCP_LINK_LOST", "the reader closed the LLRP connection", _POWER_HINT)
         if any(number == self._rospec and kind != 0 for number, kind in told.rospecs):
             self._ended = True
 
-    def _report_losses(self, stamp: Stamp) -> None:
-        """Records dropped for a broken layout or because an earlier inventory made them, at most once a second."""
-        lost = self._reports.malformed + self._stale - self._dropped_reported
-        if lost and self._may_notice(ReaderEventCode.DROPPED_RECORD, stamp):
-            self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost), stamp=stamp)
-            self._dropped_reported += lost
-
     def _tag(self, stamp: Stamp, report: TagReport) -> TagRead:
         rssi_cdbm = report.rssi_cdbm
         if rssi_cdbm is None:
-            rssi_cdbm = _NO_LEVEL_CDBM if report.rssi_dbm is None else report.rssi_dbm * 100
+            rssi_cdbm = RSSI_UNKNOWN_CDBM if report.rssi_dbm is None else report.rssi_dbm * 100
         tid = report.tid
         frequency = 0
         if self._found is not None:
             frequency = self._found.capabilities.frequency_khz(report.channel, self._hop_table)
         return TagRead(
             stamp=stamp,
-            device=self._device,
+            device=self._tell.device,
             antenna=report.antenna or 0,
             epc=Secret(report.epc),
             pc=report.pc or 0,
@@ -307,26 +293,3 @@ class _Session:
         told = (report.last_utc_us, report.first_utc_us, report.last_uptime_us, report.first_uptime_us)
         at = next((value for value in told if value is not None), self._epoch_us)
         return max(0, at - self._epoch_us) // 1000
-
-    def _may_notice(self, code: ReaderEventCode, stamp: Stamp) -> bool:
-        now = stamp.mono_ns / 1e9
-        last = self._noticed.get(code)
-        if last is not None and now - last < _NOTICE_S:
-            return False
-        self._noticed[code] = now
-        return True
-
-    def _now_s(self) -> float:
-        """Seconds on the clock of the stamps, so that what is decided by time agrees with what is told, in a replay
-        too."""
-        return self._clock.stamp().mono_ns / 1e9
-
-    def _event(
-        self,
-        code: ReaderEventCode,
-        *,
-        value: float | None = None,
-        antenna: int | None = None,
-        stamp: Stamp | None = None,
-    ) -> None:
-        self._emit(ReaderEvent(stamp or self._clock.stamp(), self._device, code, antenna, value))

@@ -2,7 +2,6 @@
 `mercury_codec.py` and `mercury_stream_codec.py`."""
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
 
@@ -11,10 +10,8 @@ from drivers.api import (
     DeviceError,
     DeviceInfo,
     DeviceTimeout,
-    DeviceUp,
     Emit,
     ProtocolViolation,
-    ReaderEvent,
     ReaderEventCode,
     Secret,
     Source,
@@ -27,18 +24,15 @@ from drivers.link.tape import DIRECT, Splice
 from drivers.rfid import mercury_codec as codec
 from drivers.rfid import mercury_stream_codec as stream
 from drivers.rfid.mercury_codec import Frame
-from drivers.rfid.mercury_counters import ReaderCounters
 from drivers.rfid.mercury_dialogue import Dialogue, ModuleRestarted, accepted
 from drivers.rfid.mercury_duty import DutyGovernor
 from drivers.rfid.mercury_setup import Configured, Found, ask_temperature, configure, find_module, select_antennas
 from drivers.rfid.mercury_verify import verify_antennas
+from drivers.rfid.reporter import Reporter
 from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
 
 _LEAVE_S = 0.3
-_NOTICE_S = 1.0  # the same trouble is reported at most this often
 _TEMPERATURE_S = 10.0  # an unchanged temperature is told this often
-_RESTARTS_ALLOWED = 3
-_RESTART_WINDOW_S = 60.0
 _POWER_HINT = "check the reader's supply voltage and its cable"
 
 _TROUBLE = {
@@ -79,20 +73,21 @@ class MercuryReader:
         self._profile = profile
         self._clock = clock
         self._open_link = open_link
-        self._counters = ReaderCounters()
-        self._talk: Dialogue | None = None
+        self._session: _Session | None = None
 
     def counters(self) -> Mapping[str, float]:
-        """Plain numbers of this session: reads in all and by antenna, a histogram of levels by antenna (dBm buckets),
-        losses on the line and in the air, gaps, restarts, temperature (°C), duty (percent)."""
-        return self._counters.values(self._talk.splitter if self._talk is not None else None)
+        """Plain numbers of this session: the line (frames, CRC errors, losses of synchronism, bytes dropped), records
+        and tag numbers that could not be read, complaints about heat, duty (percent)."""
+        return self._session.counters() if self._session is not None else {}
 
     async def run(self, emit: Emit) -> None:
         """One session; see the class. Cancellation stops the module and ends within 1 s."""
         link = await self._open_link()
-        talk = self._talk = Dialogue(link, self._clock)
+        talk = Dialogue(link, self._clock)
+        report = Reporter(self._device, self._clock, emit)
+        self._session = _Session(self._settings, self._profile, self._clock, talk, report)
         try:
-            await _Session(self._device, self._settings, self._profile, self._clock, talk, emit, self._counters).run()
+            await self._session.run()
         finally:
             await _leave(talk, link)
 
@@ -121,31 +116,41 @@ class _Session:
 
     def __init__(
         self,
-        device: str,
         settings: MercurySettings,
         profile: MercuryProfile,
         clock: Clock,
         talk: Dialogue,
-        emit: Emit,
-        counters: ReaderCounters,
+        report: Reporter,
     ) -> None:
-        self._device = device
         self._settings = settings
         self._profile = profile
         self._clock = clock
         self._talk = talk
-        self._emit = emit
-        self._up = False
-        self._restarts: deque[float] = deque(maxlen=_RESTARTS_ALLOWED)
-        self._noticed: dict[ReaderEventCode, float] = {}
+        self._tell = report
         self._governor = DutyGovernor(settings, profile.derate)
         self._running = self._governor.duty
+        self._hot = False
         self._statistics = profile.statistics_flags
         self._told: tuple[int, float] | None = None  # temperature and when
         self._missing: tuple[int, ...] = ()
         self._antennas_checked_at = 0.0
-        self._counters = counters
-        self._lost_reported = 0
+        self._malformed = 0
+        self._tid_failures = 0
+        self._heat_complaints = 0
+
+    def counters(self) -> Mapping[str, float]:
+        """See `MercuryReader.counters`."""
+        line = self._talk.splitter
+        return {
+            "frames": float(line.frames),
+            "crc_errors": float(line.crc_errors),
+            "resyncs": float(line.resyncs),
+            "dropped_bytes": float(line.dropped_bytes),
+            "malformed_records": float(self._malformed),
+            "tid_failures": float(self._tid_failures),
+            "heat_complaints": float(self._heat_complaints),
+            "duty_percent": round(100 * self._running.share, 1),
+        }
 
     async def run(self) -> None:
         """Find, configure, read; configure again after every reset notice."""
@@ -158,13 +163,12 @@ class _Session:
                 self._announce(found, configured)
                 await self._read()
             except ModuleRestarted:
-                self._note_restart()
+                self._talk.on_stream = None
+                self._tell.restarted("the reader restarted", _POWER_HINT)
 
     def _announce(self, found: Found, configured: Configured) -> None:
-        if not self._up:
-            self._up = True
-            self._emit(DeviceUp(self._clock.stamp(), self._device, self._info(found, configured)))
-        self._antennas_checked_at = self._now_s()
+        self._tell.identified(self._info(found, configured))
+        self._antennas_checked_at = self._tell.now_s()
         self._report_missing(configured.missing)
         if configured.temperature_c is not None:
             self._tell_temperature(configured.temperature_c, self._clock.stamp())
@@ -190,19 +194,6 @@ class _Session:
             details=details,
         )
 
-    def _note_restart(self) -> None:
-        """Count a restart. DeviceTimeout RFID_RESTARTING when they come too fast to be of use."""
-        now = self._now_s()
-        self._talk.on_stream = None
-        self._counters.restarts += 1
-        if self._up:
-            self._event(ReaderEventCode.RESTARTED)
-        if len(self._restarts) == _RESTARTS_ALLOWED and now - self._restarts[0] < _RESTART_WINDOW_S:
-            span = now - self._restarts[0]
-            message = f"the reader restarted {_RESTARTS_ALLOWED + 1} times in {span:.0f} s"
-            raise DeviceTimeout("RFID_RESTARTING", message, _POWER_HINT)
-        self._restarts.append(now)
-
     async def _read(self) -> None:
         """Read continuously until the module is silent, garbled or restarted."""
         await self._start()
@@ -223,8 +214,7 @@ class _Session:
 
     def _give_up(self, unframed_bytes: int) -> None:
         silence = self._silence_s()
-        self._counters.gaps += 1
-        self._event(ReaderEventCode.GAP, value=silence)
+        self._tell.event(ReaderEventCode.GAP, value=silence)
         if unframed_bytes:
             raise ProtocolViolation(
                 "RFID_GARBLED",
@@ -251,16 +241,18 @@ class _Session:
             elif self._statistics and reply.status >> 8 == 0x01:
                 # Firmware that knows no reports in the stream reads without them.
                 self._statistics = 0
-                self._event(ReaderEventCode.DEVICE_STATUS, value=float(reply.status))
+                self._tell.event(ReaderEventCode.DEVICE_STATUS, value=float(reply.status))
             else:
                 accepted("the start of reading" + (" with tag numbers (read_tid)" if tid_words else ""), reply)
                 self._running = duty
-                self._counters.duty_share = duty.share
+                if self._hot and not self._governor.lowered:
+                    self._hot = False
+                    self._tell.event(ReaderEventCode.COOLED)
                 return
 
     async def _wait_cool(self, duration_s: float) -> None:
-        deadline = self._now_s() + duration_s
-        while (arrived := await self._talk.next_frame(deadline - self._now_s())) is not None:
+        deadline = self._tell.now_s() + duration_s
+        while (arrived := await self._talk.next_frame(deadline - self._tell.now_s())) is not None:
             if self._report(*arrived) is _Action.RESTART:
                 raise ModuleRestarted
         await self._check_temperature()
@@ -278,12 +270,12 @@ class _Session:
         if action is _Action.CLEAR_BUFFER:
             await self._talk.order("clearing the tag buffer", codec.CLEAR_BUFFER)
         elif action is _Action.CHECK_ANTENNAS:
-            self._antennas_checked_at = self._now_s()
+            self._antennas_checked_at = self._tell.now_s()
             present, missing = await select_antennas(self._talk, self._settings.antennas)
             await verify_antennas(self._talk, present)
             self._report_missing(missing)
         elif action is _Action.RESTORE_DUTY:
-            self._governor.restore(self._now_s())
+            self._governor.restore(self._tell.now_s())
             await self._check_temperature()
         await self._start()
 
@@ -304,21 +296,22 @@ class _Session:
         if frame.op != codec.READ_MULTIPLE:
             return None
         event = stream.decode_stream(frame)
-        self._report_losses(stamp)
+        self._tell.losses(self._malformed + self._talk.splitter.crc_errors, stamp)
         if isinstance(event, stream.TagRecord):
-            self._counters.count_read(event, with_tid=self._settings.read_tid)
-            self._emit(self._tag(stamp, event))
+            if self._settings.read_tid and not event.data:
+                self._tid_failures += 1
+            self._tell.read(self._tag(stamp, event))
             return None
         if isinstance(event, stream.StreamStatus):
             return self._report_status(stamp, event.status)
         if isinstance(event, stream.StreamEnd):
             return _Action.RESTART
         if isinstance(event, stream.NoTags) or (isinstance(event, stream.CycleEnd) and not event.tags):
-            self._event(ReaderEventCode.KEEPALIVE, stamp=stamp)
+            self._tell.event(ReaderEventCode.KEEPALIVE, stamp=stamp)
         elif isinstance(event, stream.Statistics) and event.temperature_c is not None:
             self._tell_temperature(event.temperature_c, stamp)
         elif isinstance(event, stream.Malformed):
-            self._counters.malformed += 1
+            self._malformed += 1
         return None
 
     def _report_status(self, stamp: Stamp, status: int) -> _Action | None:
@@ -328,53 +321,42 @@ class _Session:
             return _Action.CLEAR_BUFFER
         code = _TROUBLE.get(status)
         if code is None:
-            self._event(ReaderEventCode.DEVICE_STATUS, value=float(status), stamp=stamp)
+            self._tell.event(ReaderEventCode.DEVICE_STATUS, value=float(status), stamp=stamp)
             return None
         if code is ReaderEventCode.OVER_TEMPERATURE:
             self._heat(stamp)
             return None
-        if self._may_notice(code, stamp):
-            self._event(code, stamp=stamp)
-            if code is ReaderEventCode.ANTENNA_NOT_CONNECTED and not self._missing:
-                return _Action.CHECK_ANTENNAS
+        told = self._tell.notice(code, stamp=stamp)
+        if told and code is ReaderEventCode.ANTENNA_NOT_CONNECTED and not self._missing:
+            return _Action.CHECK_ANTENNAS
         return None
 
     def _heat(self, stamp: Stamp) -> None:
-        self._counters.heat_complaints += 1
-        if self._may_notice(ReaderEventCode.OVER_TEMPERATURE, stamp):
-            self._event(ReaderEventCode.OVER_TEMPERATURE, stamp=stamp)
+        self._heat_complaints += 1
+        self._hot = True
+        self._tell.notice(ReaderEventCode.OVER_TEMPERATURE, stamp=stamp)
         self._governor.complain(stamp.mono_ns / 1e9)
 
     def _tell_temperature(self, celsius: int, stamp: Stamp) -> None:
-        """Pass a temperature on when it is news. While the duty is lowered, over temperature is said again with it: a
-        temperature alone tells nobody that reads are still fewer."""
+        """Pass a temperature on when it is news."""
         now = stamp.mono_ns / 1e9
         self._governor.report(celsius, now)
-        self._counters.temperature_c = celsius
         if self._told is not None and self._told[0] == celsius and now - self._told[1] < _TEMPERATURE_S:
             return
         self._told = (celsius, now)
-        self._event(ReaderEventCode.TEMPERATURE, value=float(celsius), stamp=stamp)
-        if self._governor.lowered:
-            self._noticed[ReaderEventCode.OVER_TEMPERATURE] = now
-            self._event(ReaderEventCode.OVER_TEMPERATURE, stamp=stamp)
+        self._tell.event(ReaderEventCode.TEMPERATURE, value=float(celsius), stamp=stamp)
 
     def _report_missing(self, missing: tuple[int, ...]) -> None:
-        self._missing = missing
         for port in missing:
-            self._event(ReaderEventCode.ANTENNA_NOT_CONNECTED, antenna=port)
-
-    def _report_losses(self, stamp: Stamp) -> None:
-        """Records dropped for a bad CRC or a broken layout, at most once a second."""
-        lost = self._counters.malformed + self._talk.splitter.crc_errors
-        if lost > self._lost_reported and self._may_notice(ReaderEventCode.DROPPED_RECORD, stamp):
-            self._event(ReaderEventCode.DROPPED_RECORD, value=float(lost - self._lost_reported), stamp=stamp)
-            self._lost_reported = lost
+            self._tell.event(ReaderEventCode.ANTENNA_NOT_CONNECTED, antenna=port)
+        for port in set(self._missing).difference(missing):
+            self._tell.event(ReaderEventCode.ANTENNA_CONNECTED, antenna=port)
+        self._missing = missing
 
     def _tag(self, stamp: Stamp, record: stream.TagRecord) -> TagRead:
         return TagRead(
             stamp=stamp,
-            device=self._device,
+            device=self._tell.device,
             antenna=record.antenna_port,
             epc=Secret(record.epc),
             pc=record.pc,
@@ -387,26 +369,3 @@ class _Session:
             tag_crc_ok=record.tag_crc_ok,
             tid=Secret(record.data) if record.data and self._settings.read_tid else None,
         )
-
-    def _may_notice(self, code: ReaderEventCode, stamp: Stamp) -> bool:
-        now = stamp.mono_ns / 1e9
-        last = self._noticed.get(code)
-        if last is not None and now - last < _NOTICE_S:
-            return False
-        self._noticed[code] = now
-        return True
-
-    def _now_s(self) -> float:
-        """Seconds on the clock of the stamps, so that what is decided by time agrees with what is told, in a replay
-        too."""
-        return self._clock.stamp().mono_ns / 1e9
-
-    def _event(
-        self,
-        code: ReaderEventCode,
-        *,
-        value: float | None = None,
-        antenna: int | None = None,
-        stamp: Stamp | None = None,
-    ) -> None:
-        self._emit(ReaderEvent(stamp or self._clock.stamp(), self._device, code, antenna, value))

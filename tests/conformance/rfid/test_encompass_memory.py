@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from drivers.api import (
+    RSSI_UNKNOWN_CDBM,
     DeviceRefused,
     DeviceTimeout,
     DeviceUp,
@@ -14,7 +15,6 @@ from drivers.api import (
     ProtocolViolation,
     ReaderEventCode,
 )
-from drivers.rfid.encompass_reader import RSSI_UNKNOWN_CDBM
 from drivers.rfid.settings.encompass import EncompassSettings
 from edge_agent.control.sightings import TagClass
 from edge_agent.model.identity import IdentityKind

@@ -266,6 +266,10 @@ async def test_events_of_the_reader(tmp_path: Path) -> None:
         gone = await session.until(is_event(ReaderEventCode.ANTENNA_NOT_CONNECTED))
         assert isinstance(gone, ReaderEvent)
         assert gone.antenna == 2
+        await reader.do("antenna", port=2, connected=True)
+        back = await session.until(is_event(ReaderEventCode.ANTENNA_CONNECTED))
+        assert isinstance(back, ReaderEvent)
+        assert back.antenna == 2
         await reader.do("overflow")
         lost = await session.until(is_event(ReaderEventCode.DROPPED_RECORD))
         assert isinstance(lost, ReaderEvent)

@@ -68,7 +68,6 @@ async def test_tag_numbers_and_duty_on_the_wire(tmp_path: Path) -> None:
         await session.end()
         assert isinstance(source, MercuryReader)
         counters = source.counters()
-        assert counters["tid_reads"] >= 1
         assert counters["tid_failures"] >= 1
         assert counters["duty_percent"] == 66.7
 
