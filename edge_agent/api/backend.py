@@ -56,6 +56,10 @@ class LaneBackend(Protocol):
         """Every device with its last sign of life."""
         ...
 
+    def readers(self) -> list[diagnostics_pb.Reader]:
+        """Every RFID reader with its health."""
+        ...
+
     def conditions(self) -> list[types_pb.Condition]:
         """Conditions in force, worst first."""
         ...

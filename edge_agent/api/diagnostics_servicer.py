@@ -5,12 +5,14 @@ from __future__ import annotations  # grpc's classes are generic for the type ch
 
 from typing import Any, Final
 
+import grpc
 from grpc.aio import ServicerContext
 
 from securecorridor.lane.v1 import diagnostics_service_pb2 as pb
 from securecorridor.lane.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceServicer
 
 from .backend import LaneBackend
+from .errors import Reason, Refusal
 from .lane_servicer import send
 from .requests import Fields
 
@@ -26,6 +28,16 @@ class DiagnosticsServicer(DiagnosticsServiceServicer):
     async def ListDevices(self, request: pb.ListDevicesRequest, context: object) -> pb.ListDevicesResponse:
         """Every device with its last sign of life."""
         return pb.ListDevicesResponse(devices=self._backend.devices())
+
+    async def ListReaders(self, request: pb.ListReadersRequest, context: object) -> pb.ListReadersResponse:
+        """RFID readers with their health."""
+        readers = self._backend.readers()
+        if request.device:
+            readers = [reader for reader in readers if reader.device == request.device]
+            if not readers:
+                text = f"no RFID reader {request.device} in this lane"
+                raise Refusal(grpc.StatusCode.NOT_FOUND, Reason.READER_NOT_FOUND, text)
+        return pb.ListReadersResponse(readers=readers)
 
     async def ListConditions(self, request: pb.ListConditionsRequest, context: object) -> pb.ListConditionsResponse:
         """Conditions in force, worst first."""

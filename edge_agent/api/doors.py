@@ -44,6 +44,7 @@ ALLOWED: Final[dict[str, frozenset[Role]]] = {
     _LANE + "ClearSignalFault": _STAFF,
     _LANE + "AcknowledgeCondition": _STAFF,
     _DIAGNOSTICS + "ListDevices": _ALL,
+    _DIAGNOSTICS + "ListReaders": _ALL,
     _DIAGNOSTICS + "ListConditions": _ALL,
     _DIAGNOSTICS + "GetOutbox": _ALL,
     _DIAGNOSTICS + "TailEvents": _ALL,

@@ -29,6 +29,8 @@ class Reason(StrEnum):
     """What the caller saw is no longer true, or the lane's state does not allow the act."""
     CONVEYANCE_NOT_FOUND = "CONVEYANCE_NOT_FOUND"
     SERVICE_NOT_FOUND = "SERVICE_NOT_FOUND"
+    READER_NOT_FOUND = "READER_NOT_FOUND"
+    """This lane has no RFID reader of that name."""
     PASSAGE_NOT_FOUND = "PASSAGE_NOT_FOUND"
     """No passage has this id, or several begin with it."""
     ACT_UNCONFIRMED = "ACT_UNCONFIRMED"

@@ -16,6 +16,7 @@ VERBS: Final = {
     "show": "One passage in full.",
     "conditions": "Conditions in force, worst first.",
     "devices": "Every device with its last sign of life.",
+    "reader": "RFID readers: rates, levels, what each antenna misses, losses and gaps.",
     "outbox": "Records waiting for central.",
     "hold": "Red at once, for the lane or one conveyance.",
     "clear-hold": "End a hold.",

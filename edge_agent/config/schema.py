@@ -69,6 +69,12 @@ class AntennaSection(SpanSection):
 
     device: Id = Field(description="Reader's device id")
     antenna: int = Field(ge=1, le=16, description="Antenna port of that reader")
+    miss_limit_percent: int = Field(
+        default=50,
+        ge=1,
+        le=100,
+        description="Share of the vehicles it may miss before that is a condition; 100: all",
+    )
 
 
 class GeometrySection(Section):
@@ -329,6 +335,14 @@ class LaneConfig(Section):
             antennas=tuple((antenna.device, antenna.antenna, antenna.to_span()) for antenna in g.antennas),
             length_max_m=g.length_max_m,
         )
+
+    def miss_limits(self, device: str) -> dict[int, int]:
+        """Percent of the vehicles each antenna of a reader may miss."""
+        return {
+            antenna.antenna: antenna.miss_limit_percent
+            for antenna in self.geometry.antennas
+            if antenna.device == device
+        }
 
     def to_kinematics(self) -> Kinematics:
         """The lane's one kinematic parameter set; the names are the same."""

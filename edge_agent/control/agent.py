@@ -39,6 +39,7 @@ from edge_agent.model.decision import Lease
 from edge_agent.model.effects import Severity
 from edge_agent.model.identity import ClearIdentity
 from edge_agent.model.inputs import DeviceChanged, SignalChanged, Started, StoreHealth
+from edge_agent.model.readers import ReaderHealth
 from edge_agent.observe.log import log, logging_to
 from edge_agent.observe.metrics import ControlMetrics, serving, watch_loop_lag
 from edge_agent.passage.corridor import CoreConfig, LaneState, initial_state, step
@@ -59,6 +60,7 @@ from .inputs import LaneInputs
 from .modules import Modules
 from .orders import signal_orders
 from .passage_loop import PassageLoop
+from .readers import ReaderWatch
 from .signal_loop import SignalLoop, SignalOrders, SignalPorts
 
 _LOG = logging.getLogger("agent")
@@ -87,6 +89,7 @@ class Agent:
         self.metrics = ControlMetrics()
         self.board = HealthBoard()
         self.devices = DeviceTable(self.board, self._device_changed)
+        self.readers = ReaderWatch(self.board)
         self.manager = ServiceManager()
         self._head: LaneIo | None = None
         self.modules = Modules(self.board, clock, config.signal.device)
@@ -149,6 +152,8 @@ class Agent:
         now = self.clock.stamp()
         for device in self.config.devices:
             self.devices.add(device.id, device.kind, now, required=device.required)
+            if not isinstance(device, LaneIoDevice):
+                self.readers.add(device.id, device.kind, self.config.miss_limits(device.id))
         for camera in self.config.media.cameras if self.config.media is not None else ():
             self.devices.add(camera.view, camera.kind, now, required=camera.required)
         self.passage.submit(Started(at=now, boot_id=self.boot_id, seed=os.urandom(16)))
@@ -207,6 +212,7 @@ class Agent:
         except EdgeError as error:
             # A profile or wiring that cannot be used parks the device; the doors stay open to say so.
             raise DeviceRefused(error.code, error.message, error.hint) from error
+        self.readers.session_ended(device.id, self._session_counters(device.id))
         self._sessions[device.id] = session
         return session
 
@@ -223,6 +229,7 @@ class Agent:
 
     def _observe(self, observation: Observation) -> None:
         self.devices.observe(observation)
+        self.readers.observe(observation)
         if isinstance(observation, InputSnapshot):
             self.inputs.take_snapshot(observation)
         elif isinstance(observation, TagRead):
@@ -244,6 +251,7 @@ class Agent:
                 self.signal.wake()
             self.inputs.lose_zones(error.code)
         self.metrics.fault(device, error.code)
+        self.readers.failed(device, error.code, now)
         if self.devices.fail(device, error, now):
             log(_LOG, logging.WARNING, "device_fault", device=device, code=error.code, detail=str(error))
 
@@ -314,14 +322,29 @@ class Agent:
                 self.metrics.outbox(status.record_class.value, status.records, status.bytes, age_s)
             self.metrics.centre(self.link.up)
             self.modules.watch()
+            self.readers.tick(now)
+            self.metrics.readers(self._reader_healths())
             shown = self.board.visible(now.mono_ns)
             self.metrics.conditions([(c.code, c.severity.value, c.device) for c in shown])
             await asyncio.sleep(_METRICS_S)
 
+    def _session_counters(self, device: str) -> Mapping[str, float]:
+        """What the driver of a reader counts itself; nothing before its first session."""
+        session = self._sessions.get(device)
+        return session.counters() if isinstance(session, _Counting) else {}
+
+    def _reader_healths(self) -> list[ReaderHealth]:
+        now = self.clock.stamp()
+        found = (
+            self.readers.health(record.device, self._session_counters(record.device), now)
+            for record in self.devices.records()
+        )
+        return [health for health in found if health is not None]
+
     def _counters(self, device: str) -> Mapping[str, float]:
-        counting = self._sessions.get(device)
-        if isinstance(counting, _Counting):
-            return counting.counters()
+        reader = self.readers.health(device, self._session_counters(device), self.clock.stamp())
+        if reader is not None:
+            return {"reads": float(reader.reads), **reader.counters}
         session = self.modules.session(device)
         if session is None:
             return {}
@@ -347,6 +370,7 @@ class Agent:
             reveal=self._reveal,
             centre=lambda: (self.link.up, self.link.since),
             counters=self._counters,
+            readers=self._reader_healths,
         )
 
 

@@ -12,12 +12,14 @@ from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
 from edge_agent.model.effects import AnswerAct, EmitEvent
 from edge_agent.model.identity import ClearIdentity
 from edge_agent.model.inputs import ConsolePresence
+from edge_agent.model.readers import ReaderHealth
 from edge_agent.passage.views import red_causes, view
 from edge_agent.runtime.channel import Channel
 from edge_agent.runtime.health import HealthBoard
 from edge_agent.store.store import Store
 from edge_agent.wire import enums
 from edge_agent.wire import lane as lane_wire
+from edge_agent.wire import readers as readers_wire
 from edge_agent.wire import types as wire
 from edge_agent.wire.passage import passage_message
 from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
@@ -37,7 +39,7 @@ _IO_KINDS = frozenset({"modbus_lane_io"})
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Where the backend reads from. `counters(device)` gives a driver's own counters, fresh."""
+    """Where the backend reads from. `counters(device)` gives a device's numbers, fresh."""
 
     lane: str
     version: str
@@ -53,6 +55,7 @@ class Sources:
     reveal: Callable[[str], ClearIdentity | None]
     centre: Callable[[], tuple[bool, Stamp | None]]
     counters: Callable[[str], Mapping[str, float]]
+    readers: Callable[[], Sequence[ReaderHealth]]
 
 
 class Backend:
@@ -151,6 +154,10 @@ class Backend:
         """Every device."""
         now = self._from.clock.stamp()
         return [self._device(record, now) for record in self._from.devices.records()]
+
+    def readers(self) -> list[diagnostics_pb.Reader]:
+        """Every RFID reader."""
+        return [readers_wire.reader_message(reader, self.conditions()) for reader in self._from.readers()]
 
     def conditions(self) -> list[pb.Condition]:
         """Conditions in force, worst first."""
@@ -265,7 +272,7 @@ class Backend:
             since=wire.moment(record.since),
             sessions=record.sessions,
             required=record.required,
-            counters={**record.counters, **self._from.counters(record.device)},
+            counters=self._from.counters(record.device),
         )
         if record.last_seen is not None:
             message.last_seen_age.FromNanoseconds(max(0, now.mono_ns - record.last_seen.mono_ns))

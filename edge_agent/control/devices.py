@@ -1,31 +1,22 @@
 """The device table: who is up, since when, what went wrong last. Bookkeeping for technicians; it decides nothing."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from drivers.api import (
     DeviceError,
     DeviceInfo,
     DeviceUp,
-    InputSnapshot,
     Observation,
-    ReaderEvent,
-    ReaderEventCode,
     Stamp,
-    TagRead,
 )
 from edge_agent.model.effects import Severity
 from edge_agent.runtime.health import Condition, HealthBoard
 
-ANTENNA_CODES = {
-    ReaderEventCode.ANTENNA_NOT_CONNECTED: "check the antenna cable and connector of that port",
-    ReaderEventCode.HIGH_RETURN_LOSS: "check antenna, cable and connectors for damage or water",
-}
-
 
 @dataclass(slots=True)
 class DeviceRecord:
-    """What is known of one device. `counters` by name, as `lanectl devices` shows them."""
+    """What is known of one device."""
 
     device: str
     kind: str
@@ -37,7 +28,6 @@ class DeviceRecord:
     fault: DeviceError | None = None
     sessions: int = 0
     faults: int = 0
-    counters: dict[str, float] = field(default_factory=dict)
 
 
 class DeviceTable:
@@ -65,12 +55,6 @@ class DeviceTable:
         record.last_seen = observation.stamp
         if isinstance(observation, DeviceUp):
             self._come_up(record, observation)
-        elif isinstance(observation, TagRead):
-            self._count(record, "reads", max(1, observation.reads))
-        elif isinstance(observation, ReaderEvent):
-            self._reader_event(record, observation)
-        elif isinstance(observation, InputSnapshot):
-            self._count(record, "polls", 1)
 
     def fail(self, device: str, error: DeviceError, now: Stamp) -> bool:
         """A session ended by a fault: down, with a condition that says what to do next. True when that is news: the
@@ -115,10 +99,6 @@ class DeviceTable:
             self._board.raise_condition(Condition(code, severity, record.fault.message, hint, now, device=device))
         self._on_change(record, now)
 
-    def count(self, device: str, counters: Mapping[str, float]) -> None:
-        """Overwrite counters that the driver keeps itself."""
-        self._records[device].counters.update(counters)
-
     def _come_up(self, record: DeviceRecord, up: DeviceUp) -> None:
         record.info = up.info
         record.fault = None
@@ -128,26 +108,6 @@ class DeviceTable:
             record.up = True
             record.since = up.stamp
             self._on_change(record, up.stamp)
-
-    def _reader_event(self, record: DeviceRecord, event: ReaderEvent) -> None:
-        self._count(record, event.code.value, 1)
-        if event.code is ReaderEventCode.TEMPERATURE and event.value is not None:
-            record.counters["temperature_c"] = event.value
-            self._board.clear("READER_OVER_TEMPERATURE", record.device)
-        elif event.code is ReaderEventCode.OVER_TEMPERATURE:
-            text = f"{record.device} is too hot and has reduced its duty cycle"
-            hint = "check ventilation and sun shield; reads are fewer until it cools"
-            self._raise("READER_OVER_TEMPERATURE", text, hint, event)
-        elif event.code in ANTENNA_CODES:
-            text = f"{record.device} antenna {event.antenna}: {event.code.value.replace('_', ' ')}"
-            self._raise("READER_ANTENNA", text, ANTENNA_CODES[event.code], event)
-
-    def _raise(self, code: str, title: str, hint: str, event: ReaderEvent) -> None:
-        self._board.raise_condition(Condition(code, Severity.WARNING, title, hint, event.stamp, device=event.device))
-
-    @staticmethod
-    def _count(record: DeviceRecord, name: str, by: float) -> None:
-        record.counters[name] = record.counters.get(name, 0.0) + by
 
 
 def profile_text(info: DeviceInfo) -> str:

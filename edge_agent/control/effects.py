@@ -123,6 +123,7 @@ class EffectOutlets:
         conveyance = effect.conveyance
         outcome = conveyance.outcome.value if conveyance.outcome is not None else "unresolved"
         self._agent.metrics.conveyance(outcome)
+        self._agent.readers.passed(conveyance)
         self._agent.tracker.forget([a.sighting.claim.token for a in conveyance.assignments])
         self._agent.backend.sealed(sealed.payload, sealed.seq, sealed.payload_sha256)
 

@@ -4,15 +4,18 @@ Labels are device ids, codes, classes and enum words of this program, never an i
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import accumulate
+from typing import Any
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from drivers.api import EdgeError
+from edge_agent.model.readers import RSSI_BOUNDS_DBM, ReaderHealth
 from edge_agent.runtime.channel import ChannelStats
 
 PREFIX = "lane_agent"
@@ -28,6 +31,8 @@ class ControlMetrics:
         self.registry = registry = CollectorRegistry()
         self._channels = _Channels()
         registry.register(self._channels)
+        self._readers = _Readers()
+        registry.register(self._readers)
         ProcessCollector(registry=registry)
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -84,6 +89,10 @@ class ControlMetrics:
         """A passage was sealed."""
         self._conveyances.labels(outcome).inc()
 
+    def readers(self, now: Sequence[ReaderHealth]) -> None:
+        """Health of every RFID reader."""
+        self._readers.now = tuple(now)
+
     def outbox(self, record_class: str, records: int, size_bytes: int, oldest_age_s: float) -> None:
         """What waits for the centre in one class; age 0 when nothing waits."""
         self._outbox_records.labels(record_class).set(records)
@@ -131,6 +140,57 @@ class _Channels(Collector):
             CounterMetricFamily(f"{PREFIX}_channel_dropped", "Items refused or displaced", labels=label),
             GaugeMetricFamily(f"{PREFIX}_channel_depth", "Items queued now", labels=label),
             GaugeMetricFamily(f"{PREFIX}_channel_capacity", "Items the channel holds", labels=label),
+        )
+
+
+class _Readers(Collector):
+    """The last health of every RFID reader, as it was told: a scrape comes from another thread."""
+
+    def __init__(self) -> None:
+        self.now: tuple[ReaderHealth, ...] = ()
+
+    def describe(self) -> Iterable[Metric]:
+        return self._families()
+
+    def collect(self) -> Iterator[Metric]:
+        reads, levels, crc, missed, counts, duty, heat, hot, gap = families = self._families()
+        for reader in self.now:
+            for antenna in reader.antennas:
+                port = [reader.device, str(antenna.antenna)]
+                reads.add_metric(port, antenna.reads)
+                crc.add_metric(port, antenna.air_crc_errors)
+                # As Prometheus has it: each bucket holds all that is weaker too.
+                sums = list(accumulate(antenna.rssi))
+                bounds = [*(str(float(bound)) for bound in RSSI_BOUNDS_DBM), "+Inf"]
+                levels.add_metric(port, list(zip(bounds, sums, strict=True)), sum_value=None)
+                if antenna.vehicles:
+                    missed.add_metric(port, antenna.missed_percent / 100)
+            for name, value in reader.counters.items():
+                if name.endswith("_percent"):
+                    duty.add_metric([reader.device, name.removesuffix("_percent")], value / 100)
+                else:
+                    counts.add_metric([reader.device, name], value)
+            if reader.temperature_c is not None:
+                heat.add_metric([reader.device], reader.temperature_c)
+            hot.add_metric([reader.device], reader.over_temperature)
+            gap.add_metric([reader.device], not reader.up)
+        yield from families
+
+    @staticmethod
+    def _families() -> tuple[Any, ...]:
+        def family(kind: type[Any], name: str, text: str, *labels: str) -> Any:  # noqa: ANN401 - its three classes
+            return kind(f"{PREFIX}_reader_{name}", text, labels=["device", *labels])
+
+        return (
+            family(CounterMetricFamily, "reads", "Tag reads", "antenna"),
+            family(HistogramMetricFamily, "rssi_dbm", "Levels of the tag reads that have one", "antenna"),
+            family(CounterMetricFamily, "air_crc_errors", "Reads whose tag's own check did not fit", "antenna"),
+            family(GaugeMetricFamily, "missed_ratio", "Share of the last vehicles an antenna did not read", "antenna"),
+            family(CounterMetricFamily, "events", "The driver's own counts: line, losses, events", "event"),
+            family(GaugeMetricFamily, "share_ratio", "The driver's own shares: duty", "of"),
+            family(GaugeMetricFamily, "temperature_celsius", "The last temperature a reader told"),
+            family(GaugeMetricFamily, "over_temperature", "1 while it reads less because it is too hot"),
+            family(GaugeMetricFamily, "gap", "1 while nothing is read because the session is down"),
         )
 
 

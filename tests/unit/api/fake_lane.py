@@ -4,6 +4,7 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from edge_agent.api.feeds import Broadcast, Notifier, Watch
 from edge_agent.api.server import ApiServer
 from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
 from edge_agent.model.effects import AnswerAct
+from edge_agent.model.readers import AntennaHealth, ReaderHealth, ReadingGap
 from edge_agent.runtime.channel import Channel
 from edge_agent.wire import types as wire
+from edge_agent.wire.readers import reader_message
 from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import sighting_service_pb2 as sighting_pb
@@ -38,6 +41,20 @@ NOW = Stamp(mono_ns=5_000_000_000, utc_ns=1_767_225_600_000_000_000)
 def uuid4() -> str:
     """A request id."""
     return str(uuid.uuid4())
+
+
+READER = ReaderHealth(
+    device="reader-1", kind="mercury", up=True, reads=120, reads_per_s=4.5, temperature_c=41.0, over_temperature=False,
+    antennas=(
+        AntennaHealth(1, 100, (0, 0, 5, 20, 60, 15, 0, 0, 0), 0, 2, 50, 20, 5, 50, ("high return loss",)),
+        AntennaHealth(2, 20, (0, 0, 0, 0, 0, 0, 0, 0, 0), 20, 0, 0, 0, 0, 100),
+    ),
+    counters={"crc_errors": 3.0, "frames": 400.0},
+    gaps=(
+        ReadingGap(NOW, replace(NOW, mono_ns=NOW.mono_ns + 2_500_000_000), "RFID_SILENT"),
+        ReadingGap(NOW, None, "X"),
+    ),
+)  # fmt: skip
 
 
 class FakeLane:
@@ -165,6 +182,9 @@ class FakeLane:
         )  # fmt: skip
         device.last_seen_age.FromMilliseconds(1500)
         return [device]
+
+    def readers(self) -> list[diagnostics_pb.Reader]:
+        return [reader_message(READER, self.conditions_now)]
 
     def conditions(self) -> list[types_pb.Condition]:
         return self.conditions_now

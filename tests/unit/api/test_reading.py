@@ -167,6 +167,11 @@ async def test_diagnostics_are_the_backends(tmp_path: Path) -> None:
         devices = await stub.ListDevices(diagnostics_pb.ListDevicesRequest(), timeout=5)
         conditions = await stub.ListConditions(diagnostics_pb.ListConditionsRequest(), timeout=5)
         outbox = await stub.GetOutbox(diagnostics_pb.GetOutboxRequest(), timeout=5)
+        readers = await stub.ListReaders(diagnostics_pb.ListReadersRequest(device="reader-1"), timeout=5)
+        unknown = stub.ListReaders(diagnostics_pb.ListReadersRequest(device="reader-9"), timeout=5)
+        code, info, _ = await error_of(unknown)
+    assert (code, info.reason) == (grpc.StatusCode.NOT_FOUND, "READER_NOT_FOUND")
+    assert list(readers.readers) == lane.readers()
     assert list(devices.devices) == lane.devices()
     assert list(conditions.conditions) == lane.conditions_now
     assert outbox == lane.outbox()

@@ -219,6 +219,35 @@ async def test_devices_conditions_and_outbox(tmp_path: Path) -> None:
         assert (ran.code, ran.json["connected"], ran.json["classes"][0]["records"]) == (1, False, "2")
 
 
+@pytest.mark.real_time
+async def test_reader_shows_levels_missed_vehicles_losses_and_gaps(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        ran = await ctl("reader")
+        assert ran.code == 0
+        for shown in (
+            "reader-1 (mercury) up, 4.5 reads/s, 120 in all, 41 °C",
+            "30 of 50, 60 % (limit 50 %)",
+            "high return loss",
+            "crc_errors=3 frames=400",
+            "for 2.5 s [RFID_SILENT]",
+            "still [X]",
+        ):
+            assert shown in ran.out
+        condition = types.Condition(code="READER_ANTENNA", title="antenna 1", hint="look at it", device="reader-1")
+        ctl.lane.conditions_now = [condition, WARNING]
+        ran = await ctl("reader", "reader-1")
+        assert (ran.code, "antenna 1 [READER_ANTENNA]\n  -> look at it" in ran.out) == (1, True)
+        assert WARNING.code not in ran.out
+        ran = await ctl("reader", "--json")
+        (reader,) = ran.json["readers"]
+        first, second = reader["antennas"]
+        assert [level["reads"] for level in first["levels"]] == ["0", "0", "5", "20", "60", "15", "0", "0", "0"]
+        assert (first["levels"][0].get("above_dbm"), first["levels"][0]["to_dbm"]) == (None, -75)
+        assert (first["vehicles_only_here"], second["reads_without_level"]) == (5, "20")
+        ran = await ctl("reader", "reader-9")
+        assert (ran.code, "READER_NOT_FOUND" in ran.out + ran.err) == (6, True)
+
+
 def _bundle() -> Bundle:
     bundle = Bundle(bundle_id=SEALED_BUNDLE, mode=types.LANE_MODE_REMOTE, outcome=types.OUTCOME_RELEASED_ROLLING)
     start = 1_000_000_000

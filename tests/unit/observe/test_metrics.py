@@ -9,6 +9,7 @@ import prometheus_client
 import pytest
 
 from drivers.api import EdgeError
+from edge_agent.model.readers import AntennaHealth, ReaderHealth
 from edge_agent.observe.metrics import ControlMetrics, serving, watch_loop_lag
 from edge_agent.runtime.channel import Channel, Overflow
 
@@ -30,6 +31,23 @@ def filled() -> ControlMetrics:
     metrics.conveyance("released_rolling")
     metrics.outbox("bundle", 3, 4096, 1.5)
     metrics.centre(up=True)
+    antenna = AntennaHealth(1, 7, (1, 0, 4, 0, 0, 0, 0, 0, 2), 0, 3, 50, 40, 5, 50)
+    metrics.readers(
+        [
+            ReaderHealth(
+                "rfid-1",
+                "mercury",
+                True,
+                7,
+                0.7,
+                41.0,
+                False,
+                (antenna,),
+                {"crc_errors": 3.0, "duty_percent": 25.0},
+                (),
+            )
+        ]
+    )
     metrics.loop_lag(0.002)
     return metrics
 
@@ -50,6 +68,14 @@ def test_what_is_told_is_shown() -> None:
         'lane_agent_conveyances_total{outcome="released_rolling"} 1.0',
         'lane_agent_outbox_oldest_age_seconds{class="bundle"} 1.5',
         "lane_agent_centre_up 1.0",
+        'lane_agent_reader_reads_total{antenna="1",device="rfid-1"} 7.0',
+        'lane_agent_reader_rssi_dbm_bucket{antenna="1",device="rfid-1",le="-75.0"} 1.0',
+        'lane_agent_reader_rssi_dbm_bucket{antenna="1",device="rfid-1",le="-65.0"} 5.0',
+        'lane_agent_reader_rssi_dbm_bucket{antenna="1",device="rfid-1",le="+Inf"} 7.0',
+        'lane_agent_reader_missed_ratio{antenna="1",device="rfid-1"} 0.2',
+        'lane_agent_reader_events_total{device="rfid-1",event="crc_errors"} 3.0',
+        'lane_agent_reader_share_ratio{device="rfid-1",of="duty"} 0.25',
+        'lane_agent_reader_temperature_celsius{device="rfid-1"} 41.0',
     ):
         assert line in shown.splitlines()
     assert "_created" not in shown

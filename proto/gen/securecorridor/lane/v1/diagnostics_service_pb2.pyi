@@ -113,6 +113,218 @@ class Device(_message.Message):
 Global___Device: _TypeAlias = Device  # noqa: Y015
 
 @_typing.final
+class Reader(_message.Message):
+    """One RFID reader. Counts are since the agent began, over all sessions of the reader."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class CountersEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Antenna(_message.Message):
+        """One antenna port."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ANTENNA_FIELD_NUMBER: _builtins.int
+        READS_FIELD_NUMBER: _builtins.int
+        LEVELS_FIELD_NUMBER: _builtins.int
+        READS_WITHOUT_LEVEL_FIELD_NUMBER: _builtins.int
+        AIR_CRC_ERRORS_FIELD_NUMBER: _builtins.int
+        VEHICLES_FIELD_NUMBER: _builtins.int
+        VEHICLES_READ_FIELD_NUMBER: _builtins.int
+        VEHICLES_ONLY_HERE_FIELD_NUMBER: _builtins.int
+        MISSED_PERCENT_FIELD_NUMBER: _builtins.int
+        MISS_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
+        FAULTS_FIELD_NUMBER: _builtins.int
+        antenna: _builtins.int
+        reads: _builtins.int
+        reads_without_level: _builtins.int
+        """Reads whose level the reader does not measure."""
+        air_crc_errors: _builtins.int
+        """Reads whose tag's own check did not fit."""
+        vehicles: _builtins.int
+        """Of the last vehicles that presence counted through the lane, at most 50: how many there were, how many were read
+        here, and how many here and by no other antenna of the lane.
+        """
+        vehicles_read: _builtins.int
+        vehicles_only_here: _builtins.int
+        missed_percent: _builtins.float
+        """Share of those vehicles that were not read here, and the limit of the configuration."""
+        miss_limit_percent: _builtins.int
+        @_builtins.property
+        def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reader.Level]:
+            """Reads by level, weakest first."""
+
+        @_builtins.property
+        def faults(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+            """What is wrong now, e.g. "high return loss"."""
+
+        def __init__(
+            self,
+            *,
+            antenna: _builtins.int = ...,
+            reads: _builtins.int = ...,
+            levels: _abc.Iterable[Global___Reader.Level] | None = ...,
+            reads_without_level: _builtins.int = ...,
+            air_crc_errors: _builtins.int = ...,
+            vehicles: _builtins.int = ...,
+            vehicles_read: _builtins.int = ...,
+            vehicles_only_here: _builtins.int = ...,
+            missed_percent: _builtins.float = ...,
+            miss_limit_percent: _builtins.int = ...,
+            faults: _abc.Iterable[_builtins.str] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["air_crc_errors", b"air_crc_errors", "antenna", b"antenna", "faults", b"faults", "levels", b"levels", "miss_limit_percent", b"miss_limit_percent", "missed_percent", b"missed_percent", "reads", b"reads", "reads_without_level", b"reads_without_level", "vehicles", b"vehicles", "vehicles_only_here", b"vehicles_only_here", "vehicles_read", b"vehicles_read"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class Level(_message.Message):
+        """Reads with a level above `above_dbm`, up to `to_dbm` and with it; an end that is absent is open."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        ABOVE_DBM_FIELD_NUMBER: _builtins.int
+        TO_DBM_FIELD_NUMBER: _builtins.int
+        READS_FIELD_NUMBER: _builtins.int
+        above_dbm: _builtins.int
+        to_dbm: _builtins.int
+        reads: _builtins.int
+        def __init__(
+            self,
+            *,
+            above_dbm: _builtins.int | None = ...,
+            to_dbm: _builtins.int | None = ...,
+            reads: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["_above_dbm", b"_above_dbm", "_to_dbm", b"_to_dbm", "above_dbm", b"above_dbm", "to_dbm", b"to_dbm"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["_above_dbm", b"_above_dbm", "_to_dbm", b"_to_dbm", "above_dbm", b"above_dbm", "reads", b"reads", "to_dbm", b"to_dbm"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        _WhichOneofReturnType__above_dbm: _TypeAlias = _typing.Literal["above_dbm"]  # noqa: Y015
+        _WhichOneofArgType__above_dbm: _TypeAlias = _typing.Literal["_above_dbm", b"_above_dbm"]  # noqa: Y015
+        _WhichOneofReturnType__to_dbm: _TypeAlias = _typing.Literal["to_dbm"]  # noqa: Y015
+        _WhichOneofArgType__to_dbm: _TypeAlias = _typing.Literal["_to_dbm", b"_to_dbm"]  # noqa: Y015
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__above_dbm) -> _WhichOneofReturnType__above_dbm | None: ...
+        @_typing.overload
+        def WhichOneof(self, oneof_group: _WhichOneofArgType__to_dbm) -> _WhichOneofReturnType__to_dbm | None: ...
+
+    @_typing.final
+    class Gap(_message.Message):
+        """A time without reading."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SINCE_FIELD_NUMBER: _builtins.int
+        UNTIL_FIELD_NUMBER: _builtins.int
+        CODE_FIELD_NUMBER: _builtins.int
+        code: _builtins.str
+        """Stable code of the fault that began it."""
+        @_builtins.property
+        def since(self) -> _types_pb2.Moment: ...
+        @_builtins.property
+        def until(self) -> _types_pb2.Moment:
+            """Absent: it lasts."""
+
+        def __init__(
+            self,
+            *,
+            since: _types_pb2.Moment | None = ...,
+            until: _types_pb2.Moment | None = ...,
+            code: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "until", b"until"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "since", b"since", "until", b"until"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    UP_FIELD_NUMBER: _builtins.int
+    READS_FIELD_NUMBER: _builtins.int
+    READS_PER_SECOND_FIELD_NUMBER: _builtins.int
+    TEMPERATURE_C_FIELD_NUMBER: _builtins.int
+    OVER_TEMPERATURE_FIELD_NUMBER: _builtins.int
+    ANTENNAS_FIELD_NUMBER: _builtins.int
+    COUNTERS_FIELD_NUMBER: _builtins.int
+    GAPS_FIELD_NUMBER: _builtins.int
+    CONDITIONS_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    kind: _builtins.str
+    """mercury, llrp, encompass."""
+    up: _builtins.bool
+    reads: _builtins.int
+    reads_per_second: _builtins.float
+    """Over the last ten seconds."""
+    temperature_c: _builtins.float
+    """The last it told, degrees Celsius."""
+    over_temperature: _builtins.bool
+    """It reads less because it is too hot."""
+    @_builtins.property
+    def antennas(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reader.Antenna]: ...
+    @_builtins.property
+    def counters(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """The driver's numbers by name, e.g. frames, crc_errors, resyncs, dropped_bytes, duty_percent, and how often each
+        event came, e.g. keepalive, high_return_loss, gap.
+        """
+
+    @_builtins.property
+    def gaps(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reader.Gap]:
+        """The last twenty, oldest first."""
+
+    @_builtins.property
+    def conditions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Condition]:
+        """Conditions of this reader, worst first."""
+
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        up: _builtins.bool = ...,
+        reads: _builtins.int = ...,
+        reads_per_second: _builtins.float = ...,
+        temperature_c: _builtins.float | None = ...,
+        over_temperature: _builtins.bool = ...,
+        antennas: _abc.Iterable[Global___Reader.Antenna] | None = ...,
+        counters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        gaps: _abc.Iterable[Global___Reader.Gap] | None = ...,
+        conditions: _abc.Iterable[_types_pb2.Condition] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_temperature_c", b"_temperature_c", "temperature_c", b"temperature_c"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_temperature_c", b"_temperature_c", "antennas", b"antennas", "conditions", b"conditions", "counters", b"counters", "device", b"device", "gaps", b"gaps", "kind", b"kind", "over_temperature", b"over_temperature", "reads", b"reads", "reads_per_second", b"reads_per_second", "temperature_c", b"temperature_c", "up", b"up"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__temperature_c: _TypeAlias = _typing.Literal["temperature_c"]  # noqa: Y015
+    _WhichOneofArgType__temperature_c: _TypeAlias = _typing.Literal["_temperature_c", b"_temperature_c"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__temperature_c) -> _WhichOneofReturnType__temperature_c | None: ...
+
+Global___Reader: _TypeAlias = Reader  # noqa: Y015
+
+@_typing.final
 class OutboxClass(_message.Message):
     """Records of one class waiting for central."""
 
@@ -243,6 +455,46 @@ class ListDevicesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDevicesResponse: _TypeAlias = ListDevicesResponse  # noqa: Y015
+
+@_typing.final
+class ListReadersRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_FIELD_NUMBER: _builtins.int
+    device: _builtins.str
+    """One reader's device id; empty: all. NOT_FOUND when it is no reader of this lane."""
+    def __init__(
+        self,
+        *,
+        device: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReadersRequest: _TypeAlias = ListReadersRequest  # noqa: Y015
+
+@_typing.final
+class ListReadersResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    READERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def readers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reader]: ...
+    def __init__(
+        self,
+        *,
+        readers: _abc.Iterable[Global___Reader] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["readers", b"readers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReadersResponse: _TypeAlias = ListReadersResponse  # noqa: Y015
 
 @_typing.final
 class ListConditionsRequest(_message.Message):

@@ -39,6 +39,11 @@ class DiagnosticsServiceStub:
                 request_serializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListDevicesRequest.SerializeToString,
                 response_deserializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListDevicesResponse.FromString,
                 _registered_method=True)
+        self.ListReaders = channel.unary_unary(
+                '/securecorridor.lane.v1.DiagnosticsService/ListReaders',
+                request_serializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListReadersRequest.SerializeToString,
+                response_deserializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListReadersResponse.FromString,
+                _registered_method=True)
         self.ListConditions = channel.unary_unary(
                 '/securecorridor.lane.v1.DiagnosticsService/ListConditions',
                 request_serializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListConditionsRequest.SerializeToString,
@@ -61,6 +66,13 @@ class DiagnosticsServiceServicer:
 
     def ListDevices(self, request, context):
         """Every device with its last sign of life.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReaders(self, request, context):
+        """RFID readers with what a technician needs: rates, levels, what each antenna misses, losses and gaps.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -94,6 +106,11 @@ def add_DiagnosticsServiceServicer_to_server(servicer, server):
                     servicer.ListDevices,
                     request_deserializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListDevicesRequest.FromString,
                     response_serializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListDevicesResponse.SerializeToString,
+            ),
+            'ListReaders': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReaders,
+                    request_deserializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListReadersRequest.FromString,
+                    response_serializer=securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListReadersResponse.SerializeToString,
             ),
             'ListConditions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListConditions,
@@ -138,6 +155,33 @@ class DiagnosticsService:
             '/securecorridor.lane.v1.DiagnosticsService/ListDevices',
             securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListDevicesRequest.SerializeToString,
             securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListDevicesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReaders(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/securecorridor.lane.v1.DiagnosticsService/ListReaders',
+            securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListReadersRequest.SerializeToString,
+            securecorridor_dot_lane_dot_v1_dot_diagnostics__service__pb2.ListReadersResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -33,6 +33,8 @@ class DiagnosticsServiceStub:
     def __new__(cls, channel: _aio.Channel) -> DiagnosticsServiceAsyncStub: ...
     ListDevices: _grpc.UnaryUnaryMultiCallable[_diagnostics_service_pb2.ListDevicesRequest, _diagnostics_service_pb2.ListDevicesResponse]
     """Every device with its last sign of life."""
+    ListReaders: _grpc.UnaryUnaryMultiCallable[_diagnostics_service_pb2.ListReadersRequest, _diagnostics_service_pb2.ListReadersResponse]
+    """RFID readers with what a technician needs: rates, levels, what each antenna misses, losses and gaps."""
     ListConditions: _grpc.UnaryUnaryMultiCallable[_diagnostics_service_pb2.ListConditionsRequest, _diagnostics_service_pb2.ListConditionsResponse]
     """Conditions in force, worst first."""
     GetOutbox: _grpc.UnaryUnaryMultiCallable[_diagnostics_service_pb2.GetOutboxRequest, _diagnostics_service_pb2.GetOutboxResponse]
@@ -45,6 +47,8 @@ class DiagnosticsServiceAsyncStub(DiagnosticsServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListDevices: _aio.UnaryUnaryMultiCallable[_diagnostics_service_pb2.ListDevicesRequest, _diagnostics_service_pb2.ListDevicesResponse]  # type: ignore[assignment]
     """Every device with its last sign of life."""
+    ListReaders: _aio.UnaryUnaryMultiCallable[_diagnostics_service_pb2.ListReadersRequest, _diagnostics_service_pb2.ListReadersResponse]  # type: ignore[assignment]
+    """RFID readers with what a technician needs: rates, levels, what each antenna misses, losses and gaps."""
     ListConditions: _aio.UnaryUnaryMultiCallable[_diagnostics_service_pb2.ListConditionsRequest, _diagnostics_service_pb2.ListConditionsResponse]  # type: ignore[assignment]
     """Conditions in force, worst first."""
     GetOutbox: _aio.UnaryUnaryMultiCallable[_diagnostics_service_pb2.GetOutboxRequest, _diagnostics_service_pb2.GetOutboxResponse]  # type: ignore[assignment]
@@ -60,6 +64,14 @@ class DiagnosticsServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_diagnostics_service_pb2.ListDevicesResponse, _abc.Awaitable[_diagnostics_service_pb2.ListDevicesResponse]]:
         """Every device with its last sign of life."""
+
+    @_abc_1.abstractmethod
+    def ListReaders(
+        self,
+        request: _diagnostics_service_pb2.ListReadersRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_diagnostics_service_pb2.ListReadersResponse, _abc.Awaitable[_diagnostics_service_pb2.ListReadersResponse]]:
+        """RFID readers with what a technician needs: rates, levels, what each antenna misses, losses and gaps."""
 
     @_abc_1.abstractmethod
     def ListConditions(
