@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 from hil.rig.virtual_loop import VirtualLoop
 
@@ -62,6 +63,27 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if os.environ.get("CI"):
                 pytest.fail(f"{capability} is missing, and in CI a skip is a failure")
             pytest.skip(f"needs {capability}, which this machine has not (./dev test says how to get it)")
+
+
+class _OneLaneAtATime(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
+    """Which of two processes takes which test: all of the bench one of them, else file by file, days one by one.
+
+    The bench waits most of its time, and two lanes at once would disturb each other's deadlines.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "hil" if file.startswith("hil/") else nodeid if file.startswith("tests/days/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneLaneAtATime:
+    """For `--dist=loadscope`, as ./dev test runs it."""
+    return _OneLaneAtATime(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The bench takes longest, so it begins first; days are small change for whoever is free at the end."""
+    items.sort(key=lambda item: item.nodeid.startswith("tests/days/") - item.nodeid.startswith("hil/"))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -47,9 +47,9 @@ class Child:
                         if isinstance(fields, dict) and fields.get("ready"):
                             self.ready = fields
                             return
+                raise StartFailed(f"{self.name} ended before it was ready\n{self.log_end()}")
         except TimeoutError:
-            pass
-        raise StartFailed(f"{self.name} did not become ready in {timeout_s:g} s\n{self.log_end()}")
+            raise StartFailed(f"{self.name} did not become ready in {timeout_s:g} s\n{self.log_end()}") from None
 
     def log_end(self, lines: int = 15) -> str:
         """The last lines of its standard error."""

@@ -14,6 +14,8 @@ from tests.conftest import pytest_pyfunc_call, pytest_runtest_setup
 
 __all__ = ["pytest_pyfunc_call", "pytest_runtest_setup"]
 
+MEASURED = "measured"
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """A test module that names TARGETS runs once on each of them."""
@@ -42,9 +44,23 @@ def stage(tmp_path_factory: pytest.TempPathFactory, target: Target) -> Iterator[
         yield stage
 
 
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """What a test measured goes with its report: the run's table may be in another process."""
+    item.user_properties.extend((MEASURED, line) for line in FIGURES)
+    FIGURES.clear()
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """What was measured, against its limit."""
-    if FIGURES:
+    reports = [report for found in terminalreporter.stats.values() for report in found]
+    lines = [
+        str(value)
+        for report in reports
+        if getattr(report, "when", "") == "teardown"
+        for name, value in report.user_properties
+        if name == MEASURED
+    ]
+    if lines:
         terminalreporter.section("measured at the devices")
-        for line in FIGURES:
+        for line in lines:
             terminalreporter.write_line(line)

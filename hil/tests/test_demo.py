@@ -23,6 +23,12 @@ QUICK_SEED = 104
 """Three trucks at the lane's top speed, close behind each other."""
 
 
+@pytest.fixture
+def run_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a short name: a unix socket's path has 107 bytes at most."""
+    return tmp_path_factory.mktemp("demo")
+
+
 @contextmanager
 def demo(run_dir: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A demo whose temporary files all go below `run_dir`."""
@@ -62,16 +68,16 @@ def nothing_is_left(run_dir: Path) -> None:
     assert list(run_dir.iterdir()) == []
 
 
-def test_three_trucks_and_exit(tmp_path: Path) -> None:
-    with demo(tmp_path, "--trucks", "3", "--exit", "--seed", str(QUICK_SEED)) as process:
+def test_three_trucks_and_exit(run_dir: Path) -> None:
+    with demo(run_dir, "--trucks", "3", "--exit", "--seed", str(QUICK_SEED)) as process:
         told, _ = process.communicate(timeout=170)
     assert process.returncode == 0, told
     assert "3 passages, each sealed and delivered once; 0 wrong greens." in told
-    nothing_is_left(tmp_path)
+    nothing_is_left(run_dir)
 
 
-def test_ctrl_c_ends_an_endless_demo(tmp_path: Path, limits: Limits) -> None:
-    with demo(tmp_path) as process:
+def test_ctrl_c_ends_an_endless_demo(run_dir: Path, limits: Limits) -> None:
+    with demo(run_dir) as process:
         assert process.stdout is not None
         told = []
         for line in process.stdout:
@@ -87,4 +93,4 @@ def test_ctrl_c_ends_an_endless_demo(tmp_path: Path, limits: Limits) -> None:
     assert "Traceback" not in "".join(told)
     measured("Ctrl-C to the end of the demo", [took_s], "s", limits.interrupt_s)
     assert took_s <= limits.interrupt_s
-    nothing_is_left(tmp_path)
+    nothing_is_left(run_dir)

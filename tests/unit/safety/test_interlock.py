@@ -133,7 +133,7 @@ FOREIGN: tuple[Any, ...] = (
     "red",
     "standing",
     [],
-    object(),
+    object,
 )
 
 
