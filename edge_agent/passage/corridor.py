@@ -1,7 +1,6 @@
 """The passage core's one entry: `step(state, input) -> (state, effects)`. Deterministic; a fold over the journal."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from edge_agent.model.effects import Effect
 from edge_agent.model.inputs import (
@@ -20,6 +19,7 @@ from edge_agent.model.inputs import (
     ZonesChanged,
     ZonesLost,
 )
+from edge_agent.model.records import changed
 
 from .acts import on_act
 from .decisions import on_decision
@@ -90,13 +90,13 @@ def advance(state: LaneState, event: CoreInput) -> tuple[LaneState, tuple[Effect
     if handler is not None:
         handler(turn, event)
     if turn.quiet and event.at.mono_ns < state.due_ns:
-        return (state if turn.state is state else replace(turn.state, seen=event.at)), ()
+        return (state if turn.state is state else changed(turn.state, seen=event.at)), ()
     for review in REVIEWS:
         review(turn)
-    turn.state = replace(turn.state, due_ns=due_ns(turn))
-    if not turn.effects and turn.state == state:
+    due = due_ns(turn)
+    if not turn.effects and due == state.due_ns and turn.state == state:
         return state, ()
-    return replace(turn.state, seen=event.at), tuple(turn.effects)
+    return changed(turn.state, due_ns=due, seen=event.at), tuple(turn.effects)
 
 
 def fold(state: LaneState, journal: Iterable[CoreInput]) -> LaneState:
