@@ -176,8 +176,11 @@ class PassageLoop:
         """Until there is something to commit; while the store is slow or failing, also try it without."""
         while not self._pending:
             self._bell.clear()
+            if self._store_ok:
+                await self._bell.wait()
+                continue
             try:
-                async with asyncio.timeout(None if self._store_ok else _STORE_RETRY_S):
+                async with asyncio.timeout(_STORE_RETRY_S):
                     await self._bell.wait()
             except TimeoutError:
                 await self._try_store()

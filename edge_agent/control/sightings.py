@@ -16,8 +16,8 @@ from edge_agent.model.identity import ClearIdentity, IdentityClaim, IdentityKind
 from edge_agent.model.inputs import SightingChanged
 
 T = TypeVar("T")
-_Where = tuple[str, int, str]
-"""Device, antenna and token."""
+_Where = tuple[str, int, Secret]
+"""Device, antenna and what was read there: a token is worked out once, not at every read."""
 
 _GEN2 = "gen2"
 _OPAQUE = "opaque"
@@ -93,14 +93,13 @@ class SightingTracker:
 
     def read(self, read: TagRead) -> SightingChanged | None:
         """Take one read; returns the change worth telling the core, if any."""
-        token = token_of(read.epc, self._key)
-        where = (read.device, read.antenna, token)
+        where = (read.device, read.antenna, read.epc)
         track = self._tracks.get(where)
         if track is None:
             if len(self._tracks) >= MAX_TRACKED:
                 self.dropped += 1
                 return None
-            track = self._tracks[where] = self._open(read, token)
+            track = self._tracks[where] = self._open(read, token_of(read.epc, self._key))
         self._grow(track, read)
         if self._worth_reporting(track, read.stamp):
             return self._report(where, track, read.stamp)

@@ -246,7 +246,7 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
     """More reads or a new peak of a sighting already given: keep it there unless another vehicle now fits clearly
     better."""
     policy = turn.state.config.policy
-    found = candidates(sighting, _open_tracks(turn), turn.state.config)
+    found = candidates(sighting, _open_tracks(turn), turn.state.config) if _may_move(turn, track, sighting) else ()
     mine = next((c for c in found if c.conveyance_id == track.id), None)
     best = found[0] if found else None
     moves = (
@@ -272,6 +272,12 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
     turn.quiet = True
     if kept != track.conveyance.assignments:
         turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
+
+
+def _may_move(turn: Turn, track: Track, sighting: Sighting) -> bool:
+    """Whether there is anything to compare: most of the time the vehicle is alone in the lane."""
+    enough = track.upstream and sighting.reads >= turn.state.config.policy.early_reads
+    return enough and any(other.id != track.id for other in _open_tracks(turn))
 
 
 def _count_stray(turn: Turn, pending: Pending) -> None:

@@ -265,8 +265,7 @@ class VirtualLane:
         if self._read is not None:
             report_s = self.options.report_s
             due = self._read.t if not report_s else (math.floor(self._read.t / report_s) + 1) * report_s
-        change = self.world.next_change()
-        for t in (self._heard_s if change is None else change, self.schedule.next_time()):
+        for t in (self._heard_s, self.schedule.next_time()):
             if t is not None and t < due:
                 due = t
         self._timer = self._loop.call_at(self._start_s + due, self._pump) if due < math.inf else None
@@ -274,8 +273,7 @@ class VirtualLane:
     def _pump(self) -> None:
         self._timer = None
         t = self._loop.time() - self._start_s
-        known, happening = self.world.next_change(), self.schedule.next_time()
-        change = self._heard_s if known is None else known
+        change, happening = self._heard_s, self.schedule.next_time()
         for due in (change, happening):
             if due is not None and due <= t + _TINY_S:
                 t = max(t, due)

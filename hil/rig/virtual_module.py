@@ -115,13 +115,21 @@ class VirtualHead:
 
     async def write(self, aspect: Aspect) -> None:
         """Command an aspect."""
-        await self._exchange()
+        if aspect is not Aspect.RED or not self._at_rest():
+            await self._exchange()
         self._module.write(aspect)
 
     async def read(self) -> SignalReadback:
         """Read back."""
-        await self._exchange()
+        if not self._at_rest():
+            await self._exchange()
         return self._module.read()
+
+    def _at_rest(self) -> bool:
+        """Whether red is commanded and shown: then it makes no difference when within its few milliseconds an exchange
+        takes effect, and nine of ten need no time at all."""
+        module = self._module
+        return self.alive and not module.mute and module.coils is Aspect.RED and module.shown is Aspect.RED
 
     async def _exchange(self) -> None:
         if self._module.mute and self.alive:
