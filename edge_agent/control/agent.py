@@ -140,12 +140,12 @@ class Agent:
         return signal_orders(self.passage.state, lease, self._cleared)
 
     def orders_changed(self) -> None:
-        """The core's state moved: count an authorised clearing of a signal fault, and wake the loop."""
+        """The core's state moved: count an authorised clearing of a signal fault, and tell the loop."""
         faulty = self.passage.state.fault is not None
         if self._faulty and not faulty:
             self._cleared += 1
         self._faulty = faulty
-        self.signal.wake()
+        self.signal.orders_moved()
 
     async def run(self) -> None:
         """Serve until cancelled. The signal loop ends first, with red verified."""

@@ -20,12 +20,17 @@ class _Seen:
     levels: Mapping[Zone, bool]
     edges: Mapping[Zone, int]
 
+    def at_line(self) -> tuple[int, int | None, bool | None]:
+        """What the interlock looks at: session, edges of the beam, stop loop."""
+        return self.session, self.edges.get(Zone.BEAM), self.levels.get(Zone.S)
+
 
 class LaneInputs:
     """Holds the newest snapshot for the signal loop and tells the core what changed.
 
     Zone inputs go straight through: nothing queues in front of them. `wake` rings the signal loop on every edge of the
-    stop-line beam, before the core is told. Tags wait in a bounded channel whose oldest entries go first.
+    stop-line beam or the stop loop, before the core is told. Tags wait in a bounded channel whose oldest entries go
+    first.
     """
 
     def __init__(
@@ -59,7 +64,7 @@ class LaneInputs:
         if now == before and not self._lost:
             return
         self._seen, self._lost = now, False
-        if before is None or now.edges.get(Zone.BEAM) != before.edges.get(Zone.BEAM) or now.session != before.session:
+        if before is None or now.at_line() != before.at_line():
             self._wake()
         self._submit(ZonesChanged(at=snapshot.stamp, session=snapshot.session, levels=levels, edges=edges))
 

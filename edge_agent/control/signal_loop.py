@@ -99,7 +99,7 @@ class SignalLoop:
         self._history = History(fault=latched, cleared_seq=ports.orders().fault_cleared_seq)
         self._session: SignalHead | None = None
         self._reading: SignalReadback | None = None
-        self._lease: Lease | None = None
+        self._orders: SignalOrders | None = None
         self._ruling = Ruling(Aspect.RED, (Reason.MODULE_NOT_READY,))
         self._since = ports.clock.stamp()
         self._reasons_since = {Reason.MODULE_NOT_READY: self._since}
@@ -113,8 +113,13 @@ class SignalLoop:
         self._due_ns = self._since.mono_ns
 
     def wake(self) -> None:
-        """Look again at once: a lease, a hold or a beam edge has come. From the loop's own thread only."""
+        """Look again at once: a beam edge or a session has come. From the loop's own thread only."""
         self._bell.set()
+
+    def orders_moved(self) -> None:
+        """Look again at once if the orders are not those last ruled on: most of what moves the core moves no order."""
+        if self._ports.orders() != self._orders:
+            self._bell.set()
 
     def state(self) -> SignalState:
         """The signal as last seen. `confirmed` grows stale by itself, so ask when it is needed."""
@@ -134,6 +139,11 @@ class SignalLoop:
             failures=self._failures,
             last_failure=self._last_failure,
         )
+
+    @property
+    def _lease(self) -> Lease | None:
+        """The lease last ruled on."""
+        return self._orders.lease if self._orders is not None else None
 
     async def run(self) -> None:
         """Until cancelled; then one bounded red, read back. A program error ends it the same way and is raised."""
@@ -185,10 +195,10 @@ class SignalLoop:
     def _judge(self) -> Aspect:
         """Put the question to the interlock, with everything as it is at this instant."""
         orders, now = self._ports.orders(), self._ports.clock.stamp()
+        self._orders = orders
         facts, self._history = timing.classify(
             self._history, orders, self._ports.zones(), self._reading, now.mono_ns, self._limits
         )
-        self._lease = orders.lease
         ruling = rule(facts)
         if ruling != self._ruling:
             known = self._reasons_since

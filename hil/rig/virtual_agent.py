@@ -203,7 +203,7 @@ class VirtualAgent:
         if self._faulty and not faulty:
             self._cleared += 1
         self._faulty = faulty
-        self.signal.wake()
+        self.signal.orders_moved()
 
     def _wake(self) -> None:
         self.signal.wake()

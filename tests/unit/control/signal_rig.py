@@ -164,9 +164,9 @@ class Rig:
         return lease
 
     def order(self, **changes: object) -> None:
-        """Change the orders and wake the loop."""
+        """Change the orders and tell the loop."""
         self.orders = replace(self.orders, **changes)  # type: ignore[arg-type]
-        self.loop.wake()
+        self.loop.orders_moved()
 
     def now_ns(self) -> int:
         return self.clock.stamp().mono_ns

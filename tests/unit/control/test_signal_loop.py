@@ -167,6 +167,16 @@ async def test_refused_green_is_tried_once() -> None:
         assert (GREEN, RED) in [(c.commanded, c.confirmed) for c in rig.changes]  # that it was tried is on record
 
 
+async def test_a_move_that_changes_no_order_costs_no_exchange() -> None:
+    async with green() as rig:
+        reads, beats = rig.live.reads, rig.beats
+        for _ in range(50):
+            rig.loop.orders_moved()
+            await asyncio.sleep(0.02)
+        assert rig.beats - beats == 10
+        assert rig.live.reads - reads <= 10
+
+
 # --- red at once -----------------------------------------------------------------------------------------------------
 
 
