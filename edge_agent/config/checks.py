@@ -1,10 +1,12 @@
 """What must hold between the values of a `lane.yaml` that are each right by themselves."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import combinations, pairwise
 
+from edge_agent.model.decision import Role
 from edge_agent.safety.timing import minimum_amber_ns
 
 from .marks import Loc
@@ -24,6 +26,10 @@ INPUT_ROLES = ("zone_a", "zone_d", "zone_s", "zone_x", "stop_line_beam")
 FEEDBACK_ROLES = ("red_feedback", "green_feedback")
 
 
+SOCKET_PATH_MAX = 107
+"""Bytes of a unix socket's path on Linux, without the closing zero (unix(7))."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One contradiction: where to point, and what is wrong. `warning`: it is odd, but may be meant."""
@@ -37,7 +43,10 @@ def findings(config: LaneConfig | ConsoleConfig) -> list[Finding]:
     """Every contradiction, in the order of the sections."""
     if isinstance(config, ConsoleConfig):
         return list(_console(config.console))
-    checks = (_lane, _geometry, _antennas, _classes, _devices, _roles, _signal, _policy, _central, _media, _ports)
+    checks = (
+        _lane, _geometry, _antennas, _classes, _devices, _roles,
+        _signal, _policy, _central, _doors, _media, _ports,
+    )  # fmt: skip
     found = [finding for check in checks for finding in check(config)]
     return found + list(_console(config.console) if config.console is not None else ())
 
@@ -172,6 +181,12 @@ def _needs_tls(path: Loc, section: CentralSection | ConsoleLaneSection) -> Itera
     local = section.target.startswith("unix:") or is_loopback(section.target.rpartition(":")[0])
     if section.tls is None and not local:
         yield Finding((*path, "target"), "is on another machine: tls is needed")
+
+
+def _doors(config: LaneConfig) -> Iterator[Finding]:
+    room = SOCKET_PATH_MAX - max(len(f"/{role}.sock") for role in Role)
+    if len(os.fsencode(config.api.socket_dir)) > room:
+        yield Finding(("api", "socket_dir"), f"longer than {room} bytes: the paths of its sockets would not fit")
 
 
 def _media(config: LaneConfig) -> Iterator[Finding]:

@@ -193,6 +193,7 @@ def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
             "tls",
         ),
         ("  listen_port: 8554", "  listen_port: 8554\n  listen_host: 0.0.0.0", "media.listen_host", "given twice"),
+        ("  socket_dir: /run/", f"  socket_dir: /{'long/' * 20}", "api.socket_dir", "longer than 91 bytes"),
         ("  listen_port: 8080", "  listen_port: 8554", "console.listen_port", "8554 is media.listen_port already"),
         ("  loopback_port: 0", "  loopback_port: 9464", "metrics.port", "9464 is api.loopback_port already"),
         ("    - view: overview", "    - view: io-1", "media.cameras.0.view", "devices.1 already"),
