@@ -7,8 +7,7 @@ from typing import NamedTuple
 
 from drivers.rfid.llrp_codec import IMPINJ, P_CUSTOM, Parameter, broken, custom, parameters, text_at, tlv
 
-ALL_ROSPECS = 0
-ALL_ACCESSSPECS = b"\0\0\0\0"
+ALL = 0
 
 ROSPEC_DISABLED, ROSPEC_INACTIVE, ROSPEC_ACTIVE = 0, 1, 2
 
@@ -24,6 +23,9 @@ _TIMED_TRIGGER = Struct(">BI")
 _CAPABILITIES = Struct(">HHII")
 _POWER = Struct(">Hh")
 _ROSPEC = Struct(">IBB")
+_ACCESSSPEC = Struct(">IHBBI")
+_TARGET = Struct(">BHHH")
+_READ = Struct(">HIBHH")
 _ROSPEC_EVENT = Struct(">BII")
 _ANTENNA_EVENT = Struct(">BH")
 _SINGULATION = Struct(">BHI")
@@ -31,6 +33,7 @@ _TRANSMITTER = Struct(">HHH")
 _GET_CONFIG = Struct(">HBHH")
 _IMPINJ_EXTENSIONS = Struct(">IBI")
 
+_EPC_BANK, _TID_BANK = 1, 2
 _IDENTIFICATION = 1
 _IMPINJ_REQUESTED_DATA, _IMPINJ_TEMPERATURE_DATA = 21, 2004
 _IMPINJ_ENABLE, _IMPINJ_ENABLED = 21, 22
@@ -142,8 +145,8 @@ def is_impinj_enabled(body: bytes) -> bool:
     return body[:5] == _U32.pack(IMPINJ) + bytes((_IMPINJ_ENABLED,))
 
 
-def rospec_id(number: int) -> bytes:
-    """Body of the requests about one ROSpec (0: all of them)."""
+def spec_id(number: int) -> bytes:
+    """Body of the requests about one ROSpec or AccessSpec (0: all of them)."""
     return _U32.pack(number)
 
 
@@ -151,6 +154,16 @@ def add_rospec(number: int, what: Inventory) -> bytes:
     """Body of ADD_ROSPEC: never stops by itself, reports every read at once."""
     triggers = tlv(178, tlv(179, bytes((what.immediate,))), tlv(182, _TIMED_TRIGGER.pack(0, 0)))
     return tlv(177, _ROSPEC.pack(number, 0, ROSPEC_DISABLED), triggers, _antenna_spec(what), _report_spec(what))
+
+
+def add_tid_read(number: int, rospec: int, words: int) -> bytes:
+    """Body of ADD_ACCESSSPEC: of every tag that inventory `rospec` finds, read the first `words` 16-bit words of the
+    TID bank, for ever, and report them with the tag."""
+    head = _ACCESSSPEC.pack(number, 0, 1, 0, rospec)  # any antenna, EPC Gen2, disabled
+    # A mask of no bits in the EPC bank fits every tag.
+    every_tag = tlv(338, tlv(339, _TARGET.pack(_EPC_BANK << 6 | 0x20, 0, 0, 0)))
+    read = tlv(341, _READ.pack(1, 0, _TID_BANK << 6, 0, words))
+    return tlv(207, head, tlv(208, b"\0\0\0"), tlv(209, every_tag, read), tlv(239, b"\0"))
 
 
 def _antenna_spec(what: Inventory) -> bytes:

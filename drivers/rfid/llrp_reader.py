@@ -19,7 +19,7 @@ from drivers.api import (
     TagRead,
 )
 from drivers.link.tape import DIRECT, Splice
-from drivers.link.tcp import Stream, open_tcp
+from drivers.link.tcp import Stream, TlsFiles, client_tls, open_tcp
 from drivers.rfid import llrp_codec as codec
 from drivers.rfid import llrp_exchange_codec as exchange
 from drivers.rfid.llrp_codec import Message
@@ -88,11 +88,16 @@ class LlrpReader:
 
 
 def make_llrp_reader(device_id: str, settings: LlrpSettings, clock: Clock, splice: Splice = DIRECT) -> Source:
-    """A reader at the address of `settings`. DeviceRefused when its profile is missing or invalid."""
+    """A reader at the address of `settings`. DeviceRefused when its profile is missing or invalid; its session also
+    refuses with TLS_FILES_UNUSABLE and TLS_UNTRUSTED."""
     profile = load_llrp_profile(settings.profile)
 
     async def connect() -> Stream:
-        return await open_tcp(settings.host, settings.port, profile.connect_s)
+        tls = settings.tls
+        secure = None
+        if tls is not None:
+            secure = client_tls(TlsFiles(tls.ca_file, tls.cert_file, tls.key_file), tls.server_name)
+        return await open_tcp(settings.host, settings.port, profile.connect_s, secure)
 
     return LlrpReader(device_id, settings, profile, clock, splice.stream(connect))
 
@@ -102,7 +107,8 @@ async def _leave(talk: Dialogue, link: Stream) -> None:
     talk.on_unasked = None
     try:
         async with asyncio.timeout(_LEAVE_S):
-            await talk.send(codec.DELETE_ROSPEC, exchange.rospec_id(exchange.ALL_ROSPECS))
+            await talk.send(codec.DELETE_ROSPEC, exchange.spec_id(exchange.ALL))
+            await talk.send(codec.DELETE_ACCESSSPEC, exchange.spec_id(exchange.ALL))
             await talk.ask("the goodbye", codec.CLOSE_CONNECTION)
     except (DeviceError, TimeoutError):
         pass
@@ -180,6 +186,7 @@ class _Session:
             else str(configured.inventory.rf_mode),
             "extensions": "impinj" if found.impinj else "none",
             "started": configured.started,
+            "tid": configured.tid,
             "profile_evidence": self._profile.evidence,
             "hardware_listed": "yes" if listed else "no",
         }

@@ -38,13 +38,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """What the reader was told to do under the number `rospec`, and how it was brought to read: by itself or by a
-    start request."""
+    """What the reader was told to do under the number `rospec`, how it was brought to read (by itself or by a start
+    request), and where the chip's own number comes from ("not asked for", "not offered: ..." when from nowhere)."""
 
     rospec: int
     inventory: Inventory
     power_cdbm: int
     started: str
+    tid: str
 
 
 async def greet(talk: Dialogue, timeout_s: float) -> Greeting:
@@ -129,10 +130,25 @@ async def configure(
     await talk.order("the events and keepalive", codec.SET_READER_CONFIG, config)
     await _clear(talk)
     await talk.order("the inventory", codec.ADD_ROSPEC, exchange.add_rospec(rospec, inventory))
-    await talk.order("the start of the inventory", codec.ENABLE_ROSPEC, exchange.rospec_id(rospec))
+    tid = await _read_tids(talk, settings, profile, found, rospec)
+    await talk.order("the start of the inventory", codec.ENABLE_ROSPEC, exchange.spec_id(rospec))
     started = await _start(talk, rospec, immediate=inventory.immediate)
     await talk.send(codec.ENABLE_EVENTS_AND_REPORTS)
-    return Configured(rospec, inventory, found.capabilities.power_cdbm[inventory.power_index], started)
+    return Configured(rospec, inventory, found.capabilities.power_cdbm[inventory.power_index], started, tid)
+
+
+async def _read_tids(talk: Dialogue, settings: LlrpSettings, profile: LlrpProfile, found: Found, number: int) -> str:
+    """See to it that the chip's own number comes with each tag: by the maker's extension, or by a read operation that
+    the standard has and not every reader. It costs no tag where it is not offered."""
+    if not settings.read_tid:
+        return "not asked for"
+    if found.impinj:
+        return "impinj"
+    body = exchange.add_tid_read(number, number, profile.tid_words)
+    status = await _try(talk, "the read of tag numbers", codec.ADD_ACCESSSPEC, body)
+    if not status.code:
+        status = await _try(talk, "the start of reading tag numbers", codec.ENABLE_ACCESSSPEC, exchange.spec_id(number))
+    return f"not offered: {status}" if status.code else "read operation"
 
 
 def plan(settings: LlrpSettings, profile: LlrpProfile, found: Found) -> Inventory:
@@ -176,19 +192,21 @@ def plan(settings: LlrpSettings, profile: LlrpProfile, found: Found) -> Inventor
 
 async def _clear(talk: Dialogue) -> None:
     """Delete every ROSpec and AccessSpec. Zero means all; for readers that take no zero, one by one."""
-    everything = await _try(talk, "the deletion of old inventories", codec.DELETE_ROSPEC, exchange.rospec_id(0))
+    everything = await _try(
+        talk, "the deletion of old inventories", codec.DELETE_ROSPEC, exchange.spec_id(exchange.ALL)
+    )
     if everything.code:
         for number in await _rospecs(talk):
-            await talk.order("the deletion of an old inventory", codec.DELETE_ROSPEC, exchange.rospec_id(number))
+            await talk.order("the deletion of an old inventory", codec.DELETE_ROSPEC, exchange.spec_id(number))
     # Readers without access operations refuse this, which is as good.
-    await _try(talk, "the deletion of old access operations", codec.DELETE_ACCESSSPEC, exchange.ALL_ACCESSSPECS)
+    await _try(talk, "the deletion of old access operations", codec.DELETE_ACCESSSPEC, exchange.spec_id(exchange.ALL))
 
 
 async def _start(talk: Dialogue, rospec: int, *, immediate: bool) -> str:
     """Make sure the inventory runs: some readers take the immediate start trigger for none."""
     if immediate and (await _rospecs(talk)).get(rospec) == exchange.ROSPEC_ACTIVE:
         return "by itself"
-    status = await talk.status_of("the start request", codec.START_ROSPEC, exchange.rospec_id(rospec))
+    status = await talk.status_of("the start request", codec.START_ROSPEC, exchange.spec_id(rospec))
     # It may have started in between; then the request is the mistake.
     if status.code and not (immediate and (await _rospecs(talk)).get(rospec) == exchange.ROSPEC_ACTIVE):
         raise refusal("the start request", status)

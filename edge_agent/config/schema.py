@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, 
 from drivers.camera.settings import RtspCameraSettings
 from drivers.modbus.settings import LaneIoSettings
 from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings
+from drivers.rfid.settings.llrp import LlrpTls
 from edge_agent.model.decision import Role
 from edge_agent.model.identity import IdentityKind
 from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, ZoneSpan
@@ -162,10 +163,19 @@ class MercuryDevice(MercurySettings):
     required: bool = Field(default=True, description="Green is withheld while it is down")
 
 
+class ReaderTlsSection(LlrpTls):
+    """TLS towards an LLRP reader."""
+
+    ca_file: FilePath = Field(description="Certificates the reader's must be signed by, or the reader's own (PEM)")
+    cert_file: FilePath | None = Field(default=None, description="Our certificate, where the reader asks for one (PEM)")
+    key_file: FilePath | None = Field(default=None, description="Our private key (PEM)")
+
+
 class LlrpDevice(LlrpSettings):
     """An LLRP reader of this lane."""
 
     kind: Literal["llrp"]
+    tls: ReaderTlsSection | None = Field(default=None, description="TLS to the reader; the port is 5085 then")
     id: Id = Field(description="Name of the device in records, conditions and metrics")
     required: bool = Field(default=True, description="Green is withheld while it is down")
 

@@ -1,5 +1,6 @@
 """The requests an LLRP reader understands: what each does to the module, and what it is answered."""
 
+from functools import partial
 from struct import pack, unpack
 
 from hil.devices.llrp_module import (
@@ -12,6 +13,7 @@ from hil.devices.llrp_module import (
     M_UNKNOWN_PARAMETER,
     M_UNSUPPORTED,
     P_FIELD,
+    AccessSpec,
     Handler,
     Module,
     RefusedError,
@@ -228,8 +230,30 @@ def _add_accessspec(module: Module, body: bytes) -> list[bytes]:
     inner = children(body).get(207)
     if inner is None:
         raise RefusedError(M_FIELD, "no AccessSpec")
-    module.accessspecs[unpack(">I", inner[:4])[0]] = inner
+    number, _, protocol, state, _ = unpack(">IHBBI", inner[:12])
+    if not module.offers_access:
+        raise RefusedError(M_UNSUPPORTED, "access operations")
+    if protocol != 1 or state & 0x80:
+        raise RefusedError(P_FIELD, "a new AccessSpec is disabled and of EPC Gen2")
+    module.accessspecs[number] = AccessSpec(inner, _reads(children(inner[12:])[209]))
     return _success()
+
+
+def _reads(command: bytes) -> tuple[tuple[int, int, int, int], ...]:
+    """The read operations of an access command: id, bank, first word, words. RefusedError for a tag filter that is not
+    one that fits all."""
+    reads = []
+    for kind, inner in walk(command):
+        if kind == 338:
+            bank_and_match, _, mask_bits = unpack(">BHH", children(inner)[339][:5])
+            if mask_bits or not bank_and_match & 0x20:
+                raise RefusedError(M_FIELD, "tag filter")
+        elif kind == 341:
+            number, _, bank, first, words = unpack(">HIBHH", inner)
+            reads.append((number, bank >> 6, first, words))
+        else:
+            raise RefusedError(M_UNKNOWN_PARAMETER, f"parameter {kind}")
+    return tuple(reads)
 
 
 def _delete_accessspec(module: Module, body: bytes) -> list[bytes]:
@@ -241,15 +265,18 @@ def _delete_accessspec(module: Module, body: bytes) -> list[bytes]:
     return _success()
 
 
-def _known_accessspec(module: Module, body: bytes) -> list[bytes]:
+def _switch_accessspec(module: Module, body: bytes, *, on: bool) -> list[bytes]:
     number = unpack(">I", body)[0]
     if number != _ALL and number not in module.accessspecs:
         raise RefusedError(M_FIELD, f"no AccessSpec {number}")
+    for known, spec in module.accessspecs.items():
+        if number in (_ALL, known):
+            spec.enabled = on
     return _success()
 
 
 def _get_accessspecs(module: Module, _body: bytes) -> list[bytes]:
-    return [status(), *(param(207, raw) for raw in module.accessspecs.values())]
+    return [status(), *(param(207, spec.raw) for spec in module.accessspecs.values())]
 
 
 def _get_report(module: Module, _body: bytes) -> None:
@@ -295,8 +322,8 @@ HANDLERS: dict[int, tuple[int, Handler]] = {
     26: (36, _get_rospecs),
     40: (50, _add_accessspec),
     41: (51, _delete_accessspec),
-    42: (52, _known_accessspec),
-    43: (53, _known_accessspec),
+    42: (52, partial(_switch_accessspec, on=True)),
+    43: (53, partial(_switch_accessspec, on=False)),
     44: (54, _get_accessspecs),
     60: (61, _get_report),
     64: (0, _enable_reports),

@@ -18,6 +18,7 @@ DISABLED, INACTIVE, ACTIVE = 0, 1, 2
 CHANNELS = 50
 M_FIELD, M_UNKNOWN_PARAMETER, M_UNSUPPORTED = 101, 107, 109
 P_FIELD, A_RANGE = 201, 301
+_NO_ANSWER = 2
 
 Send = Callable[[bytes], None]
 Publish = Callable[..., None]
@@ -60,6 +61,15 @@ class RoSpec:
 
 
 @dataclass(slots=True)
+class AccessSpec:
+    """Operations on every tag that is read: as it was asked for, and its reads (id, bank, first word, words)."""
+
+    raw: bytes
+    reads: tuple[tuple[int, int, int, int], ...]
+    enabled: bool = False
+
+
+@dataclass(slots=True)
 class Session:
     """What a reader forgets when its client has gone."""
 
@@ -91,7 +101,8 @@ class Module:
         self.connected = dict.fromkeys(range(1, ports + 1), True)
         self.session = Session()
         self.rospecs: dict[int, RoSpec] = {}
-        self.accessspecs: dict[int, bytes] = {}
+        self.accessspecs: dict[int, AccessSpec] = {}
+        self.offers_access = True
         self.tags: tuple[Tag, ...] = ()
         self.temperature_c = 31
         self.serial = bytes.fromhex("001625ffff10ba47")
@@ -168,9 +179,19 @@ class Module:
                 phase=self._random.randrange(4096),
                 doppler=self._random.randint(-200, 200),
                 tid=tag.tid,
+                results=self._access(tag),
             )
             if spec.trigger and spec.every and len(spec.waiting) >= spec.every:
                 self.flush(spec)
+
+    def _access(self, tag: Tag) -> tuple[tuple[int, int, bytes], ...]:
+        """Results of the operations in force on a tag: status, operation, data. Only the TID bank has anything."""
+        results = []
+        for spec in self.accessspecs.values():
+            for number, bank, first, words in spec.reads if spec.enabled else ():
+                data = tag.tid[2 * first : 2 * (first + words)] if bank == 2 else b""
+                results.append((0, number, data) if len(data) == 2 * words else (_NO_ANSWER, number, b""))
+        return tuple(results)
 
     def flush(self, spec: RoSpec) -> None:
         """Send the records that wait, unless the client has not let go of its hold."""

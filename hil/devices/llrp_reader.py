@@ -1,7 +1,8 @@
 """Virtual LLRP reader on a TCP port, with a control channel.
 
     python -m hil.devices.llrp_reader --control PATH [--host H] [--port N] [--ports N] [--maker PEN] [--seed N]
-        [--ignore-start-trigger] [--persona llrp|ssh|silent] [--reads-per-s N]
+        [--ignore-start-trigger] [--no-access] [--persona llrp|ssh|silent] [--reads-per-s N]
+        [--tls-cert FILE --tls-key FILE [--tls-client-ca FILE]]
 
 Verbs: get; field {tags:[{epc, rssi_dbm, antenna, pc?, tid?}]}; mute {on}; keepalive {on}; drop; reset; occupy {on};
 garbage {bytes}; overflow; fill {percent}; antenna {port, connected}; exception {text}; close_event; end_rospec;
@@ -15,6 +16,7 @@ import argparse
 import asyncio
 import contextlib
 import random
+import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,11 +63,13 @@ class VirtualReader:
             seed=arguments.seed,
         )
         module.heed_start_trigger = not arguments.ignore_start_trigger
+        module.offers_access = not arguments.no_access
         return module
 
     async def run(self) -> None:
         """Serve until told to end."""
-        server = await asyncio.start_server(self._serve, self._arguments.host, self._arguments.port)
+        arguments = self._arguments
+        server = await asyncio.start_server(self._serve, arguments.host, arguments.port, ssl=_tls(arguments))
         await self._control.open()
         host, port = server.sockets[0].getsockname()[:2]
         announce_ready(host=host, port=port)
@@ -245,6 +249,16 @@ class VirtualReader:
                 await self._wake.wait()
 
 
+def _tls(arguments: argparse.Namespace) -> ssl.SSLContext | None:
+    if arguments.tls_cert is None:
+        return None
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=arguments.tls_client_ca)
+    context.load_cert_chain(arguments.tls_cert, arguments.tls_key)
+    if arguments.tls_client_ca is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
 def _now_us() -> int:
     return time.time_ns() // 1000
 
@@ -270,6 +284,10 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--ports", type=int, default=4, help="antenna ports")
     parser.add_argument("--maker", type=int, default=wire.IMPINJ, help="IANA private enterprise number")
     parser.add_argument("--ignore-start-trigger", action="store_true", help="take the immediate trigger for none")
+    parser.add_argument("--no-access", action="store_true", help="refuse access operations")
+    parser.add_argument("--tls-cert", help="serve TLS with this certificate (PEM)")
+    parser.add_argument("--tls-key", help="and this key")
+    parser.add_argument("--tls-client-ca", help="want a certificate of the client, signed by one of these")
     parser.add_argument("--persona", choices=("llrp", "ssh", "silent"), default="llrp")
     parser.add_argument("--reads-per-s", type=float, default=300.0, help="limit of all tags together")
     parser.add_argument("--seed", type=int, default=1)

@@ -110,7 +110,8 @@ def air_crc(block: bytes) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """One read of one tag: all a record can carry. `phase` 4096ths of a turn, `doppler` 1/16 Hz."""
+    """One read of one tag: all a record can carry. `phase` 4096ths of a turn, `doppler` 1/16 Hz; `results` of read
+    operations: status, operation, data."""
 
     epc: bytes
     antenna: int
@@ -122,6 +123,7 @@ class Sighting:
     phase: int = 0
     doppler: int = 0
     tid: bytes = b""
+    results: tuple[tuple[int, int, bytes], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,4 +166,6 @@ def record(sighting: Sighting, content: Content, rospec: int) -> bytes:
         parts.append(vendor_param(68, pack(">h", s.doppler)))
     if 51 in content.impinj and s.tid:
         parts.append(vendor_param(55, pack(">H", len(s.tid) // 2), s.tid))
+    for code, operation, data in s.results:
+        parts.append(param(349, pack(">BHH", code, operation, len(data) // 2), data))
     return param(240, *parts)

@@ -1,28 +1,52 @@
 """Settings of LLRP readers as a lane's configuration gives them, and their profiles in `firmware_configs/rfid`."""
 
 from functools import lru_cache
+from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from drivers.rfid.settings.profiles import AntennaPort, ReaderProfile, load_profile
+
+PORT, TLS_PORT = 5084, 5085
+"""As IANA assigns them to LLRP and LLRP over TLS."""
+
+
+class LlrpTls(BaseModel):
+    """TLS towards the reader: `ca_file` certificates (PEM) its own must be signed by, or be; `cert_file` and `key_file`
+    ours, where the reader asks for one; `server_name` what its certificate is made out to, `host` when absent."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    ca_file: Path
+    cert_file: Path | None = None
+    key_file: Path | None = None
+    server_name: str | None = Field(default=None, min_length=1, max_length=253)
+
+    @model_validator(mode="after")
+    def _certificate_with_key(self) -> "LlrpTls":
+        if (self.cert_file is None) is not (self.key_file is None):
+            raise ValueError("cert_file and key_file go together")
+        return self
 
 
 class LlrpSettings(BaseModel):
     """One LLRP reader on the network.
 
-    `port` TCP; `antennas` ports in use; `power_cdbm` centi-dBm: the reader's highest level not above it; `session` Gen2
-    session; `population` tags expected in the field at one time; `rf_mode` one of the reader's modes (the profile's or
-    its own choice when absent); `keepalive_ms` period of the reader's sign of life; `read_tid` the chip's own number
-    with every read, where the maker's extension offers it; `reader_id` what the reader says it is (MAC or EPC, hex):
-    another one at this address is refused.
+    `port` TCP, 5084 or with `tls` 5085; `antennas` ports in use; `power_cdbm` centi-dBm: the reader's highest level not
+    above it; `session` Gen2 session; `population` tags expected in the field at one time; `rf_mode` one of the reader's
+    modes (the profile's or its own choice when absent); `keepalive_ms` period of the reader's sign of life; `read_tid`
+    the chip's own number with every read, where the reader offers it: by its maker's extension, or by the standard's
+    read operation (slower); `reader_id` what the reader says it is (MAC or EPC, hex): another one at this address is
+    refused.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     kind: Literal["llrp"] = "llrp"
     host: str = Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:-]+$")
-    port: int = Field(default=5084, ge=1, le=65535)
+    tls: LlrpTls | None = None
+    port: int = Field(default_factory=lambda given: TLS_PORT if given.get("tls") else PORT, ge=1, le=65535)
     antennas: tuple[AntennaPort, ...] = Field(min_length=1, max_length=16)
     power_cdbm: int = Field(default=2700, ge=-1000, le=4000)
     session: int = Field(default=1, ge=0, le=3)
@@ -46,7 +70,8 @@ class LlrpProfile(ReaderProfile):
     `models` names by model number; `start` by trigger or by request; `digest` is the SHA-256 of the file it came from.
 
     `connect_s` bounds the connection and the reader's greeting, `answer_s` one request; after `silent_periods`
-    keepalive periods without a message the link is dead. `temperature_s` is how often the temperature is asked for.
+    keepalive periods without a message the link is dead. `temperature_s` is how often the temperature is asked for;
+    `tid_words` 16-bit words read of the TID bank where a read operation does it.
     """
 
     makers: tuple[int, ...]
@@ -59,6 +84,7 @@ class LlrpProfile(ReaderProfile):
     answer_s: float = Field(gt=0, le=30)
     silent_periods: float = Field(ge=1.5, le=3)
     temperature_s: float = Field(ge=1)
+    tid_words: int = Field(ge=2, le=31)
 
 
 @lru_cache(maxsize=8)  # every session asks for it, and parsing must not hold up the loop that makes sessions

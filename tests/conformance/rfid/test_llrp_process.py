@@ -18,6 +18,7 @@ from drivers.api import (
     ProtocolViolation,
     ReaderEvent,
     ReaderEventCode,
+    Secret,
     TagRead,
 )
 from tests.conformance.rfid.llrp_process import EPC, TAG, llrp_source, run_peer, running, virtual_llrp
@@ -102,6 +103,37 @@ async def test_a_reader_of_another_maker_gives_whole_decibels(tmp_path: Path) ->
         assert isinstance(tag, TagRead)
         assert up.info.details["extensions"] == "none"
         assert (tag.rssi_cdbm % 100, tag.tid) == (0, None)
+        await session.end()
+
+
+async def test_tag_numbers_are_read_by_the_standards_operation_where_no_extension_has_them(tmp_path: Path) -> None:
+    tid = "E2801160200074CF1D970934"
+    async with virtual_llrp(tmp_path, "--maker", "161") as reader:
+        await reader.do("field", tags=[{**TAG, "tid": tid}, {"epc": "E20000170101", "rssi_dbm": -60, "antenna": 2}])
+        session = Session(reader.source(read_tid=True))
+        up = await session.until(is_up)
+        assert isinstance(up, DeviceUp)
+        assert up.info.details["tid"] == "read operation"
+        first = await session.until(lambda item: isinstance(item, TagRead) and item.antenna == 1)
+        second = await session.until(lambda item: isinstance(item, TagRead) and item.antenna == 2)
+        assert isinstance(first, TagRead)
+        assert isinstance(second, TagRead)
+        assert first.tid == Secret(bytes.fromhex(tid))
+        assert second.tid is None
+        await session.end()
+        await reader.until_state(accessspecs=[], rospecs={})
+
+
+async def test_a_reader_without_the_operation_is_read_without_tag_numbers(tmp_path: Path) -> None:
+    async with virtual_llrp(tmp_path, "--maker", "161", "--no-access") as reader:
+        await reader.do("field", tags=[{**TAG, "tid": "E2801160200074CF1D970934"}])
+        session = Session(reader.source(read_tid=True))
+        up = await session.until(is_up)
+        assert isinstance(up, DeviceUp)
+        assert up.info.details["tid"] == "not offered: unsupported message (109): access operations"
+        tag = await session.until(is_tag)
+        assert isinstance(tag, TagRead)
+        assert tag.tid is None
         await session.end()
 
 

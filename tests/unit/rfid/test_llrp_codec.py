@@ -98,6 +98,14 @@ def test_requests_carry_published_pieces() -> None:
     assert bytes.fromhex("00ee000bffc0015c0005c0") in MESSAGES["add_rospec_llrpjs"]
 
 
+def test_a_read_of_tag_numbers_is_what_another_client_would_ask_for() -> None:
+    # As sllurp 3.0.5 encodes the same AccessSpec.
+    assert exchange.add_tid_read(7, 123, 6).hex() == (
+        "00cf003e00000007000001000000007b00d0000700000000d100220152000f0153000b600000000000000155000f0001000000008000000006"
+        "00ef000500"
+    )
+
+
 def test_the_virtual_reader_speaks_as_published() -> None:
     content = wire.Content(flags=0x1000 | 0x0400 | 0x0200 | 0x0080)
     sighting = wire.Sighting(bytes.fromhex("3005fb63ac1f3841ec880467"), 1, -5000, 0x0004EC2EA8354C09)
@@ -118,9 +126,9 @@ def test_the_virtual_reader_is_understood() -> None:
         (codec.CUSTOM_MESSAGE, exchange.enable_impinj()),
         (codec.GET_READER_CONFIG, exchange.get_identity(impinj=True)),
         (codec.SET_READER_CONFIG, exchange.set_config(5000, hold_events=True)),
-        (codec.DELETE_ROSPEC, exchange.rospec_id(0)),
+        (codec.DELETE_ROSPEC, exchange.spec_id(0)),
         (codec.ADD_ROSPEC, exchange.add_rospec(9, inventory)),
-        (codec.ENABLE_ROSPEC, exchange.rospec_id(9)),
+        (codec.ENABLE_ROSPEC, exchange.spec_id(9)),
         (codec.GET_ROSPECS, b""),
         (codec.ENABLE_EVENTS_AND_REPORTS, b""),
     )
