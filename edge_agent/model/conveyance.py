@@ -49,6 +49,10 @@ class Flag(StrEnum):
     CLOCK_STEPPED = "clock_stepped"
     DUPLICATE_IDENTITY = "duplicate_identity"
     READER_GAP = "reader_gap"
+    DOUBTFUL = "doubtful"
+    """The sensors contradict each other about it: when and on what light it crossed, or whether it did."""
+    UNPROVEN = "unproven"
+    """One sensor alone ever showed it, or an officer who looked saw nobody: it may have been no vehicle at all."""
 
 
 class Outcome(StrEnum):

@@ -8,10 +8,12 @@ from edge_agent.model.lane import Zone
 
 from .arrivals import could_come
 from .codes import ConditionCode, EventCode
+from .crossing import last_shown, was_confirmed
+from .doubt import withdraw_accusation
 from .kinematics import FEASIBLE_FACTOR, NS, SHORTEST_M, metres_per_second
 from .leases import withdraw
 from .order import lose_order
-from .state import AT_LINE, RANK, LaneState, Track
+from .state import AT_LINE, RANK, LaneState, Spent, Track
 from .turn import Turn
 
 
@@ -31,10 +33,15 @@ def beam_disturbed(turn: Turn) -> None:
 def beam_alone(turn: Turn) -> None:
     """The beam is broken and the stop loop before it is free: no vehicle is that short. A person, a broken beam, or a
     dead loop: nobody is accused and no vehicle is made of it; should one have crossed, X or an officer will tell."""
+    held = turn.state.held
+    first = turn.state.first_upstream
+    spent = None
+    if first is not None and held is not None and held.lease.conveyance_id == first.id:
+        spent = Spent(held.lease.standing, was_confirmed(last_shown(turn.state, first, held.first.mono_ns)))
     beam_disturbed(turn)
     first = turn.state.first_upstream
     if first is not None and first.reached >= RANK[Zone.D] and could_come(turn.state, first, Zone.BEAM, turn.now_ns):
-        turn.put(replace(first, perhaps_crossed=True))
+        turn.put(replace(first, perhaps_crossed=True, spent=spent or first.spent))
     lose_order(turn, "beam_without_stop_loop")
 
 
@@ -57,8 +64,11 @@ def did_not_cross(turn: Turn, track: Track) -> bool:
     state = turn.state
     if not state.zones.occupied(Zone.S) or Zone.S not in track.over or _followed(state, track, turn.now_ns):
         return False
-    conveyance = track.conveyance
-    flags = tuple(flag for flag in conveyance.flags if flag not in (Flag.VIOLATION, Flag.UNCONFIRMED_GREEN))
+    if track.rolled or track.stood:
+        counts = turn.state.counts
+        turn.state = replace(turn.state, counts=replace(counts, released=counts.released - 1))
+    conveyance = withdraw_accusation(turn, turn.put(track), "not_crossed").conveyance
+    flags = tuple(flag for flag in conveyance.flags if flag is not Flag.UNCONFIRMED_GREEN)
     times = replace(conveyance.times, s_nose=None)
     over = tuple(zone for zone in track.over if zone is not Zone.BEAM)
     turn.put(

@@ -38,8 +38,10 @@ def confirm_order(turn: Turn, named: tuple[str, ...], note: Intervention) -> str
         if _may_be_past(turn.state, track, turn.now_ns):
             passed_unseen(turn, track)
             continue
-        noted = replace(track.conveyance, interventions=(*track.conveyance.interventions, note))
-        seal(turn, turn.flag(turn.put_conveyance(track, noted), Flag.ABANDONED), "not_seen_by_officer")
+        noted = replace(track.conveyance, interventions=(*track.conveyance.interventions, note), assignments=())
+        # Whatever was read of a vehicle that is not there was read of another one: read on, it will be given to that.
+        nobody = turn.flag(turn.put_conveyance(track, noted), Flag.ABANDONED, Flag.UNPROVEN)
+        seal(turn, nobody, "not_seen_by_officer")
     past = tuple(track for track in turn.state.tracks if not track.upstream)
     placed = _consistent([turn.state.track(track.id) or track for track in confirmed], turn)
     turn.state = replace(turn.state, tracks=(*past, *placed))

@@ -7,6 +7,7 @@ from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.effects import Severity, WithdrawRequest
 
 from .codes import EventCode
+from .doubt import crossed_in_doubt, may_accuse
 from .leases import withdraw
 from .state import CROSSED, LaneState, Track
 from .turn import Turn
@@ -23,7 +24,7 @@ def cross(turn: Turn, track: Track) -> None:
     if held is not None:
         withdraw(turn, "nose_over_line" if mine else "nose_over_line_by_another", immediate=True)
     track = turn.state.track(track.id) or track
-    shown = _last_shown(turn.state, track, held.first.mono_ns) if held is not None and mine else None
+    shown = last_shown(turn.state, track, held.first.mono_ns) if held is not None and mine else None
     if held is not None and mine and (shown is None or shown.commanded in PROCEED):
         track = turn.put(replace(track, stood=held.lease.standing, rolled=not held.lease.standing))
         _released(turn, track, shown)
@@ -36,7 +37,8 @@ def cross(turn: Turn, track: Track) -> None:
 
 
 def passed_unseen(turn: Turn, track: Track) -> None:
-    """It crossed while nobody looked: past the line from now on, and neither released nor accused."""
+    """It crossed while nobody looked: past the line from now on, never accused, and released only where the beam alone
+    ended its lease."""
     held = turn.state.held
     if held is not None and held.lease.conveyance_id == track.id:
         withdraw(turn, "crossed_unseen", immediate=True)
@@ -44,12 +46,24 @@ def passed_unseen(turn: Turn, track: Track) -> None:
     if track.request_open:
         turn.effects.append(WithdrawRequest(turn.at, track.id, "crossed"))
     past = replace(track, reached=CROSSED, fixes=ZoneTimes(), moved=turn.at, standing=None, perhaps_crossed=False)
-    turn.put(replace(past, request_open=False, again_ns=0))
+    past = turn.put(replace(past, request_open=False, again_ns=0))
     turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="unseen")
+    turn.flag(spend(turn, past), Flag.DOUBTFUL)
+
+
+def spend(turn: Turn, track: Track) -> Track:
+    """It has crossed after all, when the beam alone was broken: on the lease it had then, if it had one."""
+    spent = track.spent
+    if spent is None:
+        return track
+    counts = turn.state.counts
+    turn.state = replace(turn.state, counts=replace(counts, released=counts.released + 1))
+    track = turn.put(replace(track, spent=None, stood=spent.standing, rolled=not spent.standing))
+    return track if spent.confirmed else turn.flag(track, Flag.UNCONFIRMED_GREEN)
 
 
 def _released(turn: Turn, track: Track, shown: SignalEvent | None) -> None:
-    confirmed = shown is not None and shown.confirmed in PROCEED and shown.grade >= Grade.CONTACT
+    confirmed = was_confirmed(shown)
     counts = turn.state.counts
     turn.state = replace(turn.state, counts=replace(counts, released=counts.released + 1))
     turn.event(EventCode.CROSSED, Severity.INFO, track.id, light="confirmed" if confirmed else "unconfirmed")
@@ -67,13 +81,21 @@ def _without_lease(turn: Turn, track: Track) -> None:
     if turn.now_ns < max(track.excused_ns, turn.state.excused_ns if track.suspect else 0):
         turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="withdrawn_inside_commit_distance")
         return
+    if not may_accuse(turn.state, track):
+        crossed_in_doubt(turn, track)
+        return
     counts = turn.state.counts
     turn.state = replace(turn.state, counts=replace(counts, violations=counts.violations + 1))
     turn.flag(track, Flag.VIOLATION)
     turn.event(EventCode.VIOLATION, Severity.ALARM, track.id)
 
 
-def _last_shown(state: LaneState, track: Track, since_ns: int) -> SignalEvent | None:
+def was_confirmed(shown: SignalEvent | None) -> bool:
+    """Whether feedback good enough for evidence said that drivers were shown to proceed."""
+    return shown is not None and shown.confirmed in PROCEED and shown.grade >= Grade.CONTACT
+
+
+def last_shown(state: LaneState, track: Track, since_ns: int) -> SignalEvent | None:
     """What the head was told last before this crossing; None when the signal loop has told nothing but its answer to
     it, or nothing at all."""
     answered = False

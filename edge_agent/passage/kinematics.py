@@ -85,6 +85,11 @@ def zone_start_m(zone: Zone, geometry: Geometry) -> float:
     return _starts(geometry)[_INDEX[zone]]
 
 
+def zone_end_m(zone: Zone, geometry: Geometry) -> float:
+    """Where the tail is when this zone becomes free."""
+    return (geometry.a.end_m, geometry.d.end_m, geometry.s.end_m, geometry.beam_m, geometry.x.end_m)[_INDEX[zone]]
+
+
 _INDEX = {zone: index for index, zone in enumerate((Zone.A, Zone.D, Zone.S, Zone.BEAM, Zone.X))}
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from edge_agent.model.conveyance import ZoneTimes
+from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.lane import Zone
 
 from .arrivals import could_come, unexpected
@@ -31,7 +31,9 @@ def resync(turn: Turn, before: ZoneInputs) -> None:
         )
         fixes = track.fixes if track.upstream and not doubtful else ZoneTimes()
         moved = track.moved if still == track.over else turn.at
-        turn.put(replace(track, over=still, fixes=fixes, moved=moved))
+        placed = turn.put(replace(track, over=still, fixes=fixes, moved=moved))
+        if doubtful and Zone.X in still and _has_follower(state, placed):
+            turn.flag(placed, Flag.DOUBTFUL)
     for zone in reversed(ZONES):
         if levels.get(zone, False) and not any(zone in track.over for track in turn.state.tracks):
             _place(turn, zone)
@@ -67,6 +69,12 @@ def _moved_on(state: LaneState, track: Track, zone: Zone, before: ZoneInputs) ->
     if track.green_at_gap:
         return True
     return zone is Zone.A and not state.zones.occupied(Zone.D) and not _stood(state, track, before)
+
+
+def _has_follower(state: LaneState, track: Track) -> bool:
+    """Whether the next vehicle may have come to X during a long gap: then the tail that leaves there may be its."""
+    follower = next((t for t in state.tracks if t.reached < track.reached), None)
+    return follower is not None and (not follower.upstream or follower.green_at_gap)
 
 
 def _stood(state: LaneState, track: Track, before: ZoneInputs) -> bool:

@@ -9,7 +9,9 @@ from edge_agent.model.lane import Zone
 
 from .codes import EventCode
 from .decisions import effective
-from .kinematics import NS, clearing_s, metres_per_second
+from .doubt import settle
+from .exits import exit_due_ns, exit_missed
+from .kinematics import NS
 from .leases import withdraw
 from .legs import claim_keys
 from .order import account_for, lose_order
@@ -31,7 +33,10 @@ def review_ends(turn: Turn) -> None:
     for track in turn.each():
         if track.reached == EXITED and Zone.X not in track.over:
             account_for(turn, track)
-            seal(turn, track, "exited")
+            times = track.conveyance.times
+            in_full = times.x_nose is not None and times.x_tail is not None
+            # Where X saw one end of it only, somebody else may have been there in its place.
+            seal(turn, track if in_full else turn.flag(track, Flag.DOUBTFUL), "exited")
         elif track.diverted and not track.over:
             seal(turn, track, "diverted")
         elif turn.now_ns >= end_due_ns(turn.state, track):
@@ -40,43 +45,38 @@ def review_ends(turn: Turn) -> None:
 
 def end_due_ns(state: LaneState, track: Track) -> int:
     """When a vehicle that no zone sees any more is given up; NEVER while a zone is occupied by it or by one ahead."""
-    policy, geometry, kinematics = state.config.policy, state.config.geometry, state.config.kinematics
-    if track.over:
-        return NEVER
-    if not track.upstream and Zone.X not in state.zones.levels and state.zones.fresh:
-        travel = (geometry.x.end_m - geometry.beam_m) / metres_per_second(kinematics.v_min_kmh)
-        return track.moved.mono_ns + int(policy.stopped_factor * travel * NS)
-    if not track.upstream and track.unseen and state.zones.fresh:
-        return track.moved.mono_ns + int(policy.stopped_factor * clearing_s(geometry, kinematics) * NS)
-    same = [t for t in state.tracks if t.upstream == track.upstream]
-    if same[0].id != track.id:
+    if not track.upstream:
+        return exit_due_ns(state, track)
+    first = state.first_upstream
+    if track.over or (first is not None and first.id != track.id):
         return NEVER
     latest = max((t.moved.mono_ns for t in state.tracks if not t.upstream), default=0)
-    since = max(track.moved.mono_ns, latest) if track.upstream else track.moved.mono_ns
-    return since + int(policy.abandon_s * NS)
+    return max(track.moved.mono_ns, latest) + int(state.config.policy.abandon_s * NS)
 
 
 def _end_without_exit(turn: Turn, track: Track) -> None:
-    """Beyond the stop line without exit sensing this is how a passage ends; anywhere else the vehicle is lost."""
-    if not track.upstream and Zone.X not in turn.state.zones.levels:
+    """Beyond the stop line without exit sensing this is how a passage ends, and where X is dead; upstream of it the
+    vehicle is lost."""
+    if track.upstream:
+        seal(turn, turn.flag(track, Flag.ABANDONED), "abandoned")
+        lose_order(turn, "vehicle_abandoned")
+        return
+    if Zone.X not in turn.state.zones.levels:
         seal(turn, track, "no_exit_sensing")
         return
-    if not track.upstream and track.unseen:
-        seal(turn, turn.flag(track, Flag.SENSOR_FAULT), "exit_unseen")
-        return
-    seal(turn, turn.flag(track, Flag.ABANDONED), "abandoned")
-    if track.upstream:
-        lose_order(turn, "vehicle_abandoned")
+    exit_missed(turn)
+    seal(turn, turn.flag(track, Flag.SENSOR_FAULT), "exit_unseen", exit_owed=track.reached < EXITED)
 
 
-def seal(turn: Turn, track: Track, how: str) -> None:
-    """Seal the passage, once: it leaves the state here."""
+def seal(turn: Turn, track: Track, how: str, *, exit_owed: bool = False) -> None:
+    """Seal the passage, once: it leaves the state here. `exit_owed`: X may still see it."""
     held = turn.state.held
     if held is not None and held.lease.conveyance_id == track.id:
         withdraw(turn, "sealed", immediate=True)
         track = turn.state.track(track.id) or track
     if track.request_open:
         turn.effects.append(WithdrawRequest(turn.at, track.id, "sealed"))
+    track = settle(turn, track)
     outcome = outcome_of(track, turn.now_ns)
     conveyance = replace(track.conveyance, phase=Phase.SEALED, outcome=outcome, ended=turn.at)
     state = turn.state
@@ -88,6 +88,7 @@ def seal(turn: Turn, track: Track, how: str) -> None:
         turn.now_ns,
         tuple(a.sighting.sighting_id for a in conveyance.assignments),
         claim_keys(conveyance),
+        exit_owed,
     )
     turn.state = replace(
         state,

@@ -35,6 +35,15 @@ class CoreConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """A lease that ended because the beam alone was broken: should its vehicle turn out to have crossed, it was
+    released. `confirmed`: feedback had confirmed its green."""
+
+    standing: bool
+    confirmed: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """A conveyance and what only the core needs to follow it.
 
@@ -46,7 +55,7 @@ class Track:
     officer told the driver where to go; `diverted`: it has left the lane upstream of the line since. `rolled`, `stood`:
     it crossed on a rolling or a standing lease. `request_open`: central still owes an answer. `green_at_gap`: it had a
     lease when continuity was last lost. `perhaps_crossed`: the beam was broken when it can have been there, but not the
-    stop loop.
+    stop loop; `spent`: the lease it had then. `loop_off_ns`: when its tail left the stop loop (0: not yet).
     """
 
     conveyance: Conveyance
@@ -72,6 +81,8 @@ class Track:
     request_open: bool = False
     green_at_gap: bool = False
     perhaps_crossed: bool = False
+    spent: Spent | None = None
+    loop_off_ns: int = 0
 
     @property
     def id(self) -> str:
@@ -176,7 +187,7 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class SealedPassage:
     """Enough of a sealed passage to supplement it, and to know its tags while they linger: `sightings` are ids,
-    `claims` (kind, token) pairs, `at_ns` when it was sealed."""
+    `claims` (kind, token) pairs, `at_ns` when it was sealed, `exit_owed`: before X had seen its tail leave."""
 
     conveyance_id: str
     bundle_id: str
@@ -184,6 +195,7 @@ class SealedPassage:
     at_ns: int = 0
     sightings: tuple[str, ...] = ()
     claims: ClaimKeys = ()
+    exit_owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,6 @@
 """Zone edges become vehicles that arrive, advance, clear and exit. Nothing but physical order creates one."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.effects import Severity
@@ -11,13 +10,15 @@ from edge_agent.model.lane import Zone
 from .arrivals import could_come, new_track, unexpected
 from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, did_not_cross
 from .codes import ConditionCode, EventCode
-from .crossing import cross, passed_unseen
-from .kinematics import NS, SHORTEST_M, length_m, metres_per_second, nose_fixes, speed_kmh, stop_ms, zone_start_m
+from .crossing import cross, passed_unseen, spend
+from .doubt import beam_outlasted_loop, withdraw_accusation
+from .exits import exit_missed, exit_seen, left_unseen, seen_late
+from .kinematics import length_m, nose_fixes, speed_kmh, stop_ms, zone_end_m, zone_start_m
 from .leases import withdraw
 from .order import lose_order
 from .resync import resync
 from .sealing import seal
-from .state import AT_LINE, RANK, ZONES, LaneState, Track, ZoneInputs
+from .state import AT_LINE, RANK, ZONES, Track, ZoneInputs
 from .turn import Turn
 
 NOSE_FIELD = {Zone.A: "a_nose", Zone.D: "d_nose", Zone.S: "s_loop", Zone.BEAM: "s_nose", Zone.X: "x_nose"}
@@ -83,19 +84,42 @@ def _nose(turn: Turn, zone: Zone) -> None:
         return
     track, sound = _claimant(turn, zone)
     if track is None:
+        if zone is Zone.X and seen_late(turn):
+            return
         track = unexpected(turn, zone)
         lose_order(turn, f"unexpected_vehicle_at_{zone.value}")
         if track is None:
             return
     elif not sound:
-        if zone is Zone.X and not track.unseen:
+        if zone is Zone.X and not track.unseen and not track.perhaps_crossed:
             beam_missed(turn)
         lose_order(turn, f"sequence_broken_at_{zone.value}")
         track = turn.state.track(track.id) or track
         track = turn.flag(turn.put(replace(track, suspect=True)), Flag.SENSOR_FAULT)
-    track = _advance(turn, turn.state.track(track.id) or track, zone)
+        if zone is Zone.X:
+            track = turn.flag(spend(turn, track), Flag.DOUBTFUL)
+    track = _shed(turn, turn.state.track(track.id) or track, zone)
+    track = _advance(turn, track, zone)
     if zone is Zone.BEAM:
         cross(turn, track)
+
+
+def _shed(turn: Turn, track: Track, zone: Zone) -> Track:
+    """No vehicle is over two zones farther apart than the longest is long: something else is over the one behind."""
+    geometry = turn.state.config.geometry
+    return _not_over(turn, track, zone_start_m(zone, geometry) - geometry.length_max_m * OVERLONG)
+
+
+def _not_over(turn: Turn, track: Track, tail_m: float) -> Track:
+    """The tail is downstream of `tail_m`: whatever is over a zone upstream of that is another vehicle, or none."""
+    geometry = turn.state.config.geometry
+    behind = tuple(z for z in track.over if zone_end_m(z, geometry) < tail_m)
+    if not behind:
+        return track
+    lose_order(turn, f"{behind[0].value}_held_by_another")
+    track = turn.state.track(track.id) or track
+    over = tuple(z for z in track.over if z not in behind)
+    return turn.flag(turn.put(replace(track, over=over)), Flag.SENSOR_FAULT)
 
 
 def _arrive(turn: Turn) -> None:
@@ -127,40 +151,24 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     if front is None:
         return None, False
     if zone is Zone.X:
-        front = _past_unseen(turn, front)
+        front = _at_exit(turn, front)
     before = max((RANK[z] for z in state.zones.levels if RANK[z] < rank), default=-1)
     plausible = zone is Zone.BEAM or could_come(state, front, zone, turn.now_ns)
     if front.reached == before and plausible:
         return front, True
     # A beam broken without the stop loop is not the truck; at X an unseen crossing is likely for who stood at the line.
     left_line = front.reached == AT_LINE and not state.zones.occupied(Zone.S)
-    left = zone is Zone.X and (left_line or front.perhaps_crossed or (front.green_at_gap and front.unseen))
-    taken = plausible and zone is not Zone.BEAM and (state.order.known or left)
-    return (front if taken else None), False
+    left = left_line or front.perhaps_crossed or (front.green_at_gap and front.unseen)
+    likelier = left if zone is Zone.X else zone is not Zone.BEAM and state.order.known
+    return (front if plausible and likelier else None), False
 
 
-def _past_unseen(turn: Turn, front: Track) -> Track:
-    """Who is at X: not one that no zone has seen since a gap, nor one that should have been there before, when the
-    one behind it was seen crossing and can be there by now. The former has left unseen."""
-    state = turn.state
-    past = [track for track in state.tracks if not track.upstream and track.reached < RANK[Zone.X]]
-    for ahead, behind in pairwise(past):
-        gone = ahead.unseen or _overdue(state, ahead, turn.now_ns)
-        crossed = behind.fixes.s_nose is not None
-        if ahead.id == front.id and gone and crossed and could_come(state, behind, Zone.X, turn.now_ns, 1.0):
-            seal(turn, turn.flag(ahead, Flag.SENSOR_FAULT), "exit_unseen")
-            front = behind
-    return front
-
-
-def _overdue(state: LaneState, track: Track, now_ns: int) -> bool:
-    """Whether a vehicle whose tail has crossed would have come to X by now at the lane's slowest pace."""
-    left = track.fixes.s_tail
-    if left is None:
-        return False
-    geometry = state.config.geometry
-    way_m = geometry.x.start_m - geometry.beam_m - (track.conveyance.length_m or SHORTEST_M)
-    return now_ns - left.mono_ns > int(NS * way_m / metres_per_second(state.config.kinematics.v_min_kmh))
+def _at_exit(turn: Turn, front: Track) -> Track:
+    """Who is at X: not those who must have left before without X having seen them; their passages are over."""
+    for gone in left_unseen(turn):
+        seal(turn, turn.flag(gone, Flag.SENSOR_FAULT), "exit_unseen")
+        exit_missed(turn)
+    return next((track for track in turn.state.tracks if track.reached < RANK[Zone.X]), front)
 
 
 def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
@@ -218,8 +226,10 @@ def _measure(turn: Turn, track: Track) -> Track:
 def _tail(turn: Turn, zone: Zone) -> None:
     """A falling edge: the most downstream vehicle over the zone has left it."""
     track = next((t for t in turn.state.tracks if zone in t.over), None)
+    if track is None and zone is Zone.D:
+        track = _unseen_at(turn, zone)
     if track is None:
-        if turn.state.order.known:
+        if turn.state.order.known and zone is not Zone.X:  # there its nose has said already what was to be said
             lose_order(turn, f"tail_without_vehicle_at_{zone.value}")
         return
     over = tuple(z for z in track.over if z is not zone)
@@ -233,9 +243,27 @@ def _tail(turn: Turn, zone: Zone) -> None:
             return
         if track.fixes.s_loop is not None and Zone.S not in track.over:
             beam_seen(turn)
+        if beam_outlasted_loop(turn.state, track, turn.now_ns):
+            track = withdraw_accusation(turn, turn.put(track), "beam_broken_after_the_loop")
+        over = _not_over(turn, turn.put(replace(track, over=over)), turn.state.config.geometry.s.start_m).over
+        track = turn.state.track(track.id) or track
     conveyance = replace(track.conveyance, times=replace(track.conveyance.times, **{name: turn.at}))
     fixes = replace(track.fixes, **{name: turn.at})
-    _measure(turn, turn.put(replace(track, conveyance=conveyance, fixes=fixes, over=over, moved=turn.at)))
+    track = _measure(turn, turn.put(replace(track, conveyance=conveyance, fixes=fixes, over=over, moved=turn.at)))
+    if zone is Zone.X:
+        exit_seen(turn, track)
+
+
+def _unseen_at(turn: Turn, zone: Zone) -> Track | None:
+    """Whose tail leaves a zone that held somebody else's, or was stuck, when its nose came: the next one's, if that can
+    have come there and gone on."""
+    state = turn.state
+    track = next((t for t in state.tracks if t.reached < RANK[zone]), None)
+    if track is None or track.over or not could_come(state, track, zone, turn.now_ns, 1.0):
+        return None
+    lose_order(turn, f"nose_unseen_at_{zone.value}")
+    track = turn.state.track(track.id) or track
+    return turn.flag(turn.put(replace(track, reached=RANK[zone])), Flag.SENSOR_FAULT)
 
 
 def _dwell_over_line(turn: Turn, track: Track) -> Track:
@@ -254,7 +282,7 @@ def _dwell_over_line(turn: Turn, track: Track) -> Track:
 def _leave_stop_loop(turn: Turn, track: Track) -> None:
     """The stop loop is clear again: behind a crossing vehicle, or because one rolled back without crossing."""
     if not track.upstream:
-        turn.put(track)
+        turn.put(replace(track, loop_off_ns=turn.now_ns))
         return
     if turn.state.zones.occupied(Zone.BEAM):  # forwards: a tail leaves the loop before the beam
         lose_order(turn, "crossed_under_a_broken_beam")

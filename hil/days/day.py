@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from drivers.api import Aspect
-from edge_agent.model.conveyance import Flag, Outcome, ZoneTimes
+from edge_agent.model.conveyance import Outcome
+from hil.days.records import Lie, RecordJudge
 from hil.oracles.wrong_green import Rule
-from hil.rig.virtual_lane import Options, Passage, VirtualLane
+from hil.rig.virtual_lane import Options, VirtualLane
 from hil.rig.virtual_loop import VirtualLoop
-from hil.world.events import EventKind
 from hil.world.faults import Happening, Trigger, Verb
 from hil.world.geometry import ZONES, Geometry
 from hil.world.rules import ReleaseRule
@@ -24,7 +24,6 @@ CALM_S = 200.0
 """The last part of a day has no faults: there the lane must work again."""
 RECOVERY_S = 60.0
 FRESH = "fresh"
-SEALED_S = 1.0
 
 _PAIRS: tuple[tuple[Verb, Verb, float, float], ...] = (
     (Verb.LAMP_FEEDBACK_MISSING, Verb.LAMP_FEEDBACK_BACK, 0.1, 20.0),
@@ -128,11 +127,17 @@ def complaints(day: Day) -> list[str]:
 
 
 def record_complaints(day: Day) -> list[str]:
-    """What must not be where no sensor made up a vehicle or hid one from X: one record per truck, its own.
+    """What must not be of the records: see `RecordJudge`."""
+    dead = tuple((t.begins_s, t.ends_s) for t in day.troubles if t.verb is Verb.KILL_AGENT)
+    return RecordJudge(day.lane, lies(day), dead).complaints()
 
-    A record that the officer has found to be nobody's is none of a truck's: after an outage the agent may doubt that
-    who is over a zone is who was."""
-    return [*_bundles(day), *_in_time(day), *_identities(day), *_drivers(day)]
+
+def lies(day: Day) -> tuple[Lie, ...]:
+    """What the sensors of this day lied."""
+    stuck = (h for h in happenings(day.seed, day.troubles, day.day_s - CALM_S) if h.verb is Verb.SENSOR_STUCK)
+    levels = {(h.trigger.at_s, str(h.args["zone"])): bool(h.args["level"]) for h in stuck}
+    found = (t for t in day.troubles if t.verb is Verb.SENSOR_STUCK)
+    return tuple(Lie(t.begins_s, t.ends_s, t.zone, levels[t.begins_s, t.zone]) for t in found)
 
 
 def _wrong_greens(day: Day) -> Iterator[str]:
@@ -156,68 +161,6 @@ def _sequence(day: Day) -> Iterator[str]:
     yield from (f"{number} bundles for record {name}" for name, number in records.items() if number > 1)
     live = {track.id for track in lane.agent.state.tracks} if lane.agent is not None else set()
     yield from (f"record {name} is sealed and alive" for name in sorted(live & set(records)))
-
-
-def _gone(day: Day) -> dict[str, float]:
-    return {e.truck: e.t for e in day.lane.events if e.kind in (EventKind.LEFT, EventKind.DIVERTED)}
-
-
-def _bundles(day: Day) -> Iterator[str]:
-    """Exactly one bundle per truck that went through the lane, and none for nobody."""
-    lane = day.lane
-    count = Counter(passage.truck for passage in lane.sealed() if not _disowned(passage))
-    open_now = (
-        {lane.truck_of.get(track.id, "") for track in lane.agent.state.tracks} if lane.agent is not None else set()
-    )
-    for truck, number in count.items():
-        if not truck:
-            yield f"{number} bundles for nobody"
-        if truck and number > 1:
-            yield f"{number} bundles for {truck}"
-    for truck, t in _gone(day).items():
-        if not count[truck] and truck not in open_now:
-            yield f"no bundle for {truck}, which left at {t:.1f}"
-
-
-def _disowned(passage: Passage) -> bool:
-    """A record of a vehicle that appeared out of order, and that the officer did not see."""
-    conveyance = passage.conveyance
-    confirmed = any(note.act == "confirm_order" for note in conveyance.interventions)
-    return confirmed and conveyance.outcome is Outcome.ABANDONED and conveyance.times == ZoneTimes()
-
-
-def _in_time(day: Day) -> Iterator[str]:
-    """A passage is sealed within a second of its tail leaving the exit loop, where there was somebody to see it."""
-    edges = (e for e in day.lane.events if e.kind is EventKind.ZONE and e.place == "zone_x" and not e.on)
-    tails = {e.truck: e.t for e in edges}
-    for passage in day.lane.sealed():
-        if _disowned(passage):
-            continue
-        ended, left = passage.conveyance.ended, tails.get(passage.truck)
-        if ended is not None and left is not None and not _dead(day, left):
-            late_s = ended.mono_ns / 1e9 - day.lane.began_s - left
-            if not -0.1 <= late_s <= SEALED_S:
-                yield f"{passage.truck} was sealed {late_s:.1f} s after its tail left X"
-
-
-def _dead(day: Day, t: float) -> bool:
-    return any(trouble.begins_s <= t <= trouble.ends_s for trouble in day.troubles if trouble.verb is Verb.KILL_AGENT)
-
-
-def _identities(day: Day) -> Iterator[str]:
-    """What was read of one truck is never on the record of another."""
-    for passage in day.lane.sealed():
-        for assignment in passage.conveyance.assignments:
-            owner = day.lane.owner(assignment.sighting.claim.token)
-            if owner != passage.truck:
-                yield f"a tag of {owner} on the record of {passage.truck or 'nobody'}"
-
-
-def _drivers(day: Day) -> Iterator[str]:
-    """All drivers obey: nobody may be accused."""
-    for passage in day.lane.sealed():
-        if passage.conveyance.outcome is Outcome.VIOLATION or Flag.VIOLATION in passage.conveyance.flags:
-            yield f"{passage.truck} is accused of a violation"
 
 
 def _queues(day: Day) -> Iterator[str]:

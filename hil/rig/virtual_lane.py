@@ -354,9 +354,14 @@ class VirtualLane:
         """Whose passage is it? Whoever was over the sensor that made it."""
         if self._agent is None:
             return
-        for track in self._agent.state.tracks:
-            if track.id not in self.truck_of:
-                self.truck_of[track.id] = self._over(track.over[-1].value) if track.over else ""
+        tracks = self._agent.state.tracks
+        for track in tracks:
+            if self.truck_of.get(track.id):
+                continue
+            truck = self._over(track.over[-1].value) if track.over else ""
+            # A record that a lie began is the truck's that comes into it, unless that has one of its own.
+            known = track.id in self.truck_of and any(self.truck_of.get(other.id) == truck for other in tracks)
+            self.truck_of[track.id] = "" if known else truck
 
     def _over(self, zone: str) -> str:
         span = self.world.geometry.zones()[zone]

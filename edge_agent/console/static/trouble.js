@@ -140,6 +140,7 @@ const CONDITIONS = {
   SIGNAL_FAULT: ['Signal fault', CALL],
   LANE_HOLD: ['The lane is held', 'Clear the hold with C.'],
   STOP_LINE_BEAM_DOUBTFUL: ['The stop-line sensor may be blind', CALL],
+  EXIT_SENSOR_DOUBTFUL: ['The exit sensor may be dead', 'Records end later. ' + CALL],
   TAG_FLOOD: ['The reader sees very many tags', ''],
 };
 

@@ -87,6 +87,8 @@ const FLAGS = {
   clock_stepped: 'clock was set meanwhile',
   duplicate_identity: 'identity seen twice',
   reader_gap: 'reader was down meanwhile',
+  doubtful: 'sensors contradict each other',
+  unproven: 'may be no vehicle',
 };
 export const flag = name => FLAGS[name] ?? name.replaceAll('_', ' ');
 const GRAVE = new Set(['violation', 'revoked', 'late_revocation', 'ambiguous', 'unconfirmed_green', 'duplicate_identity']);

@@ -157,6 +157,7 @@ def test_who_stops_for_the_revocation_and_then_drives_on_violates() -> None:
     lane.on(Zone.D)
     lane.wait(9.0)
     lane.decide(Verdict.REFER_SECONDARY, revision=2)
+    lane.off(Zone.D)
     lane.on(Zone.S)
     lane.wait(20)
     lane.on(Zone.BEAM)

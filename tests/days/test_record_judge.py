@@ -1,0 +1,88 @@
+"""The judge of records is tried itself: whatever may be wrong with a record, it must say so."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from edge_agent.model.conveyance import Conveyance, Flag, Outcome
+from hil.days.day import Day, run_day
+from hil.days.records import Lie, RecordJudge
+from hil.rig.virtual_lane import Passage, VirtualLane
+
+
+@pytest.fixture(scope="module")
+def day() -> Day:
+    return run_day(3, 150.0, faults=False)
+
+
+def _judged(day: Day, change: Callable[[list[Passage]], list[Passage]] = list, lies: tuple[Lie, ...] = ()) -> list[str]:
+    """What the judge says of this day with its records changed."""
+    lane = day.lane
+    sealed = tuple(change(list(lane.sealed())))
+    shown = SimpleNamespace(
+        sealed=lambda: sealed,
+        owner=lane.owner,
+        events=lane.events,
+        began_s=lane.began_s,
+        agent=lane.agent,
+        truck_of=lane.truck_of,
+    )
+    return RecordJudge(cast(VirtualLane, shown), lies, ()).complaints()
+
+
+def _first(change: Callable[[Conveyance], Conveyance]) -> Callable[[list[Passage]], list[Passage]]:
+    return lambda passages: [replace(passages[0], conveyance=change(passages[0].conveyance)), *passages[1:]]
+
+
+def _flagged(*flags: Flag) -> Callable[[list[Passage]], list[Passage]]:
+    return _first(lambda record: replace(record, flags=flags))
+
+
+def _exit_of_the_next(passages: list[Passage]) -> list[Passage]:
+    one, two = passages[0].conveyance, passages[1].conveyance
+    times = replace(one.times, x_nose=two.times.x_nose, x_tail=two.times.x_tail)
+    return [replace(passages[0], conveyance=replace(one, times=times)), *passages[1:]]
+
+
+def _tags_of_the_next(passages: list[Passage]) -> list[Passage]:
+    one, two = passages[0].conveyance, passages[1].conveyance
+    return [replace(passages[0], conveyance=replace(one, assignments=two.assignments)), *passages[1:]]
+
+
+def _ended_late(record: Conveyance) -> Conveyance:
+    assert record.ended is not None
+    return replace(record, ended=replace(record.ended, mono_ns=record.ended.mono_ns + 1_500_000_000))
+
+
+def test_a_quiet_day_is_clean(day: Day) -> None:
+    assert _judged(day) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda passages: passages[1:], "no bundle for"),
+        (lambda passages: [passages[0], *passages], "2 bundles for"),
+        (_tags_of_the_next, "a tag of"),
+        (_exit_of_the_next, "has x_nose of"),
+        (_first(_ended_late), "was sealed 1.5 s after"),
+        (_first(lambda record: replace(record, outcome=Outcome.VIOLATION)), "is accused"),
+        (_flagged(Flag.VIOLATION), "is accused"),
+        (_flagged(Flag.DOUBTFUL), "without any reason"),
+        (_flagged(Flag.SENSOR_FAULT), "without any reason"),
+        (_flagged(Flag.UNPROVEN), "without any reason"),
+    ],
+)
+def test_it_sees_what_is_wrong(day: Day, change: Callable[[list[Passage]], list[Passage]], says: str) -> None:
+    assert any(says in found for found in _judged(day, change))
+
+
+def test_a_lie_excuses_doubt_but_no_accusation_and_no_foreign_tag(day: Day) -> None:
+    lie = (Lie(0.0, 150.0, "zone_x", False),)
+    assert _judged(day, _flagged(Flag.DOUBTFUL), lie) == []
+    assert any("is accused" in found for found in _judged(day, _flagged(Flag.DOUBTFUL, Flag.VIOLATION), lie))
+    assert any("a tag of" in found for found in _judged(day, _tags_of_the_next, lie))
+    assert any("was sealed" in found for found in _judged(day, _first(_ended_late), lie)), "late and not saying so"
