@@ -100,7 +100,7 @@ def remake(made_from: bytes, clock: Clock, splice: Splice) -> Source:
     SESSION_UNKNOWN when this version knows no such kind or settings, and what the driver's maker raises."""
     try:
         told = json.loads(made_from)
-        make = _CAPTURED[told["kind"]]
+        make = CAPTURED[told["kind"]]
         settings = KINDS[told["kind"]].settings.model_validate(told["settings"])
         device, digest = str(told["device"]), told["profile_digest"]
     except (KeyError, TypeError, ValueError) as error:
@@ -124,5 +124,5 @@ def profile_digest(settings: BaseModel) -> str:
     return ""
 
 
-_CAPTURED: dict[str, Callable[..., Source]] = {"mercury": make_mercury, "llrp": make_llrp, "encompass": make_encompass}
+CAPTURED: dict[str, Callable[..., Source]] = {"mercury": make_mercury, "llrp": make_llrp, "encompass": make_encompass}
 """Kinds whose link can be captured."""

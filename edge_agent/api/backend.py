@@ -8,6 +8,7 @@ from typing import Protocol
 from edge_agent.model.decision import OfficerAct, Role
 from edge_agent.model.effects import AnswerAct
 from edge_agent.runtime.channel import Channel
+from securecorridor.lane.v1 import capture_service_pb2 as capture_pb
 from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import sighting_service_pb2 as sighting_pb
@@ -38,6 +39,14 @@ class LaneBackend(Protocol):
 
     async def act(self, act: OfficerAct) -> AnswerAct:
         """Put an act to the core; the answer comes when it is recorded."""
+        ...
+
+    async def capture(self, act: OfficerAct) -> AnswerAct:
+        """Start, stop or delete a capture; the answer comes when it is recorded and done."""
+        ...
+
+    async def captures(self) -> list[capture_pb.Capture]:
+        """Captures at the lane, newest first."""
         ...
 
     async def list_passages(self, page_size: int, before_seq: int | None) -> list[lane_pb.Passage]:

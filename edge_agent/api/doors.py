@@ -23,8 +23,10 @@ MAX_STREAMS: Final = 48
 
 _ALL: Final = frozenset(Role)
 _OFFICER: Final = frozenset({Role.OFFICER})
+_TECHNICIAN: Final = frozenset({Role.TECHNICIAN})
 _STAFF: Final = frozenset({Role.OFFICER, Role.TECHNICIAN})
 _LANE: Final = "/securecorridor.lane.v1.LaneService/"
+_CAPTURES: Final = "/securecorridor.lane.v1.CaptureService/"
 _DIAGNOSTICS: Final = "/securecorridor.lane.v1.DiagnosticsService/"
 
 ALLOWED: Final[dict[str, frozenset[Role]]] = {
@@ -48,6 +50,10 @@ ALLOWED: Final[dict[str, frozenset[Role]]] = {
     _DIAGNOSTICS + "ListConditions": _ALL,
     _DIAGNOSTICS + "GetOutbox": _ALL,
     _DIAGNOSTICS + "TailEvents": _ALL,
+    _CAPTURES + "StartCapture": _TECHNICIAN,
+    _CAPTURES + "StopCapture": _TECHNICIAN,
+    _CAPTURES + "DeleteCapture": _TECHNICIAN,
+    _CAPTURES + "ListCaptures": _STAFF,
     "/securecorridor.lane.v1.SightingService/ReportSightings": frozenset({Role.MEDIA}),
     "/grpc.health.v1.Health/Check": _ALL,
     "/grpc.health.v1.Health/List": _ALL,

@@ -83,10 +83,12 @@ class LaneServicer(LaneServiceServicer):
         return pb.ConfirmCorridorOrderResponse(outcome=await self._act(requests.confirm_order(request, self._role)))
 
     async def SetLaneMode(self, request: pb.SetLaneModeRequest, context: object) -> pb.SetLaneModeResponse:
-        """Changes the lane's mode; a technician may only close it."""
+        """Changes the lane's mode; a technician may only close it, or work at a closed one."""
         act = requests.set_mode(request, self._role)
-        if self._role is not Role.OFFICER and act.mode != LaneMode.CLOSED:
-            text = f"mode {act.mode} is for officers; the {self._role.value} door may only close the lane"
+        if self._role is not Role.OFFICER and act.mode not in (LaneMode.CLOSED, LaneMode.MAINTENANCE):
+            text = (
+                f"mode {act.mode} is for officers; the {self._role.value} door may only close the lane or maintain it"
+            )
             raise Refusal(grpc.StatusCode.PERMISSION_DENIED, Reason.ROLE_NOT_ALLOWED, text)
         return pb.SetLaneModeResponse(outcome=await self._act(act))
 
@@ -166,7 +168,7 @@ class LaneServicer(LaneServiceServicer):
         except TimeoutError as error:
             text = "the lane has not answered in time: repeat with the same request_id to learn what became of it"
             raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.ACT_UNCONFIRMED, text) from error
-        return _outcome(answer)
+        return outcome(answer)
 
     def _lane(self) -> pb.LaneState:
         lane = self._backend.lane_state(self._role)
@@ -203,7 +205,8 @@ async def send(context: ServicerContext[Any, R], message: R) -> None:
         raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.READER_TOO_SLOW, text) from error
 
 
-def _outcome(answer: AnswerAct) -> pb.ActOutcome:
+def outcome(answer: AnswerAct) -> pb.ActOutcome:
+    """The answer to an act; Refusal when it is none but OK."""
     if answer.result is not ActResult.OK:
         status, reason = _STATUS[answer.result]
         facts = {"request_id": answer.request_id, "etag": answer.etag, "may_clear": ",".join(answer.may_clear)}

@@ -62,8 +62,8 @@ def seconds(message: Message, field: str, value: Duration, default: float) -> fl
 
 def hold_lane(request: pb.HoldLaneRequest, role: Role) -> OfficerAct:
     """Red at once for the lane."""
-    _common(request).done()
-    return OfficerAct(ActKind.HOLD_LANE, request.request_id, request.officer, role, reason=_reason(request))
+    begun(request).done()
+    return OfficerAct(ActKind.HOLD_LANE, request.request_id, request.officer, role, reason=reason_of(request))
 
 
 def hold_conveyance(request: pb.HoldConveyanceRequest, role: Role) -> OfficerAct:
@@ -75,13 +75,13 @@ def clear_hold(request: pb.ClearHoldRequest, role: Role) -> OfficerAct:
     """The end of a hold; of the lane's when no conveyance is named."""
     if request.conveyance_id:
         return _on_conveyance(ActKind.CLEAR_HOLD, request, role, request.conveyance_id)
-    _common(request).done()
-    return OfficerAct(ActKind.CLEAR_HOLD, request.request_id, request.officer, role, reason=_reason(request))
+    begun(request).done()
+    return OfficerAct(ActKind.CLEAR_HOLD, request.request_id, request.officer, role, reason=reason_of(request))
 
 
 def release(request: pb.ReleaseConveyanceRequest, role: Role) -> OfficerAct:
     """An officer's release, bound to what was displayed."""
-    fields = _common(request)
+    fields = begun(request)
     _displayed(fields, request.conveyance_id, request.etag, request.identity_digest)
     lease_s = seconds(request, "lease", request.lease, 0.0)
     asked = request.HasField("lease")
@@ -95,7 +95,7 @@ def release(request: pb.ReleaseConveyanceRequest, role: Role) -> OfficerAct:
         conveyance_id=request.conveyance_id,
         etag=request.etag,
         identity_digest=request.identity_digest,
-        reason=_reason(request),
+        reason=reason_of(request),
         lease_s=lease_s,
         verdict=Verdict.RELEASE,
     )
@@ -103,7 +103,7 @@ def release(request: pb.ReleaseConveyanceRequest, role: Role) -> OfficerAct:
 
 def refer(request: pb.ReferConveyanceRequest, role: Role) -> OfficerAct:
     """To secondary, bound to what was displayed."""
-    fields = _common(request)
+    fields = begun(request)
     _displayed(fields, request.conveyance_id, request.etag, request.identity_digest)
     referral = enums.REFERRAL.from_wire(request.referral_reason) or ReferralReason.UNSPECIFIED
     known = request.referral_reason == 0 or referral is not ReferralReason.UNSPECIFIED
@@ -117,7 +117,7 @@ def refer(request: pb.ReferConveyanceRequest, role: Role) -> OfficerAct:
         conveyance_id=request.conveyance_id,
         etag=request.etag,
         identity_digest=request.identity_digest,
-        reason=_reason(request),
+        reason=reason_of(request),
         verdict=Verdict.REFER_SECONDARY,
         referral=referral,
     )
@@ -125,7 +125,7 @@ def refer(request: pb.ReferConveyanceRequest, role: Role) -> OfficerAct:
 
 def direct(request: pb.DirectConveyanceRequest, role: Role) -> OfficerAct:
     """Any other verdict, bound to the state displayed."""
-    fields = _common(request)
+    fields = begun(request)
     fields.id(request.conveyance_id, "conveyance_id", "an id from LaneState")
     fields.id(request.etag, "etag", "ConveyanceState.etag as displayed")
     verdict = enums.VERDICT.from_wire(request.verdict) or Verdict.NO_DECISION
@@ -138,14 +138,14 @@ def direct(request: pb.DirectConveyanceRequest, role: Role) -> OfficerAct:
         role,
         conveyance_id=request.conveyance_id,
         etag=request.etag,
-        reason=_reason(request),
+        reason=reason_of(request),
         verdict=verdict,
     )
 
 
 def confirm_order(request: pb.ConfirmCorridorOrderRequest, role: Role) -> OfficerAct:
     """What the officer sees in the corridor, from the stop line upstream."""
-    fields = _common(request)
+    fields = begun(request)
     fields.id(request.etag, "etag", "LaneState.etag as displayed")
     named: Sequence[str] = request.conveyance_ids
     fields.require(len(named) <= ORDER_MAX, "conveyance_ids", f"are more than {ORDER_MAX}")
@@ -159,37 +159,42 @@ def confirm_order(request: pb.ConfirmCorridorOrderRequest, role: Role) -> Office
         request.officer,
         role,
         etag=request.etag,
-        reason=_reason(request),
+        reason=reason_of(request),
         confirmed_order=tuple(named),
     )
 
 
 def set_mode(request: pb.SetLaneModeRequest, role: Role) -> OfficerAct:
     """Another lane mode."""
-    fields = _common(request)
+    fields = begun(request)
     mode = enums.LANE_MODE.from_wire(request.mode)
     settable = mode is not None and mode is not LaneMode.FAULT
-    fields.require(settable, "mode", "must be CLOSED, ATTENDED, REMOTE, DEGRADED or ALL_HOLD")
+    fields.require(settable, "mode", "must be CLOSED, ATTENDED, REMOTE, DEGRADED, ALL_HOLD or MAINTENANCE")
+    duration_s = seconds(request, "duration", request.duration, 0.0)
+    asked = request.HasField("duration")
+    fields.require(not asked or duration_s > 0, "duration", "must be above 0 s")
+    fields.require(not asked or mode is LaneMode.MAINTENANCE, "duration", "is for MAINTENANCE only")
     fields.done()
     return OfficerAct(
         ActKind.SET_MODE,
         request.request_id,
         request.officer,
         role,
-        reason=_reason(request),
+        reason=reason_of(request),
         mode=mode.value if mode is not None else "",
+        duration_s=duration_s,
     )
 
 
 def clear_fault(request: pb.ClearSignalFaultRequest, role: Role) -> OfficerAct:
     """The end of a latched signal fault."""
-    _common(request).done()
-    return OfficerAct(ActKind.CLEAR_FAULT, request.request_id, request.officer, role, reason=_reason(request))
+    begun(request).done()
+    return OfficerAct(ActKind.CLEAR_FAULT, request.request_id, request.officer, role, reason=reason_of(request))
 
 
 def acknowledge(request: pb.AcknowledgeConditionRequest, role: Role) -> OfficerAct:
     """A person has seen a condition."""
-    fields = _common(request)
+    fields = begun(request)
     fields.id(request.condition, "condition", "Condition.code")
     fields.done()
     return OfficerAct(
@@ -197,12 +202,13 @@ def acknowledge(request: pb.AcknowledgeConditionRequest, role: Role) -> OfficerA
         request.request_id,
         request.officer,
         role,
-        reason=_reason(request),
+        reason=reason_of(request),
         condition=request.condition,
     )
 
 
-def _common(request: _Act) -> Fields:
+def begun(request: _Act) -> Fields:
+    """What every act has, looked at; the caller looks at the rest."""
     fields = Fields()
     given = _UUID.fullmatch(request.request_id) is not None
     fields.require(given, "request_id", "must be a UUID made by the caller, e.g. 0190e1c2-5a70-7000-8000-000000000001")
@@ -217,14 +223,15 @@ def _displayed(fields: Fields, conveyance_id: str, etag: str, digest: str) -> No
 
 
 def _on_conveyance(kind: ActKind, request: _Act, role: Role, conveyance_id: str) -> OfficerAct:
-    fields = _common(request)
+    fields = begun(request)
     fields.id(conveyance_id, "conveyance_id", "an id from LaneState")
     fields.done()
     return OfficerAct(
-        kind, request.request_id, request.officer, role, conveyance_id=conveyance_id, reason=_reason(request)
+        kind, request.request_id, request.officer, role, conveyance_id=conveyance_id, reason=reason_of(request)
     )
 
 
-def _reason(request: _Act) -> str:
+def reason_of(request: _Act) -> str:
+    """The reason as it goes into the record."""
     # Tidied instead of refused: nobody's HOLD may fail over a line break or a long sentence.
     return "".join(c if c.isprintable() else " " for c in request.reason[:REASON_MAX]).strip()

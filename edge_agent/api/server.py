@@ -15,13 +15,20 @@ from grpc_reflection.v1alpha import reflection
 
 from drivers.api import EdgeError
 from edge_agent.model.decision import Role
-from securecorridor.lane.v1 import diagnostics_service_pb2, lane_service_pb2, sighting_service_pb2
+from securecorridor.lane.v1 import (
+    capture_service_pb2,
+    diagnostics_service_pb2,
+    lane_service_pb2,
+    sighting_service_pb2,
+)
+from securecorridor.lane.v1.capture_service_pb2_grpc import add_CaptureServiceServicer_to_server
 from securecorridor.lane.v1.diagnostics_service_pb2_grpc import add_DiagnosticsServiceServicer_to_server
 from securecorridor.lane.v1.lane_service_pb2_grpc import add_LaneServiceServicer_to_server
 from securecorridor.lane.v1.sighting_service_pb2_grpc import add_SightingServiceServicer_to_server
 
 from . import sockets
 from .backend import LaneBackend
+from .capture_servicer import CaptureServicer
 from .diagnostics_servicer import DiagnosticsServicer
 from .doors import Door
 from .health_servicer import HealthServicer
@@ -30,7 +37,7 @@ from .sighting_servicer import SightingServicer
 
 SERVICES: Final = tuple(
     service.full_name
-    for file in (lane_service_pb2, diagnostics_service_pb2, sighting_service_pb2)
+    for file in (lane_service_pb2, capture_service_pb2, diagnostics_service_pb2, sighting_service_pb2)
     for service in file.DESCRIPTOR.services_by_name.values()
 )
 STOP_GRACE_S: Final = 0.3
@@ -126,6 +133,7 @@ class ApiServer:
         self._servers.append(server)
         add_LaneServiceServicer_to_server(LaneServicer(self._backend, role), server)
         add_DiagnosticsServiceServicer_to_server(DiagnosticsServicer(self._backend), server)
+        add_CaptureServiceServicer_to_server(CaptureServicer(self._backend, role), server)
         # Served at every door so that the wrong one is told which is right; the door lets only media in.
         add_SightingServiceServicer_to_server(SightingServicer(self._backend), server)
         add_HealthServicer_to_server(self._health, server)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from rich.console import Console
 
+    from securecorridor.lane.v1.capture_service_pb2_grpc import CaptureServiceStub
     from securecorridor.lane.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceStub
     from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceStub
 
@@ -50,6 +51,13 @@ class Agent:
         from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceStub
 
         return LaneServiceStub(self._channel)
+
+    @functools.cached_property
+    def captures(self) -> CaptureServiceStub:
+        """`CaptureService`."""
+        from securecorridor.lane.v1.capture_service_pb2_grpc import CaptureServiceStub
+
+        return CaptureServiceStub(self._channel)
 
     @functools.cached_property
     def diagnostics(self) -> DiagnosticsServiceStub:

@@ -25,6 +25,7 @@ VERBS: Final = {
     "confirm-order": "State which conveyances stand in the corridor.",
     "mode": "Change the lane's mode.",
     "clear-fault": "Clear a latched signal fault.",
+    "capture": "Capture what passes a device's link, in maintenance.",
     "replay": "Feed a captured session to the driver again, offline.",
 }
 """Verb to its line of help, here so that `--help` imports no verb."""

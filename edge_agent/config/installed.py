@@ -39,6 +39,8 @@ def findings(config: LaneConfig | ConsoleConfig, clock: Clock, *, files: bool) -
 def _files(config: LaneConfig | ConsoleConfig) -> Iterator[Finding]:
     if isinstance(config, LaneConfig):
         yield from _central(config)
+        if config.capture.public_key_file is not None:
+            yield from _file(("capture", "public_key_file"), config.capture.public_key_file, _HPKE_KEY_BYTES)
         if config.media is not None:
             yield from _media(config.media)
     if config.console is not None:

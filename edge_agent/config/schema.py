@@ -126,6 +126,7 @@ class PolicySection(Section):
     )
     sighting_lost_s: float = Field(default=2.0, ge=0.2, le=30, description="Pause that closes a sighting")
     stray_after_s: float = Field(default=60.0, ge=1, le=3600, description="Unassigned sightings are stray after this")
+    maintenance_max_s: float = Field(default=7200.0, ge=60, le=43_200, description="Longest maintenance")
 
     def to_policy(self) -> LanePolicy:
         """The core's record; it has the same names."""
@@ -223,6 +224,16 @@ class StoreSection(Section):
     max_mb: int = Field(default=2048, ge=64, le=1_000_000, description="Largest size of journal, outbox and evidence")
 
 
+class CaptureSection(Section):
+    """Captures of device links, made in maintenance: encrypted, limited, for one purpose."""
+
+    public_key_file: FilePath | None = Field(
+        default=None, description="X25519 public key captures are sealed to; central's when absent"
+    )
+    max_s: float = Field(default=600.0, ge=1, le=7200, description="Longest capture")
+    max_mb: int = Field(default=64, ge=1, le=4096, description="Largest capture")
+
+
 class TlsSection(Section):
     """Mutual TLS."""
 
@@ -314,6 +325,7 @@ class LaneConfig(Section):
     central: CentralSection = Field(description="The release service")
     api: ApiSection = Field(description="The agent's own doors")
     metrics: MetricsSection = Field(default_factory=MetricsSection, description="Prometheus")
+    capture: CaptureSection = Field(default_factory=CaptureSection, description="Captures of device links")
     media: MediaSection | None = Field(default=None, description="The media process, when this lane has one")
     console: ConsoleSection | None = Field(default=None, description="The console process, when it runs here")
     _digest: str = PrivateAttr("")

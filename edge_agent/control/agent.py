@@ -26,6 +26,7 @@ from drivers.api import (
     DeviceUp,
     EdgeError,
     InputSnapshot,
+    LinkLost,
     Observation,
     Source,
     Stamp,
@@ -52,10 +53,11 @@ from edge_agent.store.store import Store
 from edge_agent.wire.journal import decode_input, decode_record
 
 from .backend import Backend, Sources
+from .capture_desk import CapturePorts
 from .central_link import CentralLink
 from .devices import DeviceRecord, DeviceTable
 from .effects import EffectOutlets
-from .identity import lane_identity, new_boot_id, open_store, sighting_tracker
+from .identity import capture_desk, lane_identity, new_boot_id, open_store, sighting_tracker
 from .inputs import LaneInputs
 from .modules import Modules
 from .orders import signal_orders
@@ -128,6 +130,8 @@ class Agent:
             self.outlets.link_ports(),
             drain_per_s=config.central.drain_per_s,
         )
+        self._restarts = {device.id: asyncio.Event() for device in config.devices}
+        self.captures = capture_desk(config, identity, self._capture_ports())
         self.backend = Backend(self._sources(identity.lane, identity.agent_version))
         self._fed_ns = 0
         self._red_shown = asyncio.Event()
@@ -195,14 +199,24 @@ class Agent:
                 group.create_task(self._keep_device(device), name=f"device:{device.id}")
             group.create_task(watch_loop_lag(self.metrics.loop_lag), name="loop-lag")
             group.create_task(self._show_metrics(), name="metrics")
+            group.create_task(self.captures.run(), name="captures")
 
     async def _keep_device(self, device: ReaderDevice | LaneIoDevice) -> None:
-        await keep_running(
-            lambda: self._session(device),
-            self._observe,
-            Backoff(LOCAL_CAP_S, random.Random()),  # noqa: S311 - jitter
-            lambda error: self._device_fault(device.id, error),
-        )
+        restart = self._restarts[device.id]
+        while True:
+            async with asyncio.TaskGroup() as group:
+                sessions = keep_running(
+                    lambda: self._session(device),
+                    self._observe,
+                    Backoff(LOCAL_CAP_S, random.Random()),  # noqa: S311 - jitter
+                    lambda error: self._device_fault(device.id, error),
+                )
+                task = group.create_task(sessions, name=f"device:{device.id}")
+                await restart.wait()
+                restart.clear()
+                task.cancel()
+            text = f"{device.id}: the session begins anew, for a capture"
+            self._device_fault(device.id, LinkLost("SESSION_RESTARTED", text, "nothing: it comes back by itself"))
 
     def _session(self, device: ReaderDevice | LaneIoDevice) -> Source:
         try:
@@ -214,15 +228,16 @@ class Agent:
             raise DeviceRefused(error.code, error.message, error.hint) from error
         self.readers.session_ended(device.id, self._session_counters(device.id))
         self._sessions[device.id] = session
-        return session
+        return self.captures.source_of(device.id, session)
 
     def _make_session(self, device: ReaderDevice | LaneIoDevice) -> Source:
+        clock, splice = self.captures.told_and_spliced(device.id)
         if isinstance(device, MercuryDevice):
-            return registry.MERCURY.make(device.id, device, self.clock)
+            return registry.make_mercury(device.id, device, clock, splice)
         if isinstance(device, LlrpDevice):
-            return registry.LLRP.make(device.id, device, self.clock)
+            return registry.make_llrp(device.id, device, clock, splice)
         if isinstance(device, EncompassDevice):
-            return registry.ENCOMPASS.make(device.id, device, self.clock)
+            return registry.make_encompass(device.id, device, clock, splice)
         session = registry.MODBUS_LANE_IO.make(device.id, device, self.clock)
         self.modules.made(device.id, session)
         return session
@@ -354,6 +369,16 @@ class Agent:
     def _reveal(self, token: str) -> ClearIdentity | None:
         return self.tracker.clear_value(token)
 
+    def _capture_ports(self) -> CapturePorts:
+        return CapturePorts(
+            clock=self.clock,
+            act=self.passage.act,
+            submit=self.passage.submit,
+            running=lambda: self.passage.state.captures,
+            restart=lambda device: self._restarts[device].set(),
+            board=self.board,
+        )
+
     def _sources(self, lane: str, version: str) -> Sources:
         return Sources(
             lane=lane,
@@ -371,6 +396,7 @@ class Agent:
             centre=lambda: (self.link.up, self.link.since),
             counters=self._counters,
             readers=self._reader_healths,
+            captures=self.captures,
         )
 
 

@@ -21,13 +21,16 @@ from edge_agent.wire import enums
 from edge_agent.wire import lane as lane_wire
 from edge_agent.wire import readers as readers_wire
 from edge_agent.wire import types as wire
+from edge_agent.wire.capture import capture_message
 from edge_agent.wire.passage import passage_message
+from securecorridor.lane.v1 import capture_service_pb2 as capture_pb
 from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import sighting_service_pb2 as sighting_pb
 from securecorridor.lane.v1 import types_pb2 as pb
 
 from . import red
+from .capture_desk import CaptureDesk
 from .devices import DeviceRecord, DeviceTable, profile_text
 from .passage_loop import PassageLoop
 from .signal_loop import SignalLoop
@@ -56,6 +59,7 @@ class Sources:
     centre: Callable[[], tuple[bool, Stamp | None]]
     counters: Callable[[str], Mapping[str, float]]
     readers: Callable[[], Sequence[ReaderHealth]]
+    captures: CaptureDesk
 
 
 class Backend:
@@ -121,6 +125,22 @@ class Backend:
             self._from.board.clear(act.condition)
             self.changed()
         return answer
+
+    async def capture(self, act: OfficerAct) -> AnswerAct:
+        """Start, stop or delete a capture."""
+        desk = self._from.captures
+        if act.kind is ActKind.START_CAPTURE:
+            return await desk.start(act)
+        return await (desk.stop(act) if act.kind is ActKind.STOP_CAPTURE else desk.delete(act))
+
+    async def captures(self) -> list[capture_pb.Capture]:
+        """Captures at the lane, newest first."""
+        now = self._from.clock.stamp()
+        running = {running.capture: running for running in self._from.passage.state.captures}
+        return [
+            capture_message(each.capture, each.path, each.size_bytes, each.header, running.get(each.capture), now)
+            for each in await self._from.captures.found()
+        ]
 
     async def list_passages(self, page_size: int, before_seq: int | None) -> list[lane_pb.Passage]:
         """Sealed passages, newest first."""

@@ -2,9 +2,11 @@
 
 import os
 import uuid
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
+from drivers import registry
 from drivers.api import Clock, EdgeError, Stamp
 from drivers.modbus.settings import default_profile_dir
 from drivers.modbus.settings.profile import load_profile
@@ -16,6 +18,7 @@ from edge_agent.passage.uuid7 import uuid7
 from edge_agent.store.records import StoreLimits
 from edge_agent.store.store import Store
 
+from .capture_desk import CaptureDesk, CaptureLimits, CapturePorts, CaptureSubject
 from .sightings import SightingTracker, TagClass
 from .signal_loop import interlock_digest
 
@@ -80,6 +83,24 @@ def sighting_tracker(config: LaneConfig, lane: str) -> SightingTracker:
         lost_s=policy.sighting_lost_s,
         early_reads=policy.early_reads,
     )
+
+
+def capture_desk(config: LaneConfig, identity: LaneIdentity, ports: CapturePorts) -> CaptureDesk:
+    """The lane's captures, sealed to the capture key, or to central's."""
+    subjects = {
+        device.id: CaptureSubject(
+            kind=device.kind,
+            profile=device.profile,
+            describe=partial(registry.describe, device.kind, device.id, device),
+            digest=partial(registry.profile_digest, device),
+        )
+        for device in config.devices
+        if device.kind in registry.CAPTURED
+    }
+    section = config.capture
+    limits = CaptureLimits(section.max_s, section.max_mb * _MB, config.store.reserve_mb * _MB)
+    key = section.public_key_file or config.central.central_public_key_file
+    return CaptureDesk(ports, identity, subjects, config.store.path / "captures", key, limits)
 
 
 def _site_key(path: Path) -> bytes:

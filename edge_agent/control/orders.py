@@ -13,6 +13,7 @@ PERMITS: dict[LaneMode, Permit] = {
     LaneMode.DEGRADED: Permit.STANDING,
     LaneMode.ALL_HOLD: Permit.NONE,
     LaneMode.FAULT: Permit.NONE,
+    LaneMode.MAINTENANCE: Permit.NONE,
 }
 """Only REMOTE rolls; ATTENDED and DEGRADED release standing vehicles; the rest show red."""
 

@@ -104,6 +104,9 @@ class ActKind(StrEnum):
     CONFIRM_ORDER = "confirm_order"
     SET_MODE = "set_mode"
     CLEAR_FAULT = "clear_fault"
+    START_CAPTURE = "start_capture"
+    STOP_CAPTURE = "stop_capture"
+    DELETE_CAPTURE = "delete_capture"
 
 
 class Role(StrEnum):
@@ -122,7 +125,8 @@ class OfficerAct:
 
     `officer` is a pseudonym, never a name. `confirmed_order`: for CONFIRM_ORDER, the conveyance ids the officer sees on
     camera from the stop line upstream (empty: the corridor is empty). `verdict`/`referral`: for DIRECT and REFER.
-    `mode`: for SET_MODE. `condition`: for ACKNOWLEDGE.
+    `mode`: for SET_MODE, and `duration_s` with maintenance. `condition`: for ACKNOWLEDGE. `capture` names a capture; to
+    start one also `device` and `duration_s`.
     """
 
     kind: ActKind
@@ -139,6 +143,9 @@ class OfficerAct:
     confirmed_order: tuple[str, ...] = ()
     mode: str = ""
     condition: str = ""
+    capture: str = ""
+    device: str = ""
+    duration_s: float = 0.0
 
 
 class ActResult(StrEnum):

@@ -123,6 +123,17 @@ class StoreHealth:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureEnded:
+    """A capture of a device's link ended without an act: `cause` time, size, disk or failed; `size_bytes` of its
+    file."""
+
+    at: Stamp
+    capture: str
+    cause: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time passed. The core has no other clock."""
 
@@ -142,5 +153,6 @@ CoreInput = (
     | DeviceChanged
     | ClockStepped
     | StoreHealth
+    | CaptureEnded
     | Tick
 )

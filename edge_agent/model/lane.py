@@ -5,7 +5,8 @@ from enum import StrEnum
 
 
 class LaneMode(StrEnum):
-    """How the lane works now. Only REMOTE rolls; ATTENDED and DEGRADED release standing vehicles only."""
+    """How the lane works now. Only REMOTE rolls; ATTENDED and DEGRADED release standing vehicles only. MAINTENANCE is
+    CLOSED with somebody working at the lane: it ends by itself and leaves the lane CLOSED."""
 
     CLOSED = "closed"
     ATTENDED = "attended"
@@ -13,6 +14,7 @@ class LaneMode(StrEnum):
     DEGRADED = "degraded"
     ALL_HOLD = "all_hold"
     FAULT = "fault"
+    MAINTENANCE = "maintenance"
 
 
 class Zone(StrEnum):
@@ -87,6 +89,7 @@ class LanePolicy:
     officer_presence_required: bool = False
     sighting_lost_s: float = 2.0
     stray_after_s: float = 60.0
+    maintenance_max_s: float = 7200.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Officers' acts: who may do what, on what they were shown, answered exactly once each time they arrive."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from edge_agent.model.conveyance import Intervention
 from edge_agent.model.decision import ActKind, ActResult, Authority, Decision, Hold, OfficerAct, Role, Verdict
@@ -13,6 +13,8 @@ from .causes import lane_causes
 from .codes import ConditionCode, EventCode
 from .confirm import confirm_order
 from .etag import etag_of, lane_etag, what_changed
+from .maintenance import delete_capture, maintain, start_capture, stop_capture
+from .reply import Reply
 from .state import Answered, Track
 from .turn import Turn
 
@@ -20,8 +22,8 @@ REMEMBERED = 256
 """Acts whose repeat is answered as the first time."""
 DIRECTIONS = frozenset({Verdict.HOLD_AT_LINE, Verdict.REFER_SECONDARY, Verdict.REFUSE_RETURN, Verdict.MANUAL_LANE})
 _REASON_MAX = 400
-SETTABLE = frozenset({LaneMode.CLOSED, LaneMode.ATTENDED, LaneMode.REMOTE, LaneMode.DEGRADED, LaneMode.ALL_HOLD})
-RESTRICTING = frozenset({LaneMode.CLOSED, LaneMode.DEGRADED, LaneMode.ALL_HOLD})
+SETTABLE = frozenset(LaneMode) - {LaneMode.FAULT}
+RESTRICTING = frozenset({LaneMode.CLOSED, LaneMode.DEGRADED, LaneMode.ALL_HOLD, LaneMode.MAINTENANCE})
 """Modes that a technician may set too: none of them lets a vehicle roll."""
 
 MAY: dict[ActKind, frozenset[Role]] = {
@@ -32,17 +34,11 @@ MAY: dict[ActKind, frozenset[Role]] = {
     ActKind.SET_MODE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.CLEAR_FAULT: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.ACKNOWLEDGE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
+    ActKind.START_CAPTURE: frozenset({Role.TECHNICIAN}),
+    ActKind.STOP_CAPTURE: frozenset({Role.TECHNICIAN}),
+    ActKind.DELETE_CAPTURE: frozenset({Role.TECHNICIAN}),
 }
 """Who may do what. HOLD is for anybody; clearing one is for those the hold itself names."""
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """The outcome of one act. `code` empty means it had its effect."""
-
-    result: ActResult
-    message: str
-    may_clear: tuple[str, ...] = ()
 
 
 def on_act(turn: Turn, event: ActReceived) -> None:
@@ -231,13 +227,18 @@ def _set_mode(turn: Turn, act: OfficerAct) -> Reply:
     if mode is None:
         names = ", ".join(sorted(mode.value for mode in SETTABLE))
         return Reply(ActResult.INVALID_ARGUMENT, f"mode must be one of: {names}")
+    if mode is LaneMode.MAINTENANCE:
+        return maintain(turn, act)
     if turn.state.fault is not None:
         return Reply(ActResult.FAILED_PRECONDITION, f"signal fault {turn.state.fault.code}: clear it first")
+    if turn.state.maintenance is not None and mode is not LaneMode.CLOSED:
+        work = turn.state.maintenance
+        return Reply(ActResult.FAILED_PRECONDITION, f"{work.by} works at the lane: set it closed first, then {mode}")
     if act.role is not Role.OFFICER and mode not in RESTRICTING:
         return Reply(ActResult.PERMISSION_DENIED, f"mode {mode.value} is for officers")
     if mode is LaneMode.REMOTE and not turn.state.store.up:
         return Reply(ActResult.FAILED_PRECONDITION, f"store is not well ({turn.state.store.code}): no rolling release")
-    turn.state = replace(turn.state, wanted_mode=mode, mode_planned=mode is not LaneMode.ALL_HOLD)
+    turn.state = replace(turn.state, wanted_mode=mode, mode_planned=mode is not LaneMode.ALL_HOLD, maintenance=None)
     return Reply(ActResult.OK, f"mode {mode.value} is set")
 
 
@@ -245,7 +246,8 @@ def _clear_fault(turn: Turn, act: OfficerAct) -> Reply:
     """An officer's clearing gives the lane its mode back; a technician's leaves it closed for an officer to open."""
     if turn.state.fault is None:
         return Reply(ActResult.OK, "no fault is latched")
-    mode = turn.state.wanted_mode if act.role is Role.OFFICER else LaneMode.CLOSED
+    kept = act.role is Role.OFFICER or turn.state.wanted_mode is LaneMode.MAINTENANCE
+    mode = turn.state.wanted_mode if kept else LaneMode.CLOSED
     turn.state = replace(turn.state, fault=None, wanted_mode=mode, mode_planned=True)
     title = "The signal fault was cleared"
     turn.condition(ConditionCode.SIGNAL_FAULT, Severity.ALARM, False, title, "")
@@ -280,4 +282,7 @@ HANDLERS: dict[ActKind, Callable[[Turn, OfficerAct], Reply]] = {
     ActKind.CONFIRM_ORDER: _confirm,
     ActKind.SET_MODE: _set_mode,
     ActKind.CLEAR_FAULT: _clear_fault,
+    ActKind.START_CAPTURE: start_capture,
+    ActKind.STOP_CAPTURE: stop_capture,
+    ActKind.DELETE_CAPTURE: delete_capture,
 }

@@ -15,7 +15,7 @@ from .order import accounted
 from .state import LaneState, LeaseHeld, Track
 
 NS = 1_000_000_000
-NO_GREEN = frozenset({LaneMode.CLOSED, LaneMode.ALL_HOLD, LaneMode.FAULT})
+NO_GREEN = frozenset({LaneMode.CLOSED, LaneMode.ALL_HOLD, LaneMode.FAULT, LaneMode.MAINTENANCE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,20 @@ def lane_causes(state: LaneState) -> Iterator[Cause]:
         yield Cause(CauseCode.LANE_HOLD, f"lane held: {state.hold.reason}", state.hold.since, state.hold.by)
     if state.mode in NO_GREEN and state.fault is None:
         gentle = state.mode is LaneMode.CLOSED and state.mode_planned
-        yield Cause(CauseCode.MODE, f"lane mode is {state.mode.value}", state.mode_since, immediate=not gentle)
+        yield Cause(CauseCode.MODE, *_mode_told(state), immediate=not gentle)
     if not state.zones.fresh:
         yield Cause(CauseCode.ZONES_LOST, "zone inputs are not known", state.zones.since)
     for down in state.devices_down:
         if down.required:
             yield Cause(CauseCode.DEVICE_DOWN, f"{down.device} is down: {down.code}", down.since)
+
+
+def _mode_told(state: LaneState) -> tuple[str, Stamp | None, str]:
+    """Which mode, since when and by whom."""
+    work = state.maintenance
+    if state.mode is not LaneMode.MAINTENANCE or work is None:
+        return f"lane mode is {state.mode.value}", state.mode_since, ""
+    return f"lane mode is maintenance: {work.reason or 'no reason given'}", work.since, work.by
 
 
 def _line_causes(state: LaneState) -> Iterator[Cause]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from edge_agent.model.effects import Effect
 from edge_agent.model.inputs import (
     ActReceived,
+    CaptureEnded,
     CentreLink,
     ClockStepped,
     ConsolePresence,
@@ -36,6 +37,7 @@ from .links import (
     review_conditions,
     review_mode,
 )
+from .maintenance import on_capture_ended, review_maintenance
 from .order import review_order
 from .progress import review_phases, review_progress
 from .requests import review_requests
@@ -60,8 +62,10 @@ HANDLERS: dict[type[CoreInput], Callable[..., None]] = {
     DeviceChanged: on_device,
     ClockStepped: on_clock,
     StoreHealth: on_store,
+    CaptureEnded: on_capture_ended,
 }
 REVIEWS: tuple[Callable[[Turn], None], ...] = (
+    review_maintenance,
     review_mode,
     review_progress,
     review_sightings,

@@ -38,6 +38,8 @@ def _track_due(turn: Turn, track: Track) -> Iterator[int]:
 
 def _lane_due(turn: Turn) -> Iterator[int]:
     state = turn.state
+    if state.maintenance is not None:
+        yield state.maintenance.until_ns
     for pending in state.pending:
         yield sighting_due_ns(turn, pending)
     held = state.held

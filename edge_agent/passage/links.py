@@ -18,6 +18,7 @@ from edge_agent.model.lane import LaneMode, Zone
 
 from .codes import ConditionCode, EventCode
 from .kinematics import excuse_ns
+from .maintenance import interrupt
 from .order import lose_order
 from .requests import ask_all_again
 from .sightings import MOST_OTHER, other_tags
@@ -55,6 +56,7 @@ def on_started(turn: Turn, event: Started) -> None:
         turn.effects.append(WithdrawLease(turn.at, held.lease.seq, "restarted", True))
     turn.flag_all(Flag.ORPHANED, Flag.RESTARTED, Flag.ORDER_UNKNOWN)
     turn.event(EventCode.STARTED, Severity.INFO, restarted=int(again), inside=len(tracks))
+    interrupt(turn)
     lose_order(turn, "restarted" if again else "started")
 
 

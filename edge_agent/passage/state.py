@@ -156,6 +156,27 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Somebody works at the lane, until `until_ns` at the latest."""
+
+    since: Stamp
+    until_ns: int
+    by: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Capturing:
+    """A device's link is being captured."""
+
+    capture: str
+    device: str
+    since: Stamp
+    until_ns: int
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseHeld:
     """The lease in force, when it was granted, and since when its vehicle has had one without interruption."""
 
@@ -246,6 +267,8 @@ class LaneState:
     seen: Stamp | None = None
     gap_end: Stamp | None = None
     excused_ns: int = 0
+    maintenance: Maintenance | None = None
+    captures: tuple[Capturing, ...] = ()
 
     @property
     def order_known(self) -> bool:

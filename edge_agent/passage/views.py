@@ -15,7 +15,7 @@ from .decisions import effective
 from .etag import etag_of, lane_etag
 from .kinematics import SHORTEST_M, Interval, course_of, seconds_to_commit
 from .legs import cargo_complete, claims_of
-from .state import Counts, LaneState, Track
+from .state import Capturing, Counts, LaneState, Maintenance, Track
 
 __all__ = ["Cause", "ConveyanceView", "LaneView", "LegView", "etag_of", "red_causes", "view"]
 
@@ -80,6 +80,8 @@ class LaneView:
     conditions: tuple[str, ...]
     lease: Lease | None
     conveyances: tuple[ConveyanceView, ...]
+    maintenance: Maintenance | None
+    captures: tuple[Capturing, ...]
 
 
 def view(state: LaneState, now: Stamp) -> LaneView:
@@ -107,6 +109,8 @@ def view(state: LaneState, now: Stamp) -> LaneView:
         conditions=state.conditions,
         lease=state.lease,
         conveyances=shown,
+        maintenance=state.maintenance,
+        captures=state.captures,
     )
 
 

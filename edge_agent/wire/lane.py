@@ -163,7 +163,18 @@ def lane_message(view: LaneView, lane: str, boot_id: str, version: str) -> lane_
         console_present=view.console_present,
         boot_id=boot_id,
         agent_version=version,
+        maintenance=_maintenance(view),
     )
+
+
+def _maintenance(view: LaneView) -> lane_pb.Maintenance | None:
+    work = view.maintenance
+    if work is None:
+        return None
+    message = lane_pb.Maintenance(since=wire.moment(work.since), officer=work.by, reason=work.reason)
+    message.left.FromNanoseconds(max(0, work.until_ns - view.at.mono_ns))
+    message.captured_devices.extend(running.device for running in view.captures)
+    return message
 
 
 def shown_aspect(confirmed: Aspect | None) -> pb.Aspect.ValueType:

@@ -11,12 +11,14 @@ MODES = tuple(mode.value for mode in LaneMode if mode is not LaneMode.FAULT)
 
 @click.command("mode")
 @click.argument("mode", type=click.Choice(MODES))
+@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), help="With maintenance: how long.")
 @acts.reason
 @acts.officer(required=True)
 @acts.yes
 @options(door="officer")
-def command(agent: Agent, mode: str, reason: str, officer: str, yes: bool) -> None:
-    """Change the lane's mode. A technician may close it: --door technician."""
+def command(agent: Agent, mode: str, minutes: float | None, reason: str, officer: str, yes: bool) -> None:
+    """Change the lane's mode. A technician may close it, and work at a closed one in mode maintenance, which ends by
+    itself and leaves the lane closed: --door technician."""
     stub = agent.lane
     from edge_agent.cli.words import signal, word
     from securecorridor.lane.v1 import lane_service_pb2 as pb
@@ -32,4 +34,6 @@ def command(agent: Agent, mode: str, reason: str, officer: str, yes: bool) -> No
         reason=reason,
         mode=types_pb2.LaneMode.Value(f"LANE_MODE_{mode.upper()}"),
     )
+    if minutes is not None:
+        request.duration.FromMilliseconds(round(minutes * 60_000))
     acts.act(agent, stub.SetLaneMode, request)

@@ -49,6 +49,8 @@ def _show(agent: Agent, lane: LaneState) -> None:
         may = ", ".join(lane.hold.may_clear)
         by = f"by {lane.hold.officer} since {since(lane.hold.since, now)}"
         lines.append(("HOLD", f"{by}: {lane.hold.reason or 'no reason given'} (may be cleared by: {may})"))
+    if lane.HasField("maintenance"):
+        lines.append(("WORK", _maintenance(lane)))
     for name, text in lines:
         click.echo(f"{name:<8}{text}")
     _conveyances(agent, lane)
@@ -57,6 +59,16 @@ def _show(agent: Agent, lane: LaneState) -> None:
         click.echo(f"{severity:<8}{condition.code}: {named(condition.device, condition.title)}; {condition.hint}")
     if lane.red_causes:
         click.echo(f"red     {lane.red_causes[0].text} (more: lanectl why)")
+
+
+def _maintenance(lane: LaneState) -> str:
+    from edge_agent.cli.times import in_seconds, length, since
+
+    work = lane.maintenance
+    captured = f"; captured: {', '.join(work.captured_devices)}" if work.captured_devices else ""
+    left = length(in_seconds(work.left))
+    why = work.reason or "no reason given"
+    return f"maintenance by {work.officer} since {since(work.since, lane.at)}, {left} left: {why}{captured}"
 
 
 def _conveyances(agent: Agent, lane: LaneState) -> None:

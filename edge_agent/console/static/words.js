@@ -8,6 +8,7 @@ export const MODES = {
   LANE_MODE_REMOTE: ['REMOTE', 'vehicles may roll'],
   LANE_MODE_DEGRADED: ['DEGRADED', 'stop and talk, standing vehicles only'],
   LANE_MODE_ALL_HOLD: ['ALL HOLD', 'red for everybody'],
+  LANE_MODE_MAINTENANCE: ['MAINTENANCE', 'somebody works at the lane; nobody passes'],
   LANE_MODE_FAULT: ['FAULT', 'the lane is out of order'],
 };
 export const mode = name => MODES[name]?.[0] ?? 'UNKNOWN MODE';

@@ -24,6 +24,7 @@ from edge_agent.model.readers import AntennaHealth, ReaderHealth, ReadingGap
 from edge_agent.runtime.channel import Channel
 from edge_agent.wire import types as wire
 from edge_agent.wire.readers import reader_message
+from securecorridor.lane.v1 import capture_service_pb2 as capture_pb
 from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import sighting_service_pb2 as sighting_pb
@@ -71,6 +72,8 @@ class FakeLane:
         self.fault = ""
         self.conveyances = True
         self.conditions_now: list[types_pb.Condition] = []
+        self.work: lane_pb.Maintenance | None = None
+        self.captures_now: list[capture_pb.Capture] = []
         self.consoles: list[str] = []
         self.plates: list[sighting_pb.PlateSighting] = []
         self.views: dict[str, bool] = {}
@@ -106,6 +109,7 @@ class FakeLane:
             console_present=bool(self.consoles),
             boot_id="boot-1",
             agent_version="0.1.0",
+            maintenance=self.work,
             zones=[lane_pb.ZoneState(zone="zone_a", level=lane_pb.ZoneState.LEVEL_OCCUPIED, edges=3)],
         )
         if self.held:
@@ -147,6 +151,12 @@ class FakeLane:
             self.change()
         may_clear = ("officer",) if act.kind in (ActKind.HOLD_LANE, ActKind.HOLD_CONVEYANCE) else ()
         return AnswerAct(NOW, act.request_id, result, message, f"lane-{self.etag}", may_clear)
+
+    async def capture(self, act: OfficerAct) -> AnswerAct:
+        return await self.act(act)
+
+    async def captures(self) -> list[capture_pb.Capture]:
+        return self.captures_now
 
     def _judge(self, act: OfficerAct) -> tuple[ActResult, str]:
         if act.conveyance_id not in ("", CONVEYANCE):

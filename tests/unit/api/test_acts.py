@@ -159,20 +159,20 @@ async def test_repeating_a_request_does_nothing_twice(tmp_path: Path) -> None:
 
 
 @pytest.mark.real_time
-async def test_a_technician_may_close_the_lane_and_nothing_else(tmp_path: Path) -> None:
+async def test_a_technician_may_close_the_lane_and_maintain_it_and_nothing_else(tmp_path: Path) -> None:
     lane = FakeLane()
     async with open_doors(tmp_path, lane), channel(tmp_path, Role.TECHNICIAN) as opened:
         stub = LaneServiceStub(opened)
         for mode in types.LaneMode.values():
             call = stub.SetLaneMode(pb.SetLaneModeRequest(request_id=uuid4(), officer="t", mode=mode), timeout=5)
-            if mode == types.LANE_MODE_CLOSED:
+            if mode in (types.LANE_MODE_CLOSED, types.LANE_MODE_MAINTENANCE):
                 await call
             elif mode not in (types.LANE_MODE_UNSPECIFIED, types.LANE_MODE_FAULT):
                 code, info, _ = await error_of(call)
                 assert (code, info.reason) == (grpc.StatusCode.PERMISSION_DENIED, "ROLE_NOT_ALLOWED")
             else:
                 assert (await error_of(call))[0] is grpc.StatusCode.INVALID_ARGUMENT
-    assert [act.mode for act in lane.acts] == ["closed"]
+    assert [act.mode for act in lane.acts] == ["closed", "maintenance"]
 
 
 @pytest.mark.real_time

@@ -13,18 +13,19 @@ from grpc_reflection.v1alpha import reflection_pb2
 from edge_agent.api.doors import ALLOWED
 from edge_agent.model.decision import Role
 from edge_agent.runtime.channel import Channel
-from securecorridor.lane.v1 import diagnostics_service_pb2, lane_service_pb2, sighting_service_pb2
+from securecorridor.lane.v1 import capture_service_pb2, diagnostics_service_pb2, lane_service_pb2, sighting_service_pb2
 from tests.unit.api.fake_lane import FakeLane, channel, open_doors
 
 # The contract's own words (lane_service.proto): reading for all, HOLD for all, the rest as listed.
 OFFICER_ONLY = {
     "ClearHold", "ReleaseConveyance", "ReferConveyance", "DirectConveyance", "ConfirmCorridorOrder",
 }  # fmt: skip
-OFFICER_OR_TECHNICIAN = {"SetLaneMode", "ClearSignalFault", "AcknowledgeCondition"}
+OFFICER_OR_TECHNICIAN = {"SetLaneMode", "ClearSignalFault", "AcknowledgeCondition", "ListCaptures"}
+TECHNICIAN_ONLY = {"StartCapture", "StopCapture", "DeleteCapture"}
 MEDIA_ONLY = {"ReportSightings"}
 
 FILES: tuple[Any, ...] = (
-    lane_service_pb2, diagnostics_service_pb2, sighting_service_pb2, health_pb2, reflection_pb2,
+    lane_service_pb2, capture_service_pb2, diagnostics_service_pb2, sighting_service_pb2, health_pb2, reflection_pb2,
 )  # fmt: skip
 METHODS = [
     method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
@@ -50,6 +51,8 @@ def _expected(name: str, role: Role) -> bool:
         return role is Role.OFFICER
     if name in OFFICER_OR_TECHNICIAN:
         return role in (Role.OFFICER, Role.TECHNICIAN)
+    if name in TECHNICIAN_ONLY:
+        return role is Role.TECHNICIAN
     if name in MEDIA_ONLY:
         return role is Role.MEDIA
     return True

@@ -8,7 +8,7 @@ central.sock, media.sock, viewer.sock), and on loopback in the viewer role. The 
 message. Reading is open to every role. Acts:
   HoldLane, HoldConveyance                                   any role
   ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder     officer
-  SetLaneMode                                                officer (technician: to CLOSED only)
+  SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
   ClearSignalFault                                           officer; technician: leaves the lane CLOSED
   AcknowledgeCondition                                       officer or technician
 
@@ -62,6 +62,7 @@ class LaneState(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     ZONES_FIELD_NUMBER: _builtins.int
+    MAINTENANCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`ports/{office}/lanes/{lane}`."""
     mode: _types_pb2.LaneMode.ValueType
@@ -97,6 +98,10 @@ class LaneState(_message.Message):
     def centre_since(self) -> _types_pb2.Moment: ...
     @_builtins.property
     def zones(self) -> _containers.RepeatedCompositeFieldContainer[Global___ZoneState]: ...
+    @_builtins.property
+    def maintenance(self) -> Global___Maintenance:
+        """Absent: nobody works at the lane."""
+
     def __init__(
         self,
         *,
@@ -117,14 +122,55 @@ class LaneState(_message.Message):
         boot_id: _builtins.str = ...,
         agent_version: _builtins.str = ...,
         zones: _abc.Iterable[Global___ZoneState] | None = ...,
+        maintenance: Global___Maintenance | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "centre_since", b"centre_since", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "signal", b"signal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "centre_since", b"centre_since", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "maintenance", b"maintenance", "signal", b"signal"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "at", b"at", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "mode", b"mode", "name", b"name", "red_causes", b"red_causes", "signal", b"signal", "zones", b"zones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "at", b"at", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "maintenance", b"maintenance", "mode", b"mode", "name", b"name", "red_causes", b"red_causes", "signal", b"signal", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneState: _TypeAlias = LaneState  # noqa: Y015
+
+@_typing.final
+class Maintenance(_message.Message):
+    """Somebody works at the lane."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SINCE_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CAPTURED_DEVICES_FIELD_NUMBER: _builtins.int
+    officer: _builtins.str
+    reason: _builtins.str
+    @_builtins.property
+    def since(self) -> _types_pb2.Moment: ...
+    @_builtins.property
+    def left(self) -> _duration_pb2.Duration:
+        """Until it ends by itself."""
+
+    @_builtins.property
+    def captured_devices(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Devices whose links are being captured."""
+
+    def __init__(
+        self,
+        *,
+        since: _types_pb2.Moment | None = ...,
+        left: _duration_pb2.Duration | None = ...,
+        officer: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        captured_devices: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "since", b"since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["captured_devices", b"captured_devices", "left", b"left", "officer", b"officer", "reason", b"reason", "since", b"since"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Maintenance: _TypeAlias = Maintenance  # noqa: Y015
 
 @_typing.final
 class ZoneState(_message.Message):
@@ -1132,10 +1178,15 @@ class SetLaneModeRequest(_message.Message):
     OFFICER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MODE_FIELD_NUMBER: _builtins.int
+    DURATION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     officer: _builtins.str
     reason: _builtins.str
     mode: _types_pb2.LaneMode.ValueType
+    @_builtins.property
+    def duration(self) -> _duration_pb2.Duration:
+        """With MAINTENANCE: how long; absent: 30 minutes. The lane's configuration has the longest."""
+
     def __init__(
         self,
         *,
@@ -1143,10 +1194,11 @@ class SetLaneModeRequest(_message.Message):
         officer: _builtins.str = ...,
         reason: _builtins.str = ...,
         mode: _types_pb2.LaneMode.ValueType = ...,
+        duration: _duration_pb2.Duration | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["mode", b"mode", "officer", b"officer", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["duration", b"duration", "mode", b"mode", "officer", b"officer", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -201,7 +201,7 @@ class LaneServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetLaneMode(self, request, context):
-        """Changes the lane's mode.
+        """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -8,7 +8,7 @@ central.sock, media.sock, viewer.sock), and on loopback in the viewer role. The 
 message. Reading is open to every role. Acts:
   HoldLane, HoldConveyance                                   any role
   ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder     officer
-  SetLaneMode                                                officer (technician: to CLOSED only)
+  SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
   ClearSignalFault                                           officer; technician: leaves the lane CLOSED
   AcknowledgeCondition                                       officer or technician
 
@@ -77,7 +77,7 @@ class LaneServiceStub:
     operation after the order of vehicles became unknown (start, sensor fault).
     """
     SetLaneMode: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.SetLaneModeRequest, _lane_service_pb2.SetLaneModeResponse]
-    """Changes the lane's mode."""
+    """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
     ClearSignalFault: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.ClearSignalFaultRequest, _lane_service_pb2.ClearSignalFaultResponse]
     """Clears a latched signal fault; the signal must verify red afterwards."""
     AcknowledgeCondition: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.AcknowledgeConditionRequest, _lane_service_pb2.AcknowledgeConditionResponse]
@@ -115,7 +115,7 @@ class LaneServiceAsyncStub(LaneServiceStub):
     operation after the order of vehicles became unknown (start, sensor fault).
     """
     SetLaneMode: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.SetLaneModeRequest, _lane_service_pb2.SetLaneModeResponse]  # type: ignore[assignment]
-    """Changes the lane's mode."""
+    """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
     ClearSignalFault: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.ClearSignalFaultRequest, _lane_service_pb2.ClearSignalFaultResponse]  # type: ignore[assignment]
     """Clears a latched signal fault; the signal must verify red afterwards."""
     AcknowledgeCondition: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.AcknowledgeConditionRequest, _lane_service_pb2.AcknowledgeConditionResponse]  # type: ignore[assignment]
@@ -228,7 +228,7 @@ class LaneServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lane_service_pb2.SetLaneModeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lane_service_pb2.SetLaneModeResponse, _abc.Awaitable[_lane_service_pb2.SetLaneModeResponse]]:
-        """Changes the lane's mode."""
+        """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
 
     @_abc_1.abstractmethod
     def ClearSignalFault(

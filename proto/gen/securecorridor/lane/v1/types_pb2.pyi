@@ -91,6 +91,8 @@ class _LaneModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LaneMode.Val
     """Stop and talk: standing vehicles only."""
     LANE_MODE_ALL_HOLD: _LaneMode.ValueType  # 5
     LANE_MODE_FAULT: _LaneMode.ValueType  # 6
+    LANE_MODE_MAINTENANCE: _LaneMode.ValueType  # 7
+    """Closed, with somebody working at the lane. It has a time limit and leaves the lane CLOSED."""
 
 class LaneMode(_LaneMode, metaclass=_LaneModeEnumTypeWrapper):
     """How the lane works now. Only REMOTE lets vehicles roll."""
@@ -103,6 +105,8 @@ LANE_MODE_DEGRADED: LaneMode.ValueType  # 4
 """Stop and talk: standing vehicles only."""
 LANE_MODE_ALL_HOLD: LaneMode.ValueType  # 5
 LANE_MODE_FAULT: LaneMode.ValueType  # 6
+LANE_MODE_MAINTENANCE: LaneMode.ValueType  # 7
+"""Closed, with somebody working at the lane. It has a time limit and leaves the lane CLOSED."""
 Global___LaneMode: _TypeAlias = LaneMode  # noqa: Y015
 
 class _Leg:
