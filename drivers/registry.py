@@ -22,6 +22,7 @@ from drivers.rfid.settings.llrp import load_llrp_profile
 if TYPE_CHECKING:
     from drivers.camera.rtsp_camera import RtspCamera
     from drivers.modbus.lane_io import LaneIo
+    from drivers.modbus.shared_line import SharedLines
 
 S = TypeVar("S", bound=BaseModel)
 D_co = TypeVar("D_co", covariant=True)
@@ -56,11 +57,12 @@ def make_encompass(device: str, settings: EncompassSettings, clock: Clock, splic
     return make_encompass_reader(device, settings, clock, splice)
 
 
-def make_lane_io(device: str, settings: LaneIoSettings, clock: Clock) -> "LaneIo":
-    """One session of a Modbus I/O module: a Source that is also the lane's SignalHead when its outputs are wired."""
+def make_lane_io(device: str, settings: LaneIoSettings, clock: Clock, lines: "SharedLines | None" = None) -> "LaneIo":
+    """One session of a Modbus I/O module: a Source that is also the lane's SignalHead when its outputs are wired.
+    `lines`: the process's serial lines, when modules share one."""
     from drivers.modbus import settings as modbus
 
-    return modbus.make_lane_io(device, settings, clock)
+    return modbus.make_lane_io(device, settings, clock, lines=lines)
 
 
 def make_rtsp(device: str, settings: RtspCameraSettings, clock: Clock) -> "RtspCamera":

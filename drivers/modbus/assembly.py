@@ -2,21 +2,39 @@
 
 from pathlib import Path
 
-from drivers.api import Clock
-from drivers.modbus.bus import BusTiming, ModbusBus, SerialLine, TcpLine
+from drivers.api import Clock, EdgeError
+from drivers.modbus.bus import BusTiming, SerialLine, TcpLine
 from drivers.modbus.head_codec import HeadWiring
 from drivers.modbus.input_codec import InputPoint
-from drivers.modbus.lane_io import LaneIo, LaneIoPlan
+from drivers.modbus.lane_io import LaneIo
+from drivers.modbus.plan import LaneIoPlan
 from drivers.modbus.settings import LaneIoSettings
-from drivers.modbus.settings.profile import load_profile
+from drivers.modbus.settings.profile import Profile, Timeouts, load_profile
+from drivers.modbus.shared_line import SharedLines
 
 
-def assemble(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir: Path) -> LaneIo:
+def assemble(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir: Path, lines: SharedLines) -> LaneIo:
     """One session. EdgeError PROFILE_INVALID, ROLE_INVALID or SETTINGS_INVALID, DeviceRefused PROFILE_UNSAFE."""
     profile = load_profile(profile_dir / f"{settings.profile}.yaml")
-    timeouts = profile.timeouts
-    timing = BusTiming(timeouts.reply_ms, timeouts.quiet_ms, timeouts.gap_ms, timeouts.connect_ms)
-    return LaneIo(device_id, _plan(settings), profile, clock, ModbusBus(device_id, _line(settings), timing))
+    other = settings.inputs_module
+    inputs_profile = load_profile(profile_dir / f"{other.profile}.yaml") if other is not None else profile
+    for used in (profile, inputs_profile):
+        _check_link(device_id, settings, used)
+    timing = _timing(profile.timeouts).suiting(_timing(inputs_profile.timeouts))
+    bus = lines.bus(device_id, _line(settings), timing)
+    return LaneIo(device_id, _plan(settings), profile, clock, bus, inputs_profile)
+
+
+def _check_link(device_id: str, settings: LaneIoSettings, profile: Profile) -> None:
+    link = "rtu" if settings.serial is not None else "tcp"
+    if link not in profile.links:
+        key = "serial" if link == "rtu" else "host"
+        what = f"{device_id}: {key}, but {profile.model} is reached over {' or '.join(profile.links)} only"
+        raise EdgeError("SETTINGS_INVALID", what, "see links in the module's profile")
+
+
+def _timing(timeouts: Timeouts) -> BusTiming:
+    return BusTiming(timeouts.reply_ms, timeouts.quiet_ms, timeouts.gap_ms, timeouts.connect_ms)
 
 
 def _line(settings: LaneIoSettings) -> TcpLine | SerialLine:
@@ -37,6 +55,7 @@ def _plan(settings: LaneIoSettings) -> LaneIoPlan:
         unit=settings.unit_id,
         inputs={role: InputPoint(wired.point, wired.active == "high") for role, wired in settings.inputs.items()},
         head=head,
+        inputs_unit=settings.inputs_module.unit_id if settings.inputs_module is not None else None,
         lamp_feedback=settings.feedback_grade == "lamp",
         poll_s=settings.poll_ms / 1000,
         stale_s=settings.stale_ms / 1000,

@@ -84,6 +84,15 @@ class BusTiming:
     gap_ms: float = 0.0
     connect_ms: float = 1000.0
 
+    def suiting(self, other: "BusTiming") -> "BusTiming":
+        """What suits both of two units on one line."""
+        return BusTiming(
+            reply_ms=max(self.reply_ms, other.reply_ms),
+            quiet_ms=max(self.quiet_ms, other.quiet_ms),
+            gap_ms=max(self.gap_ms, other.gap_ms),
+            connect_ms=max(self.connect_ms, other.connect_ms),
+        )
+
 
 @dataclass(slots=True)
 class BusStatistics:
@@ -131,6 +140,9 @@ class ModbusBus:
         self._gap_s = max(timing.gap_ms / 1000, self._serial.silence_s if self._serial else 0.0)
         self._client: AsyncModbusTcpClient | AsyncModbusSerialClient | None = None
         self._unit = 0
+        self._said = b""
+        self._heard = b""
+        self._buffered = b""
         self._in_flight = False
         self._up = asyncio.Event()
         self._ended: DeviceError | None = None
@@ -143,6 +155,18 @@ class ModbusBus:
     def connected(self) -> bool:
         """Whether the connection is up."""
         return self._client is not None and self._client.connected
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether an exchange takes milliseconds of wire time: a serial line."""
+        return self._serial is not None
+
+    def suit(self, timing: BusTiming) -> None:
+        """Be as patient as another unit on the line needs, from the next exchange on."""
+        self._timing = self._timing.suiting(timing)
+        self._gap_s = max(self._gap_s, timing.gap_ms / 1000)
+        if self._client is not None:
+            self._client.ctx.comm_params.timeout_connect = self._timing.reply_ms / 1000
 
     async def open(self) -> None:
         """Connect once. LinkLost with the reason when that fails or takes longer than `connect_ms`."""
@@ -206,8 +230,7 @@ class ModbusBus:
         except ModbusIOException:
             self.statistics.timeouts += 1
             self._rest()
-            what = f"no answer to function {request.function} in {self._timing.reply_ms:g} ms"
-            raise DeviceTimeout("MODBUS_TIMEOUT", self._told(what), "check unit_id, power and cable") from None
+            raise self._timed_out(unit, request) from None
         except ConnectionException:
             raise self._ending() from None
         finally:
@@ -231,6 +254,17 @@ class ModbusBus:
         except ExceptionReplyError as error:
             self.statistics.exceptions += 1
             raise self._refusal(request, error) from error
+
+    def _timed_out(self, unit: int, request: Request) -> DeviceTimeout:
+        """Nothing at all, our own words, or something that is no answer: each wants another remedy."""
+        what = f"no answer of unit {unit} to function {request.function} in {self._timing.reply_ms:g} ms"
+        hint = "check unit_id, power and cable"
+        if self._heard and self._heard.startswith(self._said):
+            what, hint = f"{what}, only an echo", "switch the echo of the serial adapter off"
+        elif self._heard:
+            what = f"{what}, but {len(self._heard)} bytes that are none: {self._heard[:8].hex()}"
+            hint = "line busy or garbled: check bit rate, parity, termination, and whether something else talks on it"
+        return DeviceTimeout("MODBUS_TIMEOUT", self._told(what), hint)
 
     def _refusal(self, request: Request, error: ExceptionReplyError) -> DeviceError:
         what = self._told(f"{error} to function {request.function} at {request.address}")
@@ -315,6 +349,7 @@ class ModbusBus:
                 reconnect_delay=0,
                 timeout=reply_s,
                 retries=0,
+                trace_packet=self._on_serial_bytes,
                 trace_connect=self._on_connect,
             )
         return AsyncModbusTcpClient(
@@ -335,6 +370,16 @@ class ModbusBus:
             self.statistics.losses += 1
             self._ended = self._ended or self._link_lost("connection closed by the device")
             self._fail_pending(self._ending())
+
+    def _on_serial_bytes(self, sending: bool, data: bytes) -> bytes:
+        """Remember what a time-out is told by. Received bytes come as a growing buffer, begun anew after garbage."""
+        if sending:
+            self._said, self._heard, self._buffered = data, b"", b""
+        else:
+            known = len(self._buffered) if data.startswith(self._buffered) else 0
+            self._heard += data[known:]
+            self._buffered = data
+        return data
 
     def _on_tcp_bytes(self, sending: bool, data: bytes) -> bytes:
         if sending or self._client is None:

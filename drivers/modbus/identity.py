@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from drivers.api import DeviceRefused
-from drivers.modbus.pdu_codec import Request, read_registers
+from drivers.modbus.pdu_codec import Request
 from drivers.modbus.settings.profile import IdentityRegister, Profile
 
 Ask = Callable[[Request], Awaitable[tuple[int, ...]]]
@@ -27,21 +28,30 @@ async def identify(device: str, line: str, unit: int, profile: Profile, ask: Ask
     wrong: list[str] = []
     for register in profile.identity:
         try:
-            words = await ask(read_registers(register.function, register.register_, register.words))
+            words = await ask(register.request())
         except DeviceRefused as error:
-            what = f"no {register.name} in register {register.register_:#06x}: {error.message}"
+            what = f"no {register.name} in {register.place}: {error.message}"
             raise DeviceRefused("WRONG_DEVICE", what, f"it is no {profile.model}") from error
         found.append((register.name, _text(register, words)))
         if register.expected is not None and words[0] != register.expected:
             wrong.append(f"{register.name} is {words[0]}, not {register.expected}")
     if wrong:
-        what = f"{device} at {line}: {', '.join(wrong)}"
+        what = f"{device} at {line} unit {unit}: {', '.join(wrong)}"
         raise DeviceRefused("WRONG_DEVICE", what, f"expected {profile.model}; the outputs stay locked")
     serial = next((text for register, (_, text) in zip(profile.identity, found, strict=True) if register.unique), "")
     # Without a number of its own, one module is told from its like by nothing but its place.
     place = "" if serial else f"{line} unit {unit}"
     told = "\n".join((profile.model, *(f"{name}={text}" for name, text in found), place))
     return ModuleIdentity(tuple(found), serial, hashlib.sha256(told.encode()).hexdigest())
+
+
+async def report(profile: Profile, ask: Ask) -> tuple[tuple[str, str], ...]:
+    """What else the profile has to tell, by name; a register that this firmware has not is left out."""
+    found = []
+    for register in profile.reports:
+        with suppress(DeviceRefused):
+            found.append((register.name, _text(register, await ask(register.request()))))
+    return tuple(found)
 
 
 def _text(register: IdentityRegister, words: tuple[int, ...]) -> str:

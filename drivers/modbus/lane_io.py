@@ -6,7 +6,7 @@ tries to leave red; the watchdog does it in any case.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NoReturn
@@ -30,8 +30,8 @@ from drivers.api import (
 )
 from drivers.modbus.bus import ModbusBus, Priority
 from drivers.modbus.head_codec import HeadWiring, lamps_shown, wired_grade
-from drivers.modbus.identity import identify
-from drivers.modbus.input_codec import Continuity, InputPoint, levels_of, span_of
+from drivers.modbus.identity import identify, report
+from drivers.modbus.input_codec import Continuity, levels_of, span_of
 from drivers.modbus.pdu_codec import (
     READ_COILS,
     ExceptionReplyError,
@@ -41,35 +41,28 @@ from drivers.modbus.pdu_codec import (
     read_registers,
     write_bits,
 )
-from drivers.modbus.settings.profile import Profile
+from drivers.modbus.plan import LaneIoPlan, check_points
+from drivers.modbus.settings.profile import Profile, Pulse
+from drivers.modbus.shared_line import SharedBus
 from drivers.modbus.watchdog import ModuleWatchdog
 
 _LEAVE_RED_S = 0.2
+PULSE_AGAIN_S = 0.35
+"""A timed pulse is started again when it has run so long: often enough to survive two lost exchanges in 1.5 s, seldom
+enough to leave a slow line free."""
 _WATCHDOG_CHECK_S = 0.25
 _BUSY_TRIES = 3
 _BUSY_PAUSE_S = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class LaneIoPlan:
-    """What a session does: validated settings without their file form. `head` None: inputs only."""
-
-    unit: int
-    inputs: Mapping[str, InputPoint]
-    head: HeadWiring | None
-    lamp_feedback: bool = False
-    poll_s: float = 0.025
-    stale_s: float = 0.3
-    misses_allowed: int = 1
-    watchdog_ms: int = 1000
-    pulse_ms: int = 2000
-
-
 @dataclass(slots=True)
 class _Sent:
-    """What the outputs must hold: None while unknown. Counts the wishes for red, which void older wishes."""
+    """What the outputs must hold: None while unknown, and since when; when the last pulse was started (ns, loop's
+    seconds). Counts the wishes for red, which void older wishes."""
 
     block: tuple[bool, ...] | None = None
+    since_ns: int = 0
+    pulsed_s: float = -1e9
     reds: int = 0
     misses: int = 0
     fault: DeviceError | None = None
@@ -81,17 +74,28 @@ class _Sent:
 class LaneIo:
     """Source and SignalHead of one module (`drivers.api`). One object is one session."""
 
-    def __init__(self, device: str, plan: LaneIoPlan, profile: Profile, clock: Clock, bus: ModbusBus) -> None:
+    def __init__(
+        self,
+        device: str,
+        plan: LaneIoPlan,
+        profile: Profile,
+        clock: Clock,
+        bus: ModbusBus | SharedBus,
+        inputs_profile: Profile | None = None,
+    ) -> None:
+        """`inputs_profile` of the module with the inputs, when that is another one than the head's."""
         self.bus = bus
         self._device = device
         self._plan = plan
         self._profile = profile
+        self._inputs_profile = inputs_profile or profile
         self._clock = clock
-        _check_points(device, plan, profile)
+        check_points(device, plan, profile, self._inputs_profile)
         self._grade = wired_grade(plan.inputs, plan.lamp_feedback)
         self._watchdog = self._make_watchdog()
         self._continuity = Continuity(plan.inputs, round(plan.stale_s * 1e9))
         self._sent = _Sent()
+        self._polled: tuple[Stamp, tuple[int, ...]] | None = None
         self._identified = False
         self._live = False
         self._counted = profile.connections is not None
@@ -170,16 +174,16 @@ class LaneIo:
 
         try:
             block = await self._read_block(head, leave)
-            levels = self._levels(await self._read_inputs(Priority.READBACK))
+            felt_at, bits = await self._feedback(stamps[0])
         except DeviceError as error:
             if stamps and await self._is_tripped(error):
                 return SignalReadback(stamps[0], self._device, None, None, self._grade, tripped=True)
             raise
         differs = expected[0] is not None and block != expected[0] and not self._is_spent_pulse(block)
         tripped = differs and self._watchdog is not None and await self._watchdog.is_tripped()
-        shown = lamps_shown(levels)
+        shown = lamps_shown(self._levels(bits))
         return SignalReadback(
-            stamps[0],
+            felt_at,
             self._device,
             head.commanded(block),
             shown.aspect,
@@ -189,10 +193,22 @@ class LaneIo:
             foreign_write=differs and not tripped,
         )
 
+    async def _feedback(self, now: Stamp) -> tuple[Stamp, tuple[int, ...]]:
+        """The inputs for a readback, with the age of the older half. On a serial line an exchange takes a tenth of a
+        signal cycle: there the last poll serves, if nothing was switched since and it is younger than a poll period."""
+        polled = self._polled
+        if polled is not None and self.bus.is_slow:
+            oldest_ns = max(now.mono_ns - round(self._plan.poll_s * 1e9), self._sent.since_ns)
+            if polled[0].mono_ns > oldest_ns:
+                return polled
+        return now, await self._read_inputs(Priority.READBACK)
+
     # ---- start ----
 
     async def _open(self) -> None:
         await self.bus.open()
+        if isinstance(self.bus, SharedBus) and self._plan.head is None:
+            await self.bus.rest(self._plan.unit)
         try:
             await self._identify()
             if self._plan.head is None:
@@ -204,21 +220,29 @@ class LaneIo:
                 raise DeviceRefused("WRONG_DEVICE", error.message, error.hint) from error
             raise
         except DeviceTimeout as error:
-            if self.bus.statistics.answered:
+            if self.bus.is_slow or self.bus.statistics.answered:
                 raise
             hint = "the port accepts connections and is silent: wrong unit_id, or no Modbus device"
             raise DeviceTimeout(error.code, error.message, hint) from error
 
     async def _identify(self) -> None:
         unit, line = self._plan.unit, str(self.bus.line)
-        found = await identify(self._device, line, unit, self._profile, self._ask)
+        found = await identify(self._device, line, unit, self._profile, self._ask_unit(unit))
         self._sent.found.update(found.values, identity=found.digest)
         self._sent.serial = found.serial
         if self.expected_identity not in ("", found.digest):
             what = f"{self._device} at {line} is another module than before: {found.serial or dict(found.values)}"
             hint = "put the former one back, or restart the agent and commission this one; the outputs stay locked"
             raise DeviceRefused("MODULE_CHANGED", what, hint)
+        self._sent.found.update(await report(self._profile, self._ask_unit(unit)))
+        other = self._plan.inputs_unit
+        if other is not None:
+            beside = await identify(self._device, line, other, self._inputs_profile, self._ask_unit(other))
+            self._sent.found.update((f"inputs_{name}", text) for name, text in beside.values)
         self._identified = True
+
+    def _ask_unit(self, unit: int) -> Callable[[Request], Awaitable[tuple[int, ...]]]:
+        return lambda request: self._ask(request, unit=unit)
 
     async def _start_red(self, head: HeadWiring) -> None:
         if self._watchdog is not None:
@@ -253,7 +277,11 @@ class LaneIo:
             serial=self._sent.serial,
             profile=self._profile.name,
             profile_digest=self._profile.digest,
-            details={**found, "profile_evidence": self._profile.evidence},
+            details={
+                **found,
+                "profile_evidence": self._profile.evidence,
+                "cannot_confirm": "; ".join(self._profile.cannot_confirm),
+            },
         )
 
     # ---- polls ----
@@ -291,6 +319,7 @@ class LaneIo:
                 await self._read_block(self._plan.head, priority=Priority.POLL)
                 return
             bits = await self._read_inputs(Priority.POLL, lambda: stamps.append(self._clock.stamp()))
+            self._polled = stamps[-1], bits
             seen = self._continuity.take(stamps[-1].mono_ns, self._levels(bits))
             emit(InputSnapshot(stamps[-1], self._device, seen.session, seen.levels, seen.edges))
 
@@ -303,22 +332,21 @@ class LaneIo:
         except LinkLost:
             raise
         except DeviceError as error:
-            if isinstance(error, DeviceRefused) and not await self._is_tripped(error):
-                raise
             if error.code.startswith("WATCHDOG_") or await self._is_tripped(error):
                 await self._end_or_raise(error)
             self._sent.misses += 1
-            if self._sent.misses > self._plan.misses_allowed:
+            if isinstance(error, DeviceRefused) or self._sent.misses > self._plan.misses_allowed:
                 raise
         else:
             self._sent.misses = 0
 
     async def _read_inputs(self, priority: Priority, before_send: Callable[[], None] | None = None) -> tuple[int, ...]:
-        wired = self._profile.inputs
+        wired = self._inputs_profile.inputs
         if wired is None or not self._plan.inputs:
             return ()
         first, count = span_of(self._plan.inputs)
-        return await self._ask(read_bits(wired.function, wired.base + first, count), priority, before_send)
+        request = read_bits(wired.function, wired.base + first, count)
+        return await self._ask(request, priority, before_send, self._plan.inputs_unit)
 
     def _levels(self, bits: tuple[int, ...]) -> dict[str, bool]:
         return levels_of(self._plan.inputs, span_of(self._plan.inputs)[0], bits) if bits else {}
@@ -344,16 +372,31 @@ class LaneIo:
     ) -> None:
         outputs, pulse = self._profile.outputs, self._profile.pulse
         assert outputs is not None, "checked when the session was made"
-        block = head.block(aspect)
+        block, known = head.block(aspect), self._sent.block
         pulsed = aspect is Aspect.GREEN and self._watchdog is None and pulse is not None
-        # a pulse lights one point only, so the others are put off first: red in between, never two aspects
-        now = head.block(Aspect.RED) if pulsed and self._sent.block != block else block
-        if not pulsed or self._sent.block != block:
-            await self._ask(write_bits(outputs.write_base + head.first, now), priority, before_send)
         if pulsed and pulse is not None:
-            units = min(self._plan.pulse_ms, pulse.max_ms) // pulse.unit_ms
-            await self._ask(pulse_bit(pulse.base + head.green, units), priority, before_send)
+            await self._pulse(head, pulse, before_send)
+        else:
+            await self._ask(write_bits(outputs.write_base + head.first, block), priority, before_send)
+        if known != block:
+            self._sent.since_ns = self._clock.stamp().mono_ns
         self._sent.block = block
+
+    async def _pulse(self, head: HeadWiring, pulse: Pulse, before_send: Callable[[], None] | None) -> None:
+        """Light green for a time. A pulse lights one point only, so the others are put off first: red in between, never
+        two aspects. A pulse that has not run long is left alone."""
+        loop, outputs = asyncio.get_running_loop(), self._profile.outputs
+        assert outputs is not None, "checked when the session was made"
+        if self._sent.block == head.block(Aspect.GREEN):
+            if loop.time() < self._sent.pulsed_s + PULSE_AGAIN_S:
+                return
+        else:
+            red = write_bits(outputs.write_base + head.first, head.block(Aspect.RED))
+            await self._ask(red, Priority.WRITE, before_send)
+        units = min(self._plan.pulse_ms, pulse.max_ms) // pulse.unit_ms
+        began_s = loop.time()
+        await self._ask(pulse_bit(pulse.base + head.green, units), Priority.WRITE, before_send)
+        self._sent.pulsed_s = began_s
 
     async def _read_block(
         self,
@@ -368,8 +411,11 @@ class LaneIo:
         return tuple(bool(bit) for bit in bits[head.first - first : head.first - first + head.count])
 
     def _is_spent_pulse(self, block: tuple[bool, ...]) -> bool:
-        """A timed pulse ends by itself: outputs off are then nobody's foreign write."""
-        return self._watchdog is None and self._profile.pulse is not None and not any(block)
+        """A timed pulse ends by itself: outputs off are then nobody's foreign write. Before its time they are, also on
+        a module that does not start a running pulse anew."""
+        if self._watchdog is not None or self._profile.pulse is None or any(block):
+            return False
+        return asyncio.get_running_loop().time() >= self._sent.pulsed_s + self._plan.pulse_ms / 1000
 
     async def _leave_red(self) -> None:
         head = self._plan.head
@@ -386,12 +432,15 @@ class LaneIo:
         request: Request,
         priority: Priority = Priority.READBACK,
         before_send: Callable[[], None] | None = None,
+        unit: int | None = None,
     ) -> tuple[int, ...]:
-        """One exchange; a busy device (exceptions 5 and 6) is asked again, a bounded number of times."""
+        """One exchange; a busy device (exceptions 5 and 6) is asked again, a bounded number of times. `unit` None: the
+        head's."""
         tries = 1
         while True:
             try:
-                return await self.bus.transact(self._plan.unit, request, priority, before_send)
+                asked = self._plan.unit if unit is None else unit
+                return await self.bus.transact(asked, request, priority, before_send)
             except DeviceError as error:
                 if error.code != "MODBUS_BUSY" or tries >= _BUSY_TRIES:
                     raise
@@ -423,18 +472,3 @@ class LaneIo:
 
     def _no_session(self) -> LinkLost:
         return LinkLost("NO_SESSION", f"{self._device}: no live session")
-
-
-def _check_points(device: str, plan: LaneIoPlan, profile: Profile) -> None:
-    """Every wired point exists on this kind of module. EdgeError ROLE_INVALID."""
-    wrong = []
-    inputs = profile.inputs.count if profile.inputs else 0
-    outputs = profile.outputs.count if profile.outputs else 0
-    for role, wired in plan.inputs.items():
-        if wired.point >= inputs:
-            wrong.append(f"roles.{role}: point {wired.point}, but {profile.model} has {inputs} inputs")
-    if plan.head is not None and plan.head.first + plan.head.count > outputs:
-        last = plan.head.first + plan.head.count - 1
-        wrong.append(f"roles.green or amber: point {last}, but {profile.model} has {outputs} outputs")
-    if wrong:
-        raise EdgeError("ROLE_INVALID", f"{device}: " + "; ".join(wrong), "points count from 0")

@@ -1,7 +1,7 @@
 """What must hold between the values of a `lane.yaml` that are each right by themselves."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import combinations, pairwise
@@ -110,23 +110,43 @@ def _devices(config: LaneConfig) -> Iterator[Finding]:
         first = ids.setdefault(device.id, index)
         if first != index:
             yield Finding(("devices", index, "id"), f"{device.id} is the id of devices.{first} already")
-        port, key = _port_of(device)
-        first = ports.setdefault(port, index)
-        if first != index:
-            yield Finding(
-                ("devices", index, *key), f"{port} is the port of devices.{first} already; one device, one port"
-            )
+        for port, key in _ports_of(device):
+            first = ports.setdefault(port, index)
+            if first != index:
+                yield Finding(
+                    ("devices", index, *key), f"{port} is the port of devices.{first} already; one device, one port"
+                )
+    yield from _serial_lines(config)
 
 
-def _port_of(device: ReaderDevice | LaneIoDevice) -> tuple[str, Loc]:
+def _ports_of(device: ReaderDevice | LaneIoDevice) -> Iterator[tuple[str, Loc]]:
+    """Units on one line, or behind one gateway on connections of their own, are different devices."""
     if isinstance(device, MercuryDevice | EncompassDevice):
-        return device.port, ("port",)
-    if not isinstance(device, LaneIoDevice):
-        return f"{device.host}:{device.port}", ("host",)
-    if device.serial is not None:
-        return device.serial.path, ("serial", "path")
-    # Units behind one gateway are different devices on connections of their own.
-    return f"{device.host}:{device.port} unit {device.unit_id}", ("host",)
+        yield device.port, ("port",)
+    elif not isinstance(device, LaneIoDevice):
+        yield f"{device.host}:{device.port}", ("host",)
+    else:
+        serial = device.serial
+        where = serial.path if serial is not None else f"{device.host}:{device.port}"
+        yield f"{where} unit {device.unit_id}", ("serial", "path") if serial is not None else ("host",)
+        if device.inputs_module is not None:
+            yield f"{where} unit {device.inputs_module.unit_id}", ("inputs_module", "unit_id")
+
+
+def _serial_lines(config: LaneConfig) -> Iterator[Finding]:
+    """A line has one bit rate, and nothing but Modbus on it."""
+    lines: dict[str, tuple[int, object]] = {}
+    for index, device in enumerate(config.devices):
+        use: object
+        if isinstance(device, LaneIoDevice) and device.serial is not None:
+            path, use, key = device.serial.path, device.serial, "serial"
+        elif isinstance(device, MercuryDevice | EncompassDevice):
+            path, use, key = device.port, device.kind, "port"
+        else:
+            continue
+        first, other = lines.setdefault(path, (index, use))
+        if other != use:
+            yield Finding(("devices", index, key), f"{path} is used by devices.{first} in another way")
 
 
 def _roles(config: LaneConfig) -> Iterator[Finding]:
@@ -136,10 +156,23 @@ def _roles(config: LaneConfig) -> Iterator[Finding]:
             first = owner.setdefault(role, index)
             if first != index:
                 yield Finding(("devices", index, "roles", role), f"is wired to devices.{first} already")
+    yield from _together(owner, INPUT_ROLES, "one poll must see all of them")
+    yield from _together(
+        owner, ("green", "amber", *FEEDBACK_ROLES, "amber_feedback"), "one session reads the head back"
+    )
     missing = [role for role in (*INPUT_ROLES, "green", *FEEDBACK_ROLES) if role not in owner]
     if missing:
         why = "no I/O module has it: " if len(missing) == 1 else "no I/O module has them: "
         yield Finding(("devices",), f"{why}roles {', '.join(missing)}")
+
+
+def _together(owner: Mapping[str, int], roles: Sequence[str], why: str) -> Iterator[Finding]:
+    """These roles belong to one I/O module, or to it and its inputs_module."""
+    wired = [(role, owner[role]) for role in roles if role in owner]
+    for role, index in wired[1:]:
+        if index != wired[0][1]:
+            text = f"{wired[0][0]} is wired to devices.{wired[0][1]}: {why} (a module without inputs: inputs_module)"
+            yield Finding(("devices", index, "roles", role), text)
 
 
 def _signal(config: LaneConfig) -> Iterator[Finding]:

@@ -33,6 +33,7 @@ from drivers.api import (
     TagRead,
 )
 from drivers.modbus.lane_io import LaneIo
+from drivers.modbus.shared_line import SharedLines
 from edge_agent.api.server import ApiServer
 from edge_agent.config.load import load_config
 from edge_agent.config.schema import EncompassDevice, LaneConfig, LaneIoDevice, LlrpDevice, MercuryDevice, ReaderDevice
@@ -40,6 +41,7 @@ from edge_agent.model.decision import Lease
 from edge_agent.model.effects import Severity
 from edge_agent.model.identity import ClearIdentity
 from edge_agent.model.inputs import DeviceChanged, SignalChanged, Started, StoreHealth
+from edge_agent.model.lane import Zone
 from edge_agent.model.readers import ReaderHealth
 from edge_agent.observe.log import log, logging_to
 from edge_agent.observe.metrics import ControlMetrics, serving, watch_loop_lag
@@ -95,6 +97,8 @@ class Agent:
         self.manager = ServiceManager()
         self._head: LaneIo | None = None
         self.modules = Modules(self.board, clock, config.signal.device)
+        self._lines = SharedLines()
+        self._zones_from = {d.id for d in config.devices if isinstance(d, LaneIoDevice) and Zone.S.value in d.roles}
         self._sessions: dict[str, object] = {}
         self._cleared = 0
         self._faulty = state.fault is not None
@@ -238,7 +242,7 @@ class Agent:
             return registry.make_llrp(device.id, device, clock, splice)
         if isinstance(device, EncompassDevice):
             return registry.make_encompass(device.id, device, clock, splice)
-        session = registry.MODBUS_LANE_IO.make(device.id, device, self.clock)
+        session = registry.make_lane_io(device.id, device, self.clock, self._lines)
         self.modules.made(device.id, session)
         return session
 
@@ -246,7 +250,10 @@ class Agent:
         self.devices.observe(observation)
         self.readers.observe(observation)
         if isinstance(observation, InputSnapshot):
-            self.inputs.take_snapshot(observation)
+            if observation.device == self.config.signal.device:
+                self.inputs.feel(observation)
+            if observation.device in self._zones_from:
+                self.inputs.take_snapshot(observation)
         elif isinstance(observation, TagRead):
             self.inputs.tags.put(observation)
         elif isinstance(observation, DeviceUp):
@@ -264,7 +271,8 @@ class Agent:
             if device == self.config.signal.device:
                 self._head = None
                 self.signal.wake()
-            self.inputs.lose_zones(error.code)
+            if device in self._zones_from:
+                self.inputs.lose_zones(error.code)
         self.metrics.fault(device, error.code)
         self.readers.failed(device, error.code, now)
         if self.devices.fail(device, error, now):

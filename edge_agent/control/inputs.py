@@ -29,8 +29,8 @@ class LaneInputs:
     """Holds the newest snapshot for the signal loop and tells the core what changed.
 
     Zone inputs go straight through: nothing queues in front of them. `wake` rings the signal loop on every edge of the
-    stop-line beam or the stop loop, before the core is told. Tags wait in a bounded channel whose oldest entries go
-    first.
+    stop-line beam or the stop loop, before the core is told, and on every change of the head's feedback. Tags wait in a
+    bounded channel whose oldest entries go first.
     """
 
     def __init__(
@@ -50,6 +50,7 @@ class LaneInputs:
         self._wake = wake
         self._stale_ns = stale_ms * 1_000_000
         self._seen: _Seen | None = None
+        self._felt: Mapping[str, int] = {}
         self._lost = False
         self._wall_ns: int | None = None
         self._swept_ns = 0
@@ -67,6 +68,13 @@ class LaneInputs:
         if before is None or now.at_line() != before.at_line():
             self._wake()
         self._submit(ZonesChanged(at=snapshot.stamp, session=snapshot.session, levels=levels, edges=edges))
+
+    def feel(self, snapshot: InputSnapshot) -> None:
+        """A poll of the head's module: a lamp that changed is looked at now, and not at the next cycle."""
+        felt = {role: count for role, count in snapshot.edges.items() if role.endswith("_feedback")}
+        if felt != self._felt:
+            self._felt = felt
+            self._wake()
 
     def lose_zones(self, code: str) -> None:
         """The I/O module is gone: every zone is unknown from now on."""

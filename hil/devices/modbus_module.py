@@ -1,9 +1,11 @@
 """Virtual Modbus I/O module: `python -m hil.devices.modbus_module --control PATH [--profile NAME]`, over TCP
-(`[--host] [--port 0]`) or on a serial line (`--link PATH [--baud 19200] [--unit 1] [--also UNIT:PROFILE ...]`).
+(`[--host] [--port 0]`) or on a serial line (`--link PATH [--baud 19200] [--unit 1] [--also UNIT:PROFILE ...]
+[--felt-by UNIT]`).
 
 Digital inputs and outputs, a watchdog or timed pulses as its kind has them, and one signal head wired to it (see
 `modbus_state.Wiring`). Ready line: `{"ready": true, "device": "modbus_module", "profile", "control"}` with `host` and
 `port`, or `link`, `baud` and `unit`. `--also` puts further modules on the line; their control sockets are PATH.UNIT.
+`--felt-by`: the head's feedback is wired to that one's inputs.
 Control verbs and events: see `modbus_unit.py`, for the line `modbus_rtu.py`.
 """
 
@@ -30,6 +32,7 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument(
         "--also", action="append", default=[], metavar="UNIT:PROFILE", help="another module on the line"
     )
+    parser.add_argument("--felt-by", type=int, default=0, help="unit id of the --also module that feels the lamps")
     parser.add_argument("--profile", choices=sorted(PROFILES), default="wago_750_352")
     parser.add_argument("--green", type=int, default=0, help="output of the green relay")
     parser.add_argument("--amber", type=int, default=None, help="output of the amber relay")
@@ -71,6 +74,9 @@ async def _open_line(options: argparse.Namespace, line: RtuLine) -> list[Module]
         unit, _, profile = further.partition(":")
         control = options.control.with_name(f"{options.control.name}.{unit}")
         modules.append(Module(profile, Wiring(), control, RtuPort(line, int(unit))))
+    if options.felt_by:
+        index = 1 + [int(further.partition(":")[0]) for further in options.also].index(options.felt_by)
+        modules[0].state.feel_through(modules[index].state)
     for module in modules:
         await module.open()
     _announce(options, link=str(options.link), baud=options.baud, unit=options.unit)

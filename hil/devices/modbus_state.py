@@ -167,6 +167,7 @@ class ModuleState:
         self.lamps = LampBoard(wiring, publish, self._feel)
         self.watchdog = Watchdog(watchdog_unit_s, self._drop_outputs, publish)
         self.pulses_restart = True
+        self._felt_by = self
         self._pulses: dict[int, asyncio.TimerHandle] = {}
 
     @property
@@ -177,6 +178,10 @@ class ModuleState:
     def start(self) -> None:
         """Power-up state: outputs off, red lamp lit."""
         self.lamps.start()
+
+    def feel_through(self, other: "ModuleState") -> None:
+        """The head's feedback is wired to the inputs of another module."""
+        self._felt_by = other
 
     def set_outputs(self, values: dict[int, bool]) -> None:
         """Switch outputs; publishes one `coil` event for each that changes. Ends pulses that run on them."""
@@ -241,7 +246,7 @@ class ModuleState:
         }
 
     def _feel(self, values: dict[int, bool]) -> None:
-        self.set_inputs(values)
+        self._felt_by.set_inputs(values)
 
     def _drop_outputs(self) -> None:
         self.set_outputs(dict.fromkeys(range(OUTPUTS), False))

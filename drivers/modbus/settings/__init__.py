@@ -12,6 +12,7 @@ from drivers.api import Clock
 
 if TYPE_CHECKING:
     from drivers.modbus.lane_io import LaneIo
+    from drivers.modbus.shared_line import SharedLines
 
 KIND = "modbus_lane_io"
 
@@ -49,14 +50,22 @@ class PointSettings(_Settings):
     active: Literal["high", "low"] = "high"
 
 
+class InputsModuleSettings(_Settings):
+    """Another unit on the same line or behind the same gateway, whose inputs serve instead of the module's own."""
+
+    unit_id: Annotated[int, Field(ge=1, le=247)]
+    profile: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")]
+
+
 class LaneIoSettings(_Settings):
     """One module.
 
     `host` and `port`, or `serial`. `unit_id`: Modbus unit. `profile`: a file name of `firmware_configs/modbus` without
     its ending. `poll_ms`: period of the input poll. `stale_ms`: a gap between two polls above this breaks continuity
     (a new session of the snapshots). `misses_allowed`: failed polls in a row before the session ends counts this + 1.
-    `watchdog_ms`: host-lost time set in the module. `pulse_ms`: green time of a timed pulse. `feedback_grade`: what the
-    feedback inputs feel. `roles`: lane role -> point.
+    `watchdog_ms`: host-lost time set in the module. `pulse_ms`: green time of a timed pulse, started again long before
+    it ends. `feedback_grade`: what the feedback inputs feel. `inputs_module`: for a module without inputs of its own;
+    it must answer, or the session ends. `roles`: lane role -> point.
     """
 
     host: str | None = None
@@ -68,8 +77,9 @@ class LaneIoSettings(_Settings):
     stale_ms: Annotated[int, Field(ge=50, le=5000)] = 300
     misses_allowed: Annotated[int, Field(ge=0, le=10)] = 1
     watchdog_ms: Annotated[int, Field(ge=100, le=2000)] = 1000
-    pulse_ms: Annotated[int, Field(ge=100, le=2000)] = 2000
+    pulse_ms: Annotated[int, Field(ge=1000, le=1500)] = 1500
     feedback_grade: Literal["contact", "lamp"] = "contact"
+    inputs_module: InputsModuleSettings | None = None
     roles: dict[InputRole | OutputRole, PointSettings]
 
     @model_validator(mode="after")
@@ -78,6 +88,8 @@ class LaneIoSettings(_Settings):
             raise ValueError("give host or serial, one of them")
         if self.serial is not None and not 1 <= self.unit_id <= 247:
             raise ValueError("unit_id on a serial line is 1-247 (0 is broadcast and never answers)")
+        if self.inputs_module is not None and self.inputs_module.unit_id == self.unit_id:
+            raise ValueError("inputs_module.unit_id is the module's own: leave inputs_module out")
         if self.stale_ms <= self.poll_ms:
             raise ValueError("stale_ms must be over poll_ms")
         self._check_points()
@@ -116,8 +128,18 @@ def default_profile_dir() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "firmware_configs" / "modbus"
 
 
-def make_lane_io(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir: Path | None = None) -> "LaneIo":
-    """One session of one module. EdgeError PROFILE_INVALID or ROLE_INVALID, DeviceRefused PROFILE_UNSAFE."""
-    from drivers.modbus.assembly import assemble
+def make_lane_io(
+    device_id: str,
+    settings: LaneIoSettings,
+    clock: Clock,
+    profile_dir: Path | None = None,
+    lines: "SharedLines | None" = None,
+) -> "LaneIo":
+    """One session of one module. `lines`: the serial lines it may share with sessions of other modules; None: alone.
 
-    return assemble(device_id, settings, clock, profile_dir or default_profile_dir())
+    EdgeError PROFILE_INVALID, ROLE_INVALID or SETTINGS_INVALID, DeviceRefused PROFILE_UNSAFE.
+    """
+    from drivers.modbus.assembly import assemble
+    from drivers.modbus.shared_line import SharedLines
+
+    return assemble(device_id, settings, clock, profile_dir or default_profile_dir(), lines or SharedLines())

@@ -2,7 +2,8 @@
 
 Two rules come before all others. Red must need no energy: a profile that would have a coil on for red is refused. Green
 needs a way to end by itself when this computer dies: a watchdog in the module that releases the outputs, or a timed
-pulse; a profile without either is loaded for inputs and red, and refused for green.
+pulse; a profile without either is loaded for inputs and red, and refused for green. What a module cannot confirm stands
+in its profile, for whoever commissions it.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictInt, Valid
 
 from drivers.api import DeviceRefused, EdgeError
 from drivers.modbus.marked_yaml import MarkedYaml, MarkedYamlError, read_marked
+from drivers.modbus.pdu_codec import Request, read_bits, read_registers
 
 Address = Annotated[StrictInt, Field(ge=0, le=0xFFFF)]
 Word = Address
@@ -80,26 +82,38 @@ class Pulse(_Part):
     restarts the time."""
 
     base: Address
-    unit_ms: Milliseconds
-    max_ms: Milliseconds
+    unit_ms: Annotated[StrictInt, Field(gt=0, le=500)]
+    max_ms: Annotated[StrictInt, Field(ge=1000)]
 
 
 class IdentityRegister(_Part):
-    """Registers that tell what the module is: `words` of them, shown as `format`. `expected` None: only reported (a
-    firmware version). `unique`: no other module has this value (a serial number, a MAC address)."""
+    """Registers that tell what the module is, or how it fares: `words` of them, shown as `format`; functions 1 and 2
+    read one bit instead. `expected` None: only reported (a firmware version). `unique`: no other module has this value
+    (a serial number, a MAC address)."""
 
     name: Annotated[str, Field(pattern=r"^[a-z_]+$")]
     register_: Address = Field(alias="register")
-    function: Literal[3, 4] = 3
+    function: Literal[1, 2, 3, 4] = 3
     words: Annotated[StrictInt, Field(ge=1, le=32)] = 1
     format: Literal["number", "hex", "text"] = "number"
     expected: Word | None = None
     unique: bool = False
 
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return f"{'bit' if self.function <= 2 else 'register'} {self.register_:#06x}"
+
+    def request(self) -> Request:
+        """The request that reads it."""
+        return (read_bits if self.function <= 2 else read_registers)(self.function, self.register_, self.words)
+
     @model_validator(mode="after")
     def _check_expected(self) -> Self:
         if self.expected is not None and (self.words != 1 or self.format != "number"):
             raise ValueError("expected is for one word that is a number")
+        if self.function <= 2 and self.words != 1:
+            raise ValueError("functions 1 and 2 read one bit")
         return self
 
 
@@ -122,17 +136,25 @@ class Timeouts(_Part):
 
 class Profile(_Part):
     """One kind of module. `energise_to`: what energy at the outputs means; only `proceed` is safe. `evidence`: where
-    the figures come from: the manual, a bench, or a site. `connections`: the register that counts who is connected."""
+    the figures come from: the manual, a bench, or a site. `links`: how it is reached. `confirms`, `cannot_confirm`:
+    what can be read back from it and what cannot, in words. `no_green`: why it must not be asked for green although
+    nothing else here forbids it; it forbids, and never allows. `reports`: read once like `identity`, but free to change
+    (a count of resets). `connections`: the register that counts who is connected."""
 
     model: Annotated[str, Field(min_length=1)]
     version: Annotated[StrictInt, Field(ge=1)]
     evidence: Literal["manual", "bench", "site"]
     energise_to: Literal["proceed", "stop"]
+    links: Annotated[tuple[Literal["tcp", "rtu"], ...], Field(min_length=1)]
+    confirms: Annotated[tuple[str, ...], Field(min_length=1)]
+    cannot_confirm: Annotated[tuple[str, ...], Field(min_length=1)]
+    no_green: str = ""
     outputs: Outputs | None = None
     inputs: Inputs | None = None
     watchdog: Watchdog | None = None
     pulse: Pulse | None = None
     identity: tuple[IdentityRegister, ...] = ()
+    reports: tuple[IdentityRegister, ...] = ()
     connections: Connections | None = None
     reboot_sign: Literal["watchdog_off", "connection_lost"] = "connection_lost"
     timeouts: Timeouts = Timeouts()
@@ -171,6 +193,8 @@ class Profile(_Part):
         """Why this module must not be asked for green; empty when it may."""
         if self.outputs is None:
             return "it has no outputs"
+        if self.no_green:
+            return self.no_green
         if self.pulse is not None:
             return ""
         if self.watchdog is None:

@@ -321,3 +321,38 @@ def test_no_change_of_a_valid_file_makes_it_raise_anything_else(data: st.DataObj
         node = node[key]
     with contextlib.suppress(ConfigError):
         parse(yaml.safe_dump(whole).encode(), NAME, LaneConfig)
+
+
+def on_a_line(*more: str) -> str:
+    """The example with its I/O module on a serial line, and further modules."""
+    text = changed(
+        "    host: 192.0.2.10\n    port: 502\n    profile: wago_750_352\n",
+        "    serial: { path: /dev/lane/io, parity: N }\n    profile: generic_coils\n",
+    )
+    return text.replace("\nsignal:\n", "\n" + "".join(more) + "signal:\n", 1)
+
+
+def test_modules_share_a_serial_line_under_different_units() -> None:
+    other = "  - id: io-2\n    kind: modbus_lane_io\n    unit_id: 2\n    profile: generic_coils\n    roles: {}\n"
+    line = "    serial: { path: /dev/lane/io, parity: N }\n"
+    assert len(parse(on_a_line(other + line).encode(), NAME, LaneConfig).devices) == 3
+    same = errors_of(on_a_line(other.replace("unit_id: 2", "unit_id: 1") + line))
+    assert any("/dev/lane/io unit 1 is the port of devices.1 already" in told for told in same)
+    faster = errors_of(on_a_line(other + line.replace("parity", "baud: 9600, parity")))
+    assert any("/dev/lane/io is used by devices.1 in another way" in told for told in faster)
+    reader = errors_of(on_a_line(other + line.replace("/dev/lane/io", "/dev/lane/rfid-1")))
+    assert any("/dev/lane/rfid-1 is used by devices.0 in another way" in told for told in reader)
+
+
+def test_zones_are_on_one_module_and_so_is_the_head() -> None:
+    other = (
+        "  - id: io-2\n    kind: modbus_lane_io\n    host: 192.0.2.21\n    profile: generic_coils\n    roles:\n"
+        "      {role}: {{ point: 1 }}\n"
+    )
+    for role, told in (
+        ("zone_x", "one poll must see all of them"),
+        ("red_feedback", "one session reads the head back"),
+    ):
+        line = next(line for line in TEXT.splitlines(keepends=True) if line.startswith(f"      {role}:"))
+        text = changed(line, "").replace("\nsignal:\n", "\n" + other.format(role=role) + "signal:\n", 1)
+        assert any(told in error for error in errors_of(text)), role

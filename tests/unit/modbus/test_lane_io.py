@@ -1,7 +1,6 @@
 """Sessions of a lane I/O module against the virtual module: start, inputs, head, faults, end."""
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,8 @@ from drivers.api import (
     LinkLost,
     ProtocolViolation,
 )
-from drivers.modbus.bus import BusTiming, ModbusBus, TcpLine
-from drivers.modbus.lane_io import LaneIo, LaneIoPlan
-from drivers.modbus.settings import LaneIoSettings, default_profile_dir, make_lane_io
-from drivers.modbus.settings.profile import Pulse, load_profile
 from hil.devices.modbus_maps import Wago750352
-from tests.unit.modbus.lane_io_bench import ROLES, RealClock, bench, shown
+from tests.unit.modbus.lane_io_bench import bench, shown
 from tests.unit.modbus.scripted import scripted_server, until
 
 pytestmark = pytest.mark.real_time
@@ -286,13 +281,15 @@ async def test_a_green_that_waits_is_voided_by_red() -> None:
                 await no_reply.wait()
                 raise DeviceTimeout("MODBUS_TIMEOUT", "no answer")
 
-            exchange, io.bus._exchange = io.bus._exchange, held_line  # type: ignore[method-assign,assignment]
+            bus = io.bus
+            assert isinstance(bus, ModbusBus)
+            exchange, bus._exchange = bus._exchange, held_line  # type: ignore[method-assign,assignment]
             await waits.wait()
             green = asyncio.ensure_future(io.write(Aspect.GREEN))
             await asyncio.sleep(0)
             red = asyncio.ensure_future(io.write(Aspect.RED))
             await asyncio.sleep(0)
-            io.bus._exchange = exchange  # type: ignore[method-assign]
+            bus._exchange = exchange  # type: ignore[method-assign]
             no_reply.set()
             results = await asyncio.gather(green, red, return_exceptions=True)
             assert isinstance(results[0], DeviceError)
@@ -340,34 +337,6 @@ async def test_lamp_faults_show_in_the_readback() -> None:
             b.module._bypass_red()
             found = await io.read()
             assert (found.conflict, found.lamps) == (True, None)
-
-
-async def test_green_without_a_watchdog_is_a_timed_pulse_sent_again() -> None:
-    profile = load_profile(default_profile_dir() / "generic_coils.yaml")
-    pulsed = profile.model_copy(update={"watchdog": None, "pulse": Pulse(base=0x200, unit_ms=100, max_ms=2000)})
-    sent: list[bytes] = []
-
-    def answer(script: Any, seen: Any) -> None:
-        sent.append(seen.pdu)
-        script.send(seen.answer(bytes([seen.pdu[0], 1, 0]) if seen.pdu[0] in (1, 2) else seen.pdu[:5]))
-
-    settings = LaneIoSettings.model_validate({"host": "x", "profile": "generic_coils", "roles": ROLES})
-    points = make_lane_io("io-1", settings, RealClock())._plan.inputs
-    async with scripted_server(answer) as script, bench() as b:
-        plan = LaneIoPlan(1, {**points}, make_lane_io("io-1", settings, RealClock())._plan.head, pulse_ms=2000)
-        plan = replace(plan, inputs={role: point for role, point in points.items() if point.point >= 8})
-        io = LaneIo(
-            "io-1", plan, pulsed, RealClock(), ModbusBus("io-1", TcpLine("127.0.0.1", script.port), BusTiming())
-        )
-        async with b.running(io):
-            sent.clear()
-            await io.write(Aspect.GREEN)
-            await io.write(Aspect.GREEN)
-            writes = [pdu for pdu in sent if pdu[0] in (5, 15)]
-            assert writes == [bytes.fromhex("0F 0000 0004 01 00"), *[bytes.fromhex("05 0200 0014")] * 2]
-            assert not (await io.read()).foreign_write, "the pulse has ended"
-            await io.write(Aspect.RED)
-            assert [pdu for pdu in sent if pdu[0] in (5, 15)][-1] == bytes.fromhex("0F 0000 0004 01 00")
 
 
 async def test_a_hundred_sessions_leave_nothing_open() -> None:

@@ -41,11 +41,21 @@ def changed(tmp_path: Path, change: dict[str, Any], drop: tuple[str, ...] = ()) 
     return path
 
 
+NO_GREEN = {
+    "adam_6050": "cannot be read back",
+    "icpdas_et7060": "5000 ms",
+    "moxa_e1214": "cannot be read back",
+}
+
+
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_profiles_are_safe_and_identified(path: Path) -> None:
     profile = load_profile(path)
     assert profile.unsafe_for_red is None
-    assert profile.green_refusal == ""
+    assert (profile.green_refusal == "") is (path.stem not in NO_GREEN)
+    assert NO_GREEN.get(path.stem, "") in profile.green_refusal
+    assert profile.confirms
+    assert profile.cannot_confirm
     assert profile.name == path.stem
     assert profile.digest == hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -112,6 +122,7 @@ def test_harmless_changes_stay_loadable(
         ({"watchdog.outputs_when_tripped": "unchanged"}, (), "does not release"),
         ({"watchdog.min_ms": 5000, "watchdog.max_ms": 60000}, (), "5000 ms"),
         ({}, ("outputs", "watchdog"), "no outputs"),
+        ({"no_green": "the maker says so"}, (), "the maker says so"),
     ],
 )
 def test_green_is_refused_with_the_reason(

@@ -1,0 +1,41 @@
+"""What a session of a lane I/O module does: settings that fit its profile, without their file form."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from drivers.api import EdgeError
+from drivers.modbus.head_codec import HeadWiring
+from drivers.modbus.input_codec import InputPoint
+from drivers.modbus.settings.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class LaneIoPlan:
+    """What a session does: validated settings without their file form. `head` None: inputs only. `inputs_unit`: whose
+    inputs they are, None for those of `unit` itself."""
+
+    unit: int
+    inputs: Mapping[str, InputPoint]
+    head: HeadWiring | None
+    inputs_unit: int | None = None
+    lamp_feedback: bool = False
+    poll_s: float = 0.025
+    stale_s: float = 0.3
+    misses_allowed: int = 1
+    watchdog_ms: int = 1000
+    pulse_ms: int = 1500
+
+
+def check_points(device: str, plan: LaneIoPlan, profile: Profile, inputs_profile: Profile) -> None:
+    """Every wired point exists on this kind of module. EdgeError ROLE_INVALID."""
+    wrong = []
+    inputs = inputs_profile.inputs.count if inputs_profile.inputs else 0
+    outputs = profile.outputs.count if profile.outputs else 0
+    for role, wired in plan.inputs.items():
+        if wired.point >= inputs:
+            wrong.append(f"roles.{role}: point {wired.point}, but {inputs_profile.model} has {inputs} inputs")
+    if plan.head is not None and plan.head.first + plan.head.count > outputs:
+        last = plan.head.first + plan.head.count - 1
+        wrong.append(f"roles.green or amber: point {last}, but {profile.model} has {outputs} outputs")
+    if wrong:
+        raise EdgeError("ROLE_INVALID", f"{device}: " + "; ".join(wrong), "points count from 0")
