@@ -17,6 +17,7 @@ from drivers.api import (
     LinkLost,
     ProtocolViolation,
 )
+from drivers.modbus.bus import ModbusBus
 from hil.devices.modbus_maps import Wago750352
 from tests.unit.modbus.lane_io_bench import bench, shown
 from tests.unit.modbus.scripted import scripted_server, until
