@@ -81,6 +81,8 @@ class ClaimRecord:
     rivals: tuple[tuple[str, float], ...] = ()
     scheme: str = ""
     filter_value: int | None = None
+    tid_token: str = ""
+    rssi_mean_cdbm: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +194,7 @@ class BundleRecord:
     transit_ms: int | None
     released_without_stopping: bool
     claims: tuple[ClaimRecord, ...]
+    doubtful: tuple[ClaimRecord, ...]
     identity_digest: str
     legs: tuple[LegRecord, ...]
     conflicts: tuple[str, ...]
@@ -239,6 +242,7 @@ def build_record(conveyance: Conveyance, identity: LaneIdentity, extras: BundleE
         transit_ms=_between_ms(times.a_nose, times.x_tail),
         released_without_stopping=released_without_stopping(conveyance),
         claims=tuple(_claim(assignment, start) for assignment in conveyance.assignments) + _central_claims(conveyance),
+        doubtful=tuple(_claim(assignment, start) for assignment in conveyance.doubtful),
         identity_digest=identity_digest(conveyance.assignments),
         legs=_legs(conveyance, last, extras.policy),
         conflicts=_conflicts(conveyance),
@@ -326,6 +330,8 @@ def _claim(assignment: Assignment, start: Stamp) -> ClaimRecord:
         rivals=assignment.rivals,
         scheme=claim.scheme,
         filter_value=claim.filter_value,
+        tid_token=claim.tid_token,
+        rssi_mean_cdbm=sighting.rssi_mean_cdbm,
     )
 
 
@@ -367,6 +373,11 @@ def _conflicts(conveyance: Conveyance) -> tuple[str, ...]:
         found.append("also_on_another_vehicle")
     if any(assignment.rivals for assignment in conveyance.assignments):
         found.append("rival_vehicles")
+    if conveyance.doubtful:
+        found.append("doubtful_reads")
+    found += [
+        flag.value for flag in (Flag.PASSBACK, Flag.SEEN_ELSEWHERE, Flag.TID_MISMATCH) if flag in conveyance.flags
+    ]
     return tuple(found)
 
 

@@ -9,8 +9,9 @@ import grpc
 from drivers.api import Clock
 from edge_agent.model.decision import Decision
 from edge_agent.model.errors import CentralUnavailable
+from edge_agent.model.inputs import SeenElsewhere
 from edge_agent.runtime.channel import Channel, Overflow
-from edge_agent.wire import types
+from edge_agent.wire import release, types
 from securecorridor.release.v1 import release_service_pb2 as pb
 from securecorridor.release.v1.release_service_pb2_grpc import ReleaseServiceStub
 
@@ -29,7 +30,8 @@ class LaneSide:
 
     `current` gives the present request of every conveyance still in the lane, first in order first. `heartbeat` gives
     the contents (`seq` and `stamp_mono_ns` are filled in). `on_link(True)` when the service has answered a heartbeat of
-    this stream, `on_link(False)` when the stream ended after that. `on_welcome` gets the service's view, for the log.
+    this stream, `on_link(False)` when the stream ended after that. `on_welcome` gets the service's view, for the log,
+    `on_seen_elsewhere` what it tells of other lanes.
     """
 
     hello: Callable[[], pb.DecideHello]
@@ -38,6 +40,7 @@ class LaneSide:
     on_decision: Callable[[Decision], None]
     on_link: Callable[[bool], None]
     on_welcome: Callable[[pb.DecideWelcome], None] = lambda _: None
+    on_seen_elsewhere: Callable[[SeenElsewhere], None] = lambda _: None
 
 
 def outgoing_channel() -> Channel[pb.DecideRequest]:
@@ -103,6 +106,8 @@ class DecideSession:
                 self._lane.on_decision(types.decision_record(answer.decision, self._clock.stamp()))
             elif answer.HasField("heartbeat"):
                 self._hear(answer.heartbeat.seq)
+            elif answer.HasField("seen_elsewhere"):
+                self._lane.on_seen_elsewhere(release.seen_elsewhere(answer.seen_elsewhere, self._clock.stamp()))
 
     def _hear(self, seq: int) -> None:
         first = not self._answered

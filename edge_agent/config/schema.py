@@ -76,6 +76,9 @@ class AntennaSection(SpanSection):
         le=100,
         description="Share of the vehicles it may miss before that is a condition; 100: all",
     )
+    floor_dbm: float | None = Field(
+        default=None, ge=-100, le=0, description="Weaker tags are the next lane's; none where it has no neighbour"
+    )
 
 
 class GeometrySection(Section):
@@ -127,6 +130,12 @@ class PolicySection(Section):
     sighting_lost_s: float = Field(default=2.0, ge=0.2, le=30, description="Pause that closes a sighting")
     stray_after_s: float = Field(default=60.0, ge=1, le=3600, description="Unassigned sightings are stray after this")
     maintenance_max_s: float = Field(default=7200.0, ge=60, le=43_200, description="Longest maintenance")
+    static_after_s: float = Field(default=120.0, ge=10, le=3600, description="A stray heard so long is a static tag")
+    static_rise_cdb: int = Field(default=600, ge=0, le=3000, description="Louder by this, a static tag has moved")
+    static_forget_s: float = Field(default=300.0, ge=10, le=86_400, description="Silence that ends its exclusion")
+    stray_alarm: int = Field(default=20, ge=2, le=1000, description="Strays of one antenna that make the aim alarm")
+    stray_window_s: float = Field(default=3600.0, ge=60, le=86_400, description="Within so long")
+    passback_s: float = Field(default=600.0, ge=0, le=86_400, description="A card back sooner is flagged; 0: never")
 
     def to_policy(self) -> LanePolicy:
         """The core's record; it has the same names."""
@@ -356,6 +365,11 @@ class LaneConfig(Section):
             x=g.zone_x.to_span(),
             antennas=tuple((antenna.device, antenna.antenna, antenna.to_span()) for antenna in g.antennas),
             length_max_m=g.length_max_m,
+            floors=tuple(
+                (antenna.device, antenna.antenna, round(antenna.floor_dbm * 100))
+                for antenna in g.antennas
+                if antenna.floor_dbm is not None
+            ),
         )
 
     def miss_limits(self, device: str) -> dict[int, int]:

@@ -143,6 +143,7 @@ class CentralLink:
             current=self._current,
             heartbeat=self._ports.heartbeat,
             on_decision=self._on_decision,
+            on_seen_elsewhere=self._ports.submit,
             on_link=self._on_link,
             on_welcome=self._on_welcome,
         )

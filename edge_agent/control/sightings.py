@@ -6,7 +6,7 @@ the strongest median of the last five reads, so that a single multipath spike do
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import median
 from typing import TypeVar
 
@@ -22,6 +22,8 @@ _Where = tuple[str, int, Secret]
 _GEN2 = "gen2"
 _OPAQUE = "opaque"
 _MEDIAN_OF = 5
+_LEAST = 3
+"""Fewer reads are no median: until then the level is that of what was read so far, and a first spike does not stay."""
 _REPORT_EVERY_NS = 250_000_000
 MAX_TRACKED = 4096
 """Distinct (antenna, transponder) pairs followed at once: a pallet of item tags must not exhaust memory."""
@@ -55,6 +57,9 @@ class _Track:
     peak: Stamp
     last: Stamp
     rssi_peak_cdbm: int
+    tid: Secret | None = None
+    levels_cdbm: int = 0
+    heard: int = 0
     reads: int = 0
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_MEDIAN_OF))
     reported_ns: int = 0
@@ -101,7 +106,7 @@ class SightingTracker:
                 return None
             track = self._tracks[where] = self._open(read, token_of(read.epc, self._key))
         self._grow(track, read)
-        if self._worth_reporting(track, read.stamp):
+        if self._learn_chip(track, read.tid) or self._worth_reporting(track, read.stamp):
             return self._report(where, track, read.stamp)
         return None
 
@@ -113,6 +118,11 @@ class SightingTracker:
                 yield self._report(where, track, now, closed=True)
             elif track.reads > track.reported_reads and now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS:
                 yield self._report(where, track, now)
+
+    @property
+    def tracked(self) -> int:
+        """How many (antenna, transponder) pairs are being followed."""
+        return len(self._tracks)
 
     def clear_value(self, token: str) -> ClearIdentity | None:
         """What stands behind a token, for the officer's door; None once it is forgotten."""
@@ -150,11 +160,23 @@ class SightingTracker:
     def _grow(track: _Track, read: TagRead) -> None:
         track.recent.append(read.rssi_cdbm)
         smoothed = int(median(track.recent))
-        if smoothed > track.rssi_peak_cdbm or track.reads == 0:
+        if smoothed > track.rssi_peak_cdbm or len(track.recent) <= _LEAST:
             track.rssi_peak_cdbm = smoothed
             track.peak = read.stamp
         track.reads += max(1, read.reads)
+        track.levels_cdbm += read.rssi_cdbm
+        track.heard += 1
         track.last = read.stamp
+
+    def _learn_chip(self, track: _Track, tid: Secret | None) -> bool:
+        """Whether the read told a chip number that this sighting did not have: the latest one counts, so that the core
+        sees both when two tags of one number are there."""
+        if tid is None or tid == track.tid:
+            return False
+        first = track.tid is None and not track.reported_reads
+        track.tid = tid
+        track.claim = replace(track.claim, tid_token=token_of(tid, self._key))
+        return not first
 
     def _worth_reporting(self, track: _Track, now: Stamp) -> bool:
         seen, told = track.reads, track.reported_reads
@@ -178,6 +200,7 @@ class SightingTracker:
             track.peak,
             track.last,
             closed,
+            track.levels_cdbm // track.heard,
         )
         return SightingChanged(at=now, sighting=sighting)
 

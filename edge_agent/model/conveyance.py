@@ -53,6 +53,10 @@ class Flag(StrEnum):
     """The sensors contradict each other about it: when and on what light it crossed, or whether it did."""
     UNPROVEN = "unproven"
     """One sensor alone ever showed it, or an officer who looked saw nobody: it may have been no vehicle at all."""
+    LATE_CARD = "late_card"
+    PASSBACK = "passback"
+    SEEN_ELSEWHERE = "seen_elsewhere"
+    TID_MISMATCH = "tid_mismatch"
 
 
 class Outcome(StrEnum):
@@ -125,6 +129,7 @@ class Conveyance:
     `order` rises strictly in the order of detection. `flags` sorted, without repeats. `stops` counts intervals >= 1 s
     below the policy's stop speed between A and S tail, `dwell_ms` their sum. `committed` once its earliest possible
     position is inside C(v). `speed_kmh` the last measured speed (0 while unknown). `length_m` 0 while unknown.
+    `doubtful` are sightings that may be its own or a rival's: they support no leg and are in no digest.
     """
 
     conveyance_id: str
@@ -134,6 +139,7 @@ class Conveyance:
     phase: Phase = Phase.DETECTED
     times: ZoneTimes = field(default_factory=ZoneTimes)
     assignments: tuple[Assignment, ...] = ()
+    doubtful: tuple[Assignment, ...] = ()
     requests: tuple[RequestMade, ...] = ()
     decisions: tuple[Decision, ...] = ()
     signals: tuple[SignalEvent, ...] = ()

@@ -50,7 +50,8 @@ class IdentityClaim:
 
     `source` is `device/antenna` or `central`; `confidence` 0..1. `scheme` is the coding of a transponder's number
     ("sgtin-96", "raw"; the air protocol where it has none; "opaque" for cards, whose number is not looked into; "" for
-    everything else) and `filter_value` its filter where the coding has one (GS1 EPC Tag Data Standard).
+    everything else) and `filter_value` its filter where the coding has one (GS1 EPC Tag Data Standard). `tid_token`: the
+    chip's number in the same way as `token`, "" where it was not read.
     """
 
     kind: IdentityKind
@@ -61,6 +62,7 @@ class IdentityClaim:
     confidence: float = 1.0
     scheme: str = ""
     filter_value: int | None = None
+    tid_token: str = ""
 
     @property
     def leg(self) -> Leg:
@@ -86,7 +88,8 @@ class ClearIdentity:
 class Sighting:
     """All reads of one transponder by one antenna without a pause longer than the policy's `sighting_lost_s`.
 
-    `peak` is the time of the strongest smoothed RSSI; `rssi_peak_cdbm` in centi-dBm; `closed` when the pause was seen.
+    `peak` is the time of the strongest smoothed RSSI; `rssi_peak_cdbm` in centi-dBm, `rssi_mean_cdbm` over all reads (0
+    where it is not known); `closed` when the pause was seen.
     """
 
     sighting_id: str
@@ -99,6 +102,7 @@ class Sighting:
     peak: Stamp
     last: Stamp
     closed: bool = False
+    rssi_mean_cdbm: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,20 @@ class DecisionReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenElsewhere:
+    """The release service tells that another lane has seen this token, too soon for one vehicle to have been at both.
+
+    `seen_utc_ns` by central's clock; `rssi_peak_cdbm` as that lane heard it, 0 where it is not known."""
+
+    at: Stamp
+    conveyance_id: str
+    token: str
+    lane: str
+    seen_utc_ns: int
+    rssi_peak_cdbm: int
+
+
+@dataclass(frozen=True, slots=True)
 class ActReceived:
     """An officer's act, already authenticated; the core decides whether it holds."""
 
@@ -146,6 +160,7 @@ CoreInput = (
     | ZonesLost
     | SightingChanged
     | DecisionReceived
+    | SeenElsewhere
     | ActReceived
     | CentreLink
     | ConsolePresence

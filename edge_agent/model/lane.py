@@ -40,7 +40,9 @@ class Geometry:
     """Positions along the lane in metres from the stop line S = 0, downstream positive (A is negative).
 
     `a`, `d`, `s`, `x` are the presence loops, `beam_m` the crossing beam at the stop line, `antennas` maps
-    (device, antenna) to the span in which a tag on a vehicle is read.
+    (device, antenna) to the span in which a tag on a vehicle is read. `floors` maps (device, antenna) to the level, in
+    centi-dBm, that a tag of this lane's vehicles reaches and one of the next lane's does not; antennas not named have
+    none.
     """
 
     a: ZoneSpan
@@ -50,6 +52,7 @@ class Geometry:
     x: ZoneSpan
     antennas: tuple[tuple[str, int, ZoneSpan], ...]
     length_max_m: float = 27.5
+    floors: tuple[tuple[str, int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,12 @@ class LanePolicy:
     sighting_lost_s: float = 2.0
     stray_after_s: float = 60.0
     maintenance_max_s: float = 7200.0
+    static_after_s: float = 120.0
+    static_rise_cdb: int = 600
+    static_forget_s: float = 300.0
+    stray_alarm: int = 20
+    stray_window_s: float = 3600.0
+    passback_s: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)

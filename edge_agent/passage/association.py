@@ -13,7 +13,7 @@ from drivers.api import Stamp
 from edge_agent.model.identity import IdentityKind, Sighting
 from edge_agent.model.lane import Geometry, Zone, ZoneSpan
 
-from .kinematics import NS, SHORTEST_M, Interval, metres_per_second, nose_interval, zone_start_m
+from .kinematics import NS, SHORTEST_M, Interval, consistent, metres_per_second, nose_interval, zone_start_m
 from .state import CoreConfig, Track
 
 CAB_M = 4.0
@@ -24,6 +24,8 @@ HEADWAY_S = 0.7
 """And nobody drives closer in time than this, on top of it."""
 REACH = 0.5
 """A tag this many half-spans outside the span may still have its peak there: walls, mirrors, uneven antennas."""
+HEARING = 2.0
+"""Beyond this many half-spans outside the span a tag is not heard."""
 LEAST_FIT = 0.05
 """Share of a vehicle's possible positions that counts as "hardly any" (13 dB)."""
 ANY_VEHICLE = "unseen"
@@ -34,11 +36,13 @@ CAB_KINDS = frozenset({IdentityKind.DRIVER_CARD, IdentityKind.TRANSPONDER, Ident
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A vehicle a sighting may belong to. `penalty_cdb` 0 is a perfect fit; `inside`: the peak lies in its window."""
+    """A vehicle a sighting may belong to. `penalty_cdb` 0 is a perfect fit; `inside`: the peak lies in its window;
+    `sound` False: its zone times contradict one another, so that where it was is not known."""
 
     conveyance_id: str
     penalty_cdb: float
     inside: bool
+    sound: bool = True
 
     @property
     def score(self) -> float:
@@ -52,6 +56,29 @@ def span_of(sighting: Sighting, geometry: Geometry) -> ZoneSpan | None:
         if device == sighting.device and antenna == sighting.antenna:
             return span
     return None
+
+
+def faint(sighting: Sighting, geometry: Geometry) -> bool:
+    """Whether it is weaker than any tag of this lane's vehicles: one of the next lane, or not under the antenna yet."""
+    return any(
+        sighting.rssi_peak_cdbm < floor
+        for device, antenna, floor in geometry.floors
+        if device == sighting.device and antenna == sighting.antenna
+    )
+
+
+def lay_there_before(sighting: Sighting, best: Candidate | None, tracks: Iterable[Track], config: CoreConfig) -> bool:
+    """Whether the antenna heard it, no weaker, when its best vehicle can only have been out of hearing: then it is no
+    vehicle's, even if its level wavers up while one is there."""
+    span = span_of(sighting, config.geometry)
+    level = sighting.rssi_mean_cdbm
+    if best is None or span is None or not level:
+        return False
+    if sighting.rssi_peak_cdbm - level >= config.policy.static_rise_cdb:
+        return False  # it came nearer
+    fixes = next(track.fixes for track in tracks if track.id == best.conveyance_id)
+    then = nose_interval(fixes, config.geometry, config.kinematics, sighting.first.mono_ns)
+    return then is not None and then.earliest_m < span.start_m - HEARING * _half(span)
 
 
 def exit_stamp(sighting: Sighting, track: Track, geometry: Geometry) -> Stamp | None:
@@ -78,7 +105,8 @@ def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) 
             continue
         nose = Interval(min(nose.earliest_m, limit), min(nose.latest_m, limit))
         limit = nose.earliest_m - SHORTEST_M - GAP_M
-        found.append(_candidate(sighting, track.id, nose, span, config.geometry))
+        sound = consistent(track.fixes, config.geometry)
+        found.append(_candidate(sighting, track.id, nose, span, config.geometry, sound=sound))
     return tuple(sorted(found, key=lambda c: (c.penalty_cdb, c.conveyance_id)))
 
 
@@ -115,13 +143,16 @@ def _behind_m(track: Track, at_ns: int, config: CoreConfig) -> float:
     return behind
 
 
-def _candidate(sighting: Sighting, conveyance_id: str, nose: Interval, span: ZoneSpan, geometry: Geometry) -> Candidate:
+def _candidate(
+    sighting: Sighting, conveyance_id: str, nose: Interval, span: ZoneSpan, geometry: Geometry, *, sound: bool
+) -> Candidate:
     depth = CAB_M if sighting.claim.kind in CAB_KINDS else geometry.length_max_m
     rear, front = nose.latest_m - depth, nose.earliest_m
     gap = max(0.0, rear - span.end_m, span.start_m - front)
     overlap = max(0.0, min(front, span.end_m) - max(rear, span.start_m))
     fit = max(LEAST_FIT, overlap / (front - rear)) if gap == 0 else LEAST_FIT
-    return Candidate(conveyance_id, _distance_cdb(gap, span) - 1000 * math.log10(fit), gap <= REACH * _half(span))
+    penalty = _distance_cdb(gap, span) - 1000 * math.log10(fit)
+    return Candidate(conveyance_id, penalty, gap <= REACH * _half(span), sound)
 
 
 def _half(span: ZoneSpan) -> float:

@@ -12,6 +12,7 @@ from edge_agent.model.inputs import (
     CoreInput,
     DecisionReceived,
     DeviceChanged,
+    SeenElsewhere,
     SightingChanged,
     SignalChanged,
     Started,
@@ -44,6 +45,8 @@ from .requests import review_requests
 from .sealing import review_ends
 from .sightings import on_sighting, review_sightings
 from .state import CoreConfig, LaneState, Track, initial_state
+from .strays import review_strays
+from .tokens import on_seen_elsewhere
 from .turn import Turn
 from .zones import on_zones, on_zones_lost
 
@@ -55,6 +58,7 @@ HANDLERS: dict[type[CoreInput], Callable[..., None]] = {
     ZonesLost: on_zones_lost,
     SightingChanged: on_sighting,
     DecisionReceived: on_decision,
+    SeenElsewhere: on_seen_elsewhere,
     ActReceived: on_act,
     CentreLink: on_centre,
     ConsolePresence: on_console,
@@ -69,6 +73,7 @@ REVIEWS: tuple[Callable[[Turn], None], ...] = (
     review_mode,
     review_progress,
     review_sightings,
+    review_strays,
     review_requests,
     review_ends,
     review_order,

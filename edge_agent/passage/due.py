@@ -12,6 +12,7 @@ from .requests import request_due_ns
 from .sealing import end_due_ns
 from .sightings import sighting_due_ns
 from .state import NEVER, Track
+from .strays import strays_due_ns
 from .turn import Turn
 
 
@@ -42,6 +43,7 @@ def _lane_due(turn: Turn) -> Iterator[int]:
         yield state.maintenance.until_ns
     for pending in state.pending:
         yield sighting_due_ns(turn, pending)
+    yield from strays_due_ns(turn)
     held = state.held
     if held is None:
         return

@@ -233,6 +233,18 @@ def nose_interval(times: ZoneTimes, geometry: Geometry, kinematics: Kinematics, 
     return Interval(earliest_m=max(low, high), latest_m=min(low, high))
 
 
+def consistent(times: ZoneTimes, geometry: Geometry) -> bool:
+    """Whether one vehicle can have made these times: no tail leaves a zone that even the longest vehicle's nose had
+    left that far behind before. False when a stuck or blind sensor gave it another's edge."""
+    noses = nose_fixes(times, geometry)
+    return all(
+        position <= end + geometry.length_max_m
+        for left_ns, end in tail_fixes(times, geometry)
+        for reached_ns, position in noses
+        if reached_ns <= left_ns
+    )
+
+
 def length_m(times: ZoneTimes, measured_kmh: float, geometry: Geometry) -> float:
     """Length from the time over zone A at the measured speed; 0 while either is unknown."""
     if times.a_nose is None or times.a_tail is None or measured_kmh <= 0:

@@ -50,6 +50,8 @@ def on_started(turn: Turn, event: Started) -> None:
         signal=None,
         devices_down=(),
         pending=(),
+        stray_times=(),
+        loose=(),
         mode_since=turn.at,
     )
     if held is not None:

@@ -1,6 +1,7 @@
 """Sightings become evidence of a vehicle: early when the fit is clear, else once it has left the zone of the antenna.
 
-A sighting that fits no vehicle is stray: counted by antenna, and never handed to the next arrival.
+A sighting that fits no vehicle is stray: counted by antenna, and never handed to the next arrival. One that fits two
+alike, or one whose own times make no sense, is nobody's: it is kept with each as doubtful, and an officer is told.
 """
 
 from dataclasses import replace
@@ -8,21 +9,23 @@ from dataclasses import replace
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import Severity
-from edge_agent.model.identity import Assignment, IdentityKind, Sighting
+from edge_agent.model.identity import Assignment, IdentityClaim, IdentityKind, Sighting
 from edge_agent.model.inputs import SightingChanged
 
-from .association import ANY_VEHICLE, Candidate, candidates, exit_stamp, unseen_rival
+from .association import ANY_VEHICLE, Candidate, candidates, exit_stamp, faint, lay_there_before, unseen_rival
 from .codes import ConditionCode, EventCode
 from .identity_digest import identity_digest
 from .kinematics import NS
 from .leases import withdraw
 from .state import NEVER, RANK, ZONES, Pending, Track
+from .strays import count_stray, given, is_loose
+from .tokens import remember
 from .turn import Turn
 
 MOST_PENDING = 512
 """Tags waiting for a vehicle at once; a pallet of item tags may pass on a truck. The oldest are dropped and counted."""
-
-
+MOST_DOUBTFUL = 16
+"""Doubtful sightings kept with one vehicle; the latest."""
 MOST_OTHER = 64
 """Of those of no configured class, in the whole lane: more are not followed, and a condition says so."""
 
@@ -43,12 +46,12 @@ def on_sighting(turn: Turn, event: SightingChanged) -> None:
         return
     kept = tuple(p for p in turn.state.pending if p.sighting.sighting_id != sighting.sighting_id)
     known = next((p for p in turn.state.pending if p.sighting.sighting_id == sighting.sighting_id), None)
-    pending = Pending(sighting, stray=known.stray if known is not None else False)
+    pending = Pending(sighting) if known is None else replace(known, sighting=sighting)
     turn.state = replace(turn.state, pending=(*kept, pending))
     if len(turn.state.pending) > MOST_PENDING:
         oldest = turn.state.pending[0]
         turn.state = replace(turn.state, pending=turn.state.pending[1:])
-        _count_stray(turn, oldest)
+        count_stray(turn, oldest)
 
 
 def other_tags(turn: Turn) -> int:
@@ -96,44 +99,105 @@ def _open_tracks(turn: Turn) -> tuple[Track, ...]:
     return tuple(t for t in turn.state.tracks if t.upstream or t.conveyance.times.x_tail is None)
 
 
+def _found(turn: Turn, sighting: Sighting) -> tuple[Candidate, ...]:
+    """The vehicles it may belong to, best first; none for a tag of the next lane, of no vehicle, or of one that has
+    gone."""
+    state = turn.state
+    if faint(sighting, state.config.geometry) or is_loose(state, sighting) or _departed(turn, sighting):
+        return ()
+    found = candidates(sighting, _open_tracks(turn), state.config)
+    if lay_there_before(sighting, found[0] if found else None, state.tracks, state.config):
+        return ()
+    return found
+
+
 def _winner(turn: Turn, sighting: Sighting) -> Candidate | None:
-    found = candidates(sighting, _open_tracks(turn), turn.state.config)
+    found = _found(turn, sighting)
     return found[0] if found and found[0].inside else None
 
 
 def _decide(turn: Turn, pending: Pending) -> None:
     sighting = pending.sighting
-    state = turn.state
-    policy = state.config.policy
     owner = _owner(turn, sighting)
     if owner is not None:
         _forget(turn, sighting)
         _assign(turn, owner, Assignment(sighting, 1.0, (), True, turn.at))
         return
-    found = () if _departed(turn, sighting) else candidates(sighting, _open_tracks(turn), state.config)
+    if pending.doubted_ns == sighting.peak.mono_ns:  # told already; a later, stronger peak may make it clear
+        if sighting.closed:
+            _forget(turn, sighting)
+        return
+    found = _found(turn, sighting)
     if not found or not found[0].inside:
-        old = turn.now_ns >= sighting.first.mono_ns + int(policy.stray_after_s * NS)
-        if sighting.closed or old:
-            _count_stray(turn, pending)
-            if sighting.closed:
-                _forget(turn, sighting)
+        _decide_without_vehicle(turn, pending)
         return
-    winner = found[0]
-    track = state.track(winner.conveyance_id)
+    _decide_between(turn, pending, found)
+
+
+def _decide_without_vehicle(turn: Turn, pending: Pending) -> None:
+    sighting = pending.sighting
+    old = turn.now_ns >= sighting.first.mono_ns + int(turn.state.config.policy.stray_after_s * NS)
+    if sighting.closed or old:
+        count_stray(turn, pending)
+        if sighting.closed:
+            _forget(turn, sighting)
+        elif not pending.stray:
+            _put(turn, replace(pending, stray=True))
+
+
+def _decide_between(turn: Turn, pending: Pending, found: tuple[Candidate, ...]) -> None:
+    """Give it to the best, now or once its window is over; to nobody while or because that is not clear."""
+    sighting, winner, policy = pending.sighting, found[0], turn.state.config.policy
+    track = turn.state.track(winner.conveyance_id)
     assert track is not None
-    unseen = unseen_rival(sighting, state.tracks, state.config)
+    unseen = unseen_rival(sighting, turn.state.tracks, turn.state.config)
     rivals = found[1:] if unseen is None else tuple(sorted((*found[1:], unseen), key=lambda c: c.penalty_cdb))
-    early = sighting.reads >= policy.early_reads and _margin(winner, rivals) >= policy.early_margin_cdb
+    gone = _choice_gone(pending, found)
+    sure = winner.sound and not gone
+    early = sure and sighting.reads >= policy.early_reads and _margin(winner, rivals) >= policy.early_margin_cdb
     if not early and (not _window_over(turn, sighting, track) or _unseen_fits_better(unseen, winner)):
+        if not gone:
+            _remember_choice(turn, pending, winner)
         return
-    clear = early or _margin(winner, found[1:]) >= policy.early_margin_cdb
-    _forget(turn, sighting)
-    _assign(turn, track, _assignment(sighting, winner, rivals, early, turn.at))
-    if not clear:
-        track = turn.state.track(track.id) or track
+    if early or (sure and _margin(winner, found[1:]) >= policy.early_margin_cdb):
+        _forget(turn, sighting)
+        _assign(turn, track, _assignment(sighting, winner, rivals, early, turn.at))
+    else:
+        _doubt(turn, pending, found)
+
+
+def _choice_gone(pending: Pending, found: tuple[Candidate, ...]) -> bool:
+    """The vehicle that fitted best when it was heard strongest is not there any more, by the side say, or nobody knows
+    where it was: what is left for the others is not theirs."""
+    chosen = pending.choice if pending.choice_ns == pending.sighting.peak.mono_ns else ""
+    return bool(chosen) and all(candidate.conveyance_id != chosen for candidate in found)
+
+
+def _remember_choice(turn: Turn, pending: Pending, winner: Candidate) -> None:
+    peak_ns = pending.sighting.peak.mono_ns
+    if (pending.choice, pending.choice_ns) != (winner.conveyance_id, peak_ns):
+        _put(turn, replace(pending, choice=winner.conveyance_id, choice_ns=peak_ns))
+
+
+def _doubt(turn: Turn, pending: Pending, found: tuple[Candidate, ...]) -> None:
+    """It may be one vehicle's or another's: nobody gets it, each of them is told of it."""
+    sighting, best = pending.sighting, found[0]
+    near = best.penalty_cdb + turn.state.config.policy.early_margin_cdb
+    for candidate in found:
+        track = turn.state.track(candidate.conveyance_id)
+        if track is None or not candidate.inside or candidate.penalty_cdb >= near:
+            continue
+        others = tuple(c for c in found if c is not candidate)
+        doubtful = _assignment(sighting, candidate, others, False, turn.at)
+        kept = tuple(d for d in track.conveyance.doubtful if d.sighting.sighting_id != sighting.sighting_id)
+        track = turn.put_conveyance(track, replace(track.conveyance, doubtful=(*kept, doubtful)[-MOST_DOUBTFUL:]))
         if Flag.AMBIGUOUS not in track.conveyance.flags:
             turn.flag(track, Flag.AMBIGUOUS)
             turn.event(EventCode.IDENTITY_AMBIGUOUS, Severity.WARNING, track.id, rivals=len(found) - 1)
+    if sighting.closed:
+        _forget(turn, sighting)
+    else:
+        _put(turn, replace(pending, doubted_ns=sighting.peak.mono_ns))
 
 
 def _owner(turn: Turn, sighting: Sighting) -> Track | None:
@@ -195,6 +259,12 @@ def _assignment(
     return Assignment(sighting, winner.score, named, early, at)
 
 
+def _put(turn: Turn, pending: Pending) -> None:
+    known = pending.sighting.sighting_id
+    changed = tuple(pending if p.sighting.sighting_id == known else p for p in turn.state.pending)
+    turn.state = replace(turn.state, pending=changed)
+
+
 def _forget(turn: Turn, sighting: Sighting) -> None:
     kept = tuple(p for p in turn.state.pending if p.sighting.sighting_id != sighting.sighting_id)
     turn.state = replace(turn.state, pending=kept)
@@ -202,8 +272,12 @@ def _forget(turn: Turn, sighting: Sighting) -> None:
 
 def _assign(turn: Turn, track: Track, assignment: Assignment) -> None:
     """Give the sighting to the vehicle."""
-    _replace_assignments(turn, track, (*track.conveyance.assignments, assignment))
     claim = assignment.sighting.claim
+    if claim.kind is IdentityKind.DRIVER_CARD and track.asked is not None and not _carries(track, claim):
+        track = turn.flag(track, Flag.LATE_CARD)
+    _replace_assignments(turn, track, (*track.conveyance.assignments, assignment))
+    given(turn, assignment.sighting)
+    remember(turn, track, assignment.sighting)
     for other in turn.state.tracks:
         if other.id != track.id and any(
             a.sighting.claim.token == claim.token and a.sighting.claim.kind is claim.kind
@@ -212,6 +286,13 @@ def _assign(turn: Turn, track: Track, assignment: Assignment) -> None:
             turn.flag(turn.state.track(track.id) or track, Flag.DUPLICATE_IDENTITY)
             turn.flag(other, Flag.DUPLICATE_IDENTITY)
             turn.event(EventCode.IDENTITY_DUPLICATE, Severity.ALARM, track.id, other=other.id)
+
+
+def _carries(track: Track, claim: IdentityClaim) -> bool:
+    return any(
+        a.sighting.claim.kind is claim.kind and a.sighting.claim.token == claim.token
+        for a in track.conveyance.assignments
+    )
 
 
 def _replace_assignments(turn: Turn, track: Track, assignments: tuple[Assignment, ...]) -> None:
@@ -244,17 +325,19 @@ def _replace_assignments(turn: Turn, track: Track, assignments: tuple[Assignment
 
 def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
     """More reads or a new peak of a sighting already given: keep it there unless another vehicle now fits clearly
-    better."""
+    better. One whose vehicle cannot be placed any more, as after a reverse, stays with it."""
     policy = turn.state.config.policy
     found = candidates(sighting, _open_tracks(turn), turn.state.config) if _may_move(turn, track, sighting) else ()
     mine = next((c for c in found if c.conveyance_id == track.id), None)
     best = found[0] if found else None
     moves = (
         best is not None
+        and mine is not None
         and best.conveyance_id != track.id
         and best.inside
+        and best.sound
         and sighting.reads >= policy.early_reads
-        and (mine is None or mine.penalty_cdb - best.penalty_cdb >= policy.early_margin_cdb)
+        and mine.penalty_cdb - best.penalty_cdb >= policy.early_margin_cdb
         and track.upstream
     )
     others = tuple(a for a in track.conveyance.assignments if a.sighting.sighting_id != sighting.sighting_id)
@@ -269,6 +352,12 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
         replace(a, sighting=sighting) if a.sighting.sighting_id == sighting.sighting_id else a
         for a in track.conveyance.assignments
     )
+    if any(
+        a.sighting.claim.tid_token != sighting.claim.tid_token for a in track.conveyance.assignments if a not in kept
+    ):
+        turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
+        remember(turn, track, sighting)
+        return
     turn.quiet = True
     if kept != track.conveyance.assignments:
         turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
@@ -278,19 +367,3 @@ def _may_move(turn: Turn, track: Track, sighting: Sighting) -> bool:
     """Whether there is anything to compare: most of the time the vehicle is alone in the lane."""
     enough = track.upstream and sighting.reads >= turn.state.config.policy.early_reads
     return enough and any(other.id != track.id for other in _open_tracks(turn))
-
-
-def _count_stray(turn: Turn, pending: Pending) -> None:
-    """Count a stray once, by antenna: a rising count is an antenna that looks elsewhere."""
-    if pending.stray:
-        return
-    sighting = pending.sighting
-    antenna = f"{sighting.device}/{sighting.antenna}"
-    counted = dict(turn.state.strays)
-    counted[antenna] = counted.get(antenna, 0) + 1
-    marked = tuple(
-        replace(p, stray=True) if p.sighting.sighting_id == sighting.sighting_id else p for p in turn.state.pending
-    )
-    counts = replace(turn.state.counts, strays=turn.state.counts.strays + 1)
-    turn.state = replace(turn.state, strays=tuple(sorted(counted.items())), pending=marked, counts=counts)
-    turn.event(EventCode.STRAY, Severity.INFO, antenna=antenna, count=counted[antenna])

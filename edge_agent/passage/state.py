@@ -187,10 +187,14 @@ class LeaseHeld:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """A sighting given to no vehicle (yet). `stray`: counted as such already."""
+    """A sighting given to no vehicle (yet). `stray`: counted as such already. `choice`: the vehicle that fitted best at
+    the peak of `choice_ns`. `doubted_ns`: the peak for which it was reported ambiguous (-1: it was not)."""
 
     sighting: Sighting
     stray: bool = False
+    choice: str = ""
+    choice_ns: int = -1
+    doubted_ns: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,6 +224,29 @@ class SealedPassage:
 
 
 @dataclass(frozen=True, slots=True)
+class LooseTag:
+    """A tag heard by this antenna with nobody there: litter, a card on a desk, a parked vehicle. `level_cdbm` is the
+    strongest it was while so; `last_ns` when it was last heard."""
+
+    token: str
+    device: str
+    antenna: int
+    since_ns: int
+    last_ns: int
+    level_cdbm: int
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """A token once given to a vehicle: to which, when (wall time, so that it holds over a restart), and the chip it was
+    first read with ("" where that was not read)."""
+
+    conveyance_id: str
+    at_utc_ns: int
+    tid_token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Counts:
     """Since the journal began."""
 
@@ -234,7 +261,9 @@ class Counts:
 class LaneState:
     """Everything the core knows. `mode` is the mode in effect, `wanted_mode` the one that was set; `tracks` are in
     physical order, most downstream first; before `due_ns` no tick changes anything; `seen` is the last input that did
-    change something; `gap_end`: when zone inputs last came back after a gap;
+    change something; `gap_end`: when zone inputs last came back after a gap; `stray_times`: the latest strays of each
+    antenna; `named`: the antennas that a condition about antennas names now; `tokens`: the latest identities given;
+    `told`: what central has told of other lanes (conveyance, token, lane);
     `excused_ns`: until then a crossing by a vehicle that came out of order is not the driver's doing."""
 
     config: CoreConfig
@@ -260,6 +289,11 @@ class LaneState:
     devices_down: tuple[DeviceDown, ...] = ()
     pending: tuple[Pending, ...] = ()
     strays: tuple[tuple[str, int], ...] = ()
+    stray_times: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    loose: tuple[LooseTag, ...] = ()
+    named: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    tokens: Mapping[str, Remembered] = field(default_factory=dict)
+    told: tuple[tuple[str, str, str], ...] = ()
     conditions: tuple[str, ...] = ()
     answered: tuple[Answered, ...] = ()
     sealed: tuple[SealedPassage, ...] = ()

@@ -78,6 +78,7 @@ def _movement(record: BundleRecord) -> pb.Bundle.Movement:
 def _identity(record: BundleRecord) -> pb.Bundle.Identity:
     return pb.Bundle.Identity(
         assignments=[_claim(claim, record.detected) for claim in record.claims],
+        doubtful=[_claim(claim, record.detected) for claim in record.doubtful],
         digest=record.identity_digest,
         legs=[_leg(leg, record.claims) for leg in record.legs],
         conflicts=record.conflicts,
@@ -108,6 +109,7 @@ def _claim(claim: ClaimRecord, start: Stamp) -> lane_pb.Assignment:
             binding=_binding(claim.kind),
             scheme=claim.scheme,
             filter_value=claim.filter_value,
+            tid_token=claim.tid_token,
         ),
         device=device,
         antenna=int(antenna) if antenna.isdecimal() else 0,
@@ -119,6 +121,7 @@ def _claim(claim: ClaimRecord, start: Stamp) -> lane_pb.Assignment:
         score=claim.score,
         rivals=[lane_pb.Assignment.Rival(conveyance_id=rival, score=score) for rival, score in claim.rivals],
         early=claim.early,
+        rssi_mean_cdbm=claim.rssi_mean_cdbm,
     )
 
 

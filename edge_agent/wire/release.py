@@ -4,6 +4,7 @@ from google.protobuf.message import Message
 
 from drivers.api import Stamp
 from edge_agent.model.effects import AddSupplement, AskRelease, EmitEvent, WithdrawRequest
+from edge_agent.model.inputs import SeenElsewhere
 from edge_agent.model.lane import LaneIdentity
 from securecorridor.release.v1 import record_pb2 as record
 from securecorridor.release.v1 import release_service_pb2 as pb
@@ -62,6 +63,18 @@ def release_request(
 def withdrawal(effect: WithdrawRequest) -> pb.Withdrawal:
     """The conveyance needs no decision any more."""
     return pb.Withdrawal(conveyance_id=effect.conveyance_id, reason=effect.reason, at=types.moment(effect.at))
+
+
+def seen_elsewhere(message: pb.SeenElsewhere, received: Stamp) -> SeenElsewhere:
+    """What central tells of another lane, stamped with its arrival."""
+    return SeenElsewhere(
+        at=received,
+        conveyance_id=message.conveyance_id,
+        token=message.token,
+        lane=message.lane,
+        seen_utc_ns=message.seen_time.ToNanoseconds(),
+        rssi_peak_cdbm=message.rssi_peak_cdbm,
+    )
 
 
 def lane_event(effect: EmitEvent, event_id: str, lane: LaneIdentity, recorded: Stamp) -> record.LaneEvent:

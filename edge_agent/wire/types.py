@@ -38,6 +38,7 @@ def claim(record: IdentityClaim) -> pb.IdentityClaim:
         binding=record.binding,
         scheme=record.scheme,
         filter_value=record.filter_value,
+        tid_token=record.tid_token,
     )
 
 
@@ -55,6 +56,7 @@ def claim_record(message: pb.IdentityClaim) -> IdentityClaim | None:
         confidence=message.confidence,
         scheme=message.scheme,
         filter_value=message.filter_value if message.HasField("filter_value") else None,
+        tid_token=message.tid_token,
     )
 
 
@@ -74,6 +76,7 @@ def assignment(record: Assignment) -> pb.Assignment:
         score=record.score,
         rivals=[pb.Assignment.Rival(conveyance_id=rival, score=score) for rival, score in record.rivals],
         early=record.early,
+        rssi_mean_cdbm=sighting.rssi_mean_cdbm,
     )
 
 

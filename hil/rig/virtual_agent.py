@@ -26,9 +26,11 @@ from hil.world.geometry import Geometry as WorldGeometry
 READER = "rfid-1"
 SITE_KEY = b"virtual lane key"
 _ANTENNA_REACH_M = 4.0
+FLOOR_CDBM = -6000
+"""As commissioning sets it in the default radio world: the next lane stays under it, a bare card is 8 dB over it."""
 _REFRESH_NS = 100_000_000
 _STALE_MS = 300
-_CLASSES = (
+CLASSES = (
     TagClass(IdentityKind.DRIVER_CARD, bytes.fromhex(tags.DRIVER_CARD_PREFIX)),
     TagClass(IdentityKind.TRANSPONDER, bytes.fromhex(tags.TRANSPONDER_PREFIX)),
 )
@@ -45,6 +47,7 @@ def core_config(world: WorldGeometry, policy: LanePolicy | None = None) -> CoreC
         beam_m=world.beam_m,
         x=zones["zone_x"],
         antennas=tuple((READER, a.port, ZoneSpan(a.x_m - reach, a.x_m + reach)) for a in world.antennas),
+        floors=tuple((READER, a.port, FLOOR_CDBM) for a in world.antennas),
     )
     identity = LaneIdentity("ports/0453/lanes/07", "0453", "CAWND", "inbound", "0", "sha256:0", "sha256:0", "sha256:0")
     kinematics = Kinematics(v_max_kmh=25.0, v_min_kmh=3.0, reaction_s=1.5, decel_ms2=2.0)
@@ -98,7 +101,7 @@ class VirtualAgent:
         self.head = VirtualHead(module, exchange_s)
         self.passage = PassageLoop(state, self._ledger, clock, self._outlets(), before_tick=self._before_tick)
         self.tracker = SightingTracker(
-            classes=_CLASSES,
+            classes=CLASSES,
             site_key=SITE_KEY,
             seal=lambda _secret, token: b"sealed:" + token.encode(),
             sealed_key_id="virtual",

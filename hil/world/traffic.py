@@ -1,7 +1,7 @@
 """Endless random traffic, fixed by its seed: platoons, gaps, speeds, and trucks of every kind."""
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hil.world.geometry import KMH
@@ -22,6 +22,7 @@ class Kind(StrEnum):
     NO_TAG = "no_tag"
     SLEEVED_CARD = "sleeved_card"
     TWO_CARDS = "two_cards"
+    LATE_CARD = "late_card"
     RUNS_RED = "runs_red"
 
 
@@ -37,6 +38,7 @@ def _default_shares() -> dict[Kind, float]:
         Kind.NO_TAG: 0.04,
         Kind.SLEEVED_CARD: 0.04,
         Kind.TWO_CARDS: 0.03,
+        Kind.LATE_CARD: 0.0,
     }
 
 
@@ -44,7 +46,10 @@ def _default_shares() -> dict[Kind, float]:
 class TrafficMix:
     """How the traffic is made up. `trucks_per_h` on average; `platoon_share` of the trucks follow their leader with a
     tail-to-nose gap of `platoon_gap_s`; the others come at random but never nearer than the widest of these gaps.
-    `shares` are weights. ValueError when the rate leaves no room."""
+    `headway_s` and `stand_gap_m` are what every driver keeps to a moving and to a standing leader. `sleeve_db` is what
+    a card loses in its sleeve: a shielding sleeve reduces the range or blocks the card (Koscher and others, CCS 2009).
+    A late card is drawn from a blocking sleeve `late_card_s` after the truck entered. `shares` are weights. ValueError
+    when the rate leaves no room."""
 
     trucks_per_h: float = 120.0
     platoon_share: float = 0.35
@@ -52,6 +57,10 @@ class TrafficMix:
     speeds_kmh: tuple[tuple[float, float], ...] = ((10.0, 0.2), (15.0, 0.5), (20.0, 0.3))
     lengths_m: tuple[tuple[float, float], ...] = ((23.0, 0.7), (18.0, 0.15), (11.0, 0.08), (27.5, 0.07))
     shares: dict[Kind, float] = field(default_factory=_default_shares)
+    headway_s: float = 1.5
+    stand_gap_m: float = 4.0
+    sleeve_db: float = 9.0
+    late_card_s: tuple[float, float] = (12.0, 40.0)
 
     def __post_init__(self) -> None:
         if not 0.0 < self.trucks_per_h <= 300.0 or not 0.0 <= self.platoon_share < 1.0:
@@ -124,15 +133,19 @@ class Traffic:
             stop_short_m=round(rng.uniform(1.0, 2.0), 2),
             go_reaction_s=round(rng.uniform(0.8, 2.0), 2),
             stop_reaction_s=round(rng.uniform(1.0, 1.5), 2),
+            gap_m=self._mix.stand_gap_m,
+            headway_s=self._mix.headway_s,
         )
 
     def _tags(self, kind: Kind, serial: int) -> tuple[TagSpec, ...]:
         rng = self._random
         offset_m = round(rng.uniform(1.0, 3.0), 2)
-        card = driver_card(serial, offset_m, level_db=-9.0 if kind is Kind.SLEEVED_CARD else 0.0)
+        card = driver_card(serial, offset_m, level_db=-self._mix.sleeve_db if kind is Kind.SLEEVED_CARD else 0.0)
         windscreen = transponder(serial, round(offset_m - 0.4, 2))
         if kind is Kind.NO_TAG:
             return ()
+        if kind is Kind.LATE_CARD:
+            card = replace(card, present_from_s=self._enter_s + round(rng.uniform(*self._mix.late_card_s), 2))
         if kind is Kind.TWO_CARDS:
             return card, driver_card(serial + 50_000, offset_m, -1.5), windscreen
         return card, windscreen

@@ -124,7 +124,7 @@ class World:
 
     def tags_in_field(self, t: float) -> tuple[TagInField, ...]:
         """What the reader can hear at `t`, which must not be after `next_change` nor more than 10 s ago."""
-        return self._rf.in_field(self.geometry.antennas, self._carriers(), t, self._seed)
+        return self._rf.in_field(self.geometry.antennas, self.carriers(), t, self._seed)
 
     def next_tag_reads(self, t0: float, t1: float) -> Iterator[AirRead]:
         """Reads in (t0, t1] in order of time, about 20 a second for each tag and antenna in reach.
@@ -134,15 +134,19 @@ class World:
         """
         change = self.next_change()
         end = t1 if change is None else min(t1, max(change, self.now))
-        return self._rf.reads(self.geometry.antennas, self._carriers(), t0, end, self._seed)
+        return self._rf.reads(self.geometry.antennas, self.carriers(), t0, end, self._seed)
+
+    def carriers(self, level_db: float = 0.0) -> tuple[Carrier, ...]:
+        """What bears tags on this lane now, with its motion of the last 10 s and as planned; `level_db` for an antenna
+        that hears it from elsewhere."""
+        trucks = tuple(
+            Carrier(truck.plan.tags, (*truck.track, truck.seg), level_db) for truck in self._lane if truck.plan.tags
+        )
+        return trucks + tuple(stray.carrier() for stray in self._strays)
 
     def copy(self) -> "World":
         """An independent world in the same state (the plans' iterator must be copyable: a tuple, or `Traffic`)."""
         return copy.deepcopy(self)
-
-    def _carriers(self) -> tuple[Carrier, ...]:
-        trucks = tuple(Carrier(truck.plan.tags, (*truck.track, truck.seg)) for truck in self._lane if truck.plan.tags)
-        return trucks + tuple(stray.carrier() for stray in self._strays)
 
     def _next_plan(self) -> TruckPlan | None:
         if self._added and (self._coming is None or self._added[0].enter_s <= self._coming.enter_s):

@@ -73,7 +73,7 @@ const FLAGS = {
   late_revocation: 'revoked too late to stop',
   late_change: 'identity changed late',
   reversed: 'reversed',
-  ambiguous: 'may be two vehicles',
+  ambiguous: 'identity is not certain',
   violation: 'crossed without permission',
   orphaned: 'lost at a restart',
   no_tag: 'no tag read',
@@ -90,9 +90,13 @@ const FLAGS = {
   reader_gap: 'reader was down meanwhile',
   doubtful: 'sensors contradict each other',
   unproven: 'may be no vehicle',
+  late_card: 'a card was shown late',
+  passback: 'card was here a moment ago',
+  seen_elsewhere: 'identity seen at another lane',
+  tid_mismatch: 'tag may be a copy',
 };
 export const flag = name => FLAGS[name] ?? name.replaceAll('_', ' ');
-const GRAVE = new Set(['violation', 'revoked', 'late_revocation', 'ambiguous', 'unconfirmed_green', 'duplicate_identity']);
+const GRAVE = new Set(['violation', 'revoked', 'late_revocation', 'ambiguous', 'unconfirmed_green', 'duplicate_identity', 'seen_elsewhere', 'tid_mismatch']);
 export const grave = name => GRAVE.has(name);
 
 export const outcome = name =>

@@ -52,6 +52,7 @@ def test_the_example_is_valid_and_gives_the_records_of_the_core() -> None:
     geometry = config.to_geometry()
     assert geometry.a == ZoneSpan(-60.0, -58.0)
     assert geometry.antennas[1] == ("rfid-1", 2, ZoneSpan(-36.0, -28.0))
+    assert geometry.floors == (("rfid-1", 1, -6000), ("rfid-1", 2, -6000))
     assert config.to_kinematics().v_max_kmh == 20
     assert config.to_policy() == LanePolicy()
     assert config.mode_at_start is LaneMode.CLOSED

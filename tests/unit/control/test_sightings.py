@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.api import Secret, Stamp, TagRead
+from drivers.api import Secret, Stamp, TagRead, token_of
 from edge_agent.control.sightings import MAX_TRACKED, SightingTracker, TagClass
 from edge_agent.model.identity import IdentityKind
 
@@ -118,6 +118,26 @@ def test_the_peak_is_where_the_smoothed_signal_was_strongest_not_a_single_spike(
     assert closed.sighting.closed
     assert 300 * MS <= closed.sighting.peak.mono_ns <= 500 * MS
     assert closed.sighting.rssi_peak_cdbm < -5000
+
+
+def test_a_spike_in_the_first_reads_does_not_stay_the_peak() -> None:
+    tracked = tracker()
+    for i, level in enumerate([-4000, -6800, -6700, -6600, -6500]):
+        tracked.read(read(CARD, i * 50, level))
+    (closed,) = tracked.sweep(Stamp(10_000 * MS, 0))
+    assert closed.sighting.rssi_peak_cdbm == -6600
+    assert closed.sighting.rssi_mean_cdbm == -6120
+
+
+def test_the_chip_number_is_told_as_a_token_and_another_one_at_once() -> None:
+    tracked = tracker()
+    chips = [None, Secret(b"chip-1"), Secret(b"chip-1"), None, Secret(b"chip-2")]
+    told = [tracked.read(replace(read(CARD, i * 10), tid=tid)) for i, tid in enumerate(chips)]
+    tokens = [change.sighting.claim.tid_token if change else None for change in told]
+    assert tokens[0] == ""
+    assert tokens[1] == token_of(Secret(b"chip-1"), KEY)
+    assert tokens[4] == token_of(Secret(b"chip-2"), KEY)
+    assert b"chip" not in repr(told).encode()
 
 
 def test_growth_that_was_held_back_is_told_within_a_quarter_second() -> None:

@@ -1,10 +1,13 @@
 """What the reader hears: a zone of about 6 m, levels that fall with distance, reads fixed by seed and time."""
 
+import math
+
 import pytest
 
 from hil.world import tags
 from hil.world.geometry import KMH, Antenna, Geometry
-from hil.world.rf import AirRead, RfModel, StrayTag
+from hil.world.motion import Segment
+from hil.world.rf import AirRead, Carrier, RfModel, StrayTag
 from hil.world.truck import StopAct, TagKind, TruckPlan, cargo_tag, driver_card, transponder
 from hil.world.world import World
 
@@ -43,11 +46,32 @@ def test_levels_peak_under_the_antenna() -> None:
 
 
 def test_mean_level_falls_on_both_sides_alike() -> None:
-    rf, antenna = RfModel(), Antenna(1, 0.0)
+    rf, antenna = RfModel(ground=0.0), Antenna(1, 0.0)
     levels = [rf.mean_dbm(antenna, along, 0.0) for along in (0.0, 1.0, 2.0, 3.0, 5.0)]
     assert levels == sorted(levels, reverse=True)
     assert rf.mean_dbm(antenna, -2.0, 0.0) == pytest.approx(levels[2])
     assert rf.mean_dbm(antenna, 3.0, 0.0) == pytest.approx(-70.0, abs=1.0)
+
+
+def test_the_road_makes_fringes_of_a_few_decibels() -> None:
+    bare, fringed, antenna = RfModel(ground=0.0), RfModel(), Antenna(1, 0.0)
+    places = [0.02 * n for n in range(250)]
+    fringes = [fringed.mean_dbm(antenna, x, 0.0) - bare.mean_dbm(antenna, x, 0.0) for x in places]
+    # Amplitudes 1 +- 0.39 x 4.04 / 7.40 m (3.2 m off), twice: the two-ray model by hand gives +3.3 and -4.2 dB there.
+    assert 2.0 < max(fringes) < 6.0
+    assert -10.0 < min(fringes) < -2.0
+    turns = sum(1 for a, b, c in zip(fringes, fringes[1:], fringes[2:], strict=False) if b > max(a, c))
+    assert turns >= 3
+
+
+def test_a_tag_of_the_next_lane_is_heard_weaker_by_the_asked_amount() -> None:
+    rf, antenna, still = RfModel(), Geometry().antennas[:1], (Segment(0.0, math.inf, -55.5, 0.0, 0.0),)
+    (own,) = rf.in_field(antenna, (Carrier((CARD,), still),), 1.0, 1)
+    (next_lane,) = rf.in_field(antenna, (Carrier((CARD,), still, -18.0),), 1.0, 1)
+    assert own.rssi_dbm - next_lane.rssi_dbm == pytest.approx(18.0)
+    reads = list(rf.reads(antenna, (Carrier((CARD,), still, -18.0),), 0.5, 3.0, 1))
+    assert reads
+    assert max(read.rssi_dbm for read in reads) < -55.0
 
 
 def test_a_sleeve_shortens_the_zone_or_hides_the_card() -> None:
@@ -58,7 +82,7 @@ def test_a_sleeve_shortens_the_zone_or_hides_the_card() -> None:
 
 
 def test_spread_has_the_asked_deviation() -> None:
-    world = World(Geometry(), [], 3, RfModel(spread_db=2.5), (StrayTag(CARD, -57.0 + CARD.offset_m),))
+    world = World(Geometry(), [], 3, RfModel(spread_db=2.5, ground=0.0), (StrayTag(CARD, -57.0 + CARD.offset_m),))
     levels = [world.tags_in_field(k / 20.0)[0].rssi_dbm for k in range(4000)]
     mean = sum(levels) / len(levels)
     assert mean == pytest.approx(-48.0, abs=0.2)

@@ -418,6 +418,7 @@ class IdentityClaim(_message.Message):
     BINDING_FIELD_NUMBER: _builtins.int
     SCHEME_FIELD_NUMBER: _builtins.int
     FILTER_VALUE_FIELD_NUMBER: _builtins.int
+    TID_TOKEN_FIELD_NUMBER: _builtins.int
     kind: Global___IdentityKind.ValueType
     leg: Global___Leg.ValueType
     token: _builtins.str
@@ -435,6 +436,10 @@ class IdentityClaim(_message.Message):
     """
     filter_value: _builtins.int
     """Filter value of the scheme; absent where it has none."""
+    tid_token: _builtins.str
+    """Of a tag whose chip number (TID) was read: first 128 bits of HMAC-SHA-256 of that number under the site key, hex. A
+    copied tag has the value of the original and another chip. Empty: not read. Many border cards share one TID.
+    """
     @_builtins.property
     def sealed(self) -> Global___SealedIdentity: ...
     def __init__(
@@ -449,10 +454,11 @@ class IdentityClaim(_message.Message):
         binding: _builtins.bool = ...,
         scheme: _builtins.str = ...,
         filter_value: _builtins.int | None = ...,
+        tid_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_filter_value", b"_filter_value", "filter_value", b"filter_value", "sealed", b"sealed"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter_value", b"_filter_value", "binding", b"binding", "confidence", b"confidence", "filter_value", b"filter_value", "kind", b"kind", "leg", b"leg", "scheme", b"scheme", "sealed", b"sealed", "source", b"source", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_filter_value", b"_filter_value", "binding", b"binding", "confidence", b"confidence", "filter_value", b"filter_value", "kind", b"kind", "leg", b"leg", "scheme", b"scheme", "sealed", b"sealed", "source", b"source", "tid_token", b"tid_token", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__filter_value: _TypeAlias = _typing.Literal["filter_value"]  # noqa: Y015
     _WhichOneofArgType__filter_value: _TypeAlias = _typing.Literal["_filter_value", b"_filter_value"]  # noqa: Y015
@@ -500,6 +506,7 @@ class Assignment(_message.Message):
     SCORE_FIELD_NUMBER: _builtins.int
     RIVALS_FIELD_NUMBER: _builtins.int
     EARLY_FIELD_NUMBER: _builtins.int
+    RSSI_MEAN_CDBM_FIELD_NUMBER: _builtins.int
     sighting_id: _builtins.str
     device: _builtins.str
     antenna: _builtins.int
@@ -510,6 +517,8 @@ class Assignment(_message.Message):
     """Higher wins; comparable only within one sighting."""
     early: _builtins.bool
     """Assigned before the vehicle left the antenna's zone, on margin."""
+    rssi_mean_cdbm: _builtins.int
+    """Mean signal over all its reads, hundredths of dBm; 0: not known."""
     @_builtins.property
     def claim(self) -> Global___IdentityClaim: ...
     @_builtins.property
@@ -537,10 +546,11 @@ class Assignment(_message.Message):
         score: _builtins.float = ...,
         rivals: _abc.Iterable[Global___Assignment.Rival] | None = ...,
         early: _builtins.bool = ...,
+        rssi_mean_cdbm: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "first", b"first", "last", b"last", "peak", b"peak"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["antenna", b"antenna", "claim", b"claim", "device", b"device", "early", b"early", "first", b"first", "last", b"last", "peak", b"peak", "reads", b"reads", "rivals", b"rivals", "rssi_peak_cdbm", b"rssi_peak_cdbm", "score", b"score", "sighting_id", b"sighting_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["antenna", b"antenna", "claim", b"claim", "device", b"device", "early", b"early", "first", b"first", "last", b"last", "peak", b"peak", "reads", b"reads", "rivals", b"rivals", "rssi_mean_cdbm", b"rssi_mean_cdbm", "rssi_peak_cdbm", b"rssi_peak_cdbm", "score", b"score", "sighting_id", b"sighting_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -321,6 +321,7 @@ class Bundle(_message.Message):
         LEGS_FIELD_NUMBER: _builtins.int
         CONFLICTS_FIELD_NUMBER: _builtins.int
         READ_EXPECTED_FIELD_NUMBER: _builtins.int
+        DOUBTFUL_FIELD_NUMBER: _builtins.int
         digest: _builtins.str
         """"sha256:" + hex SHA-256 over the binding claims, one line per claim, sorted: `kind=<kind>;token=<token>\\n`."""
         read_expected: _builtins.bool
@@ -331,6 +332,12 @@ class Bundle(_message.Message):
         def legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bundle.Identity.LegState]: ...
         @_builtins.property
         def conflicts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+        @_builtins.property
+        def doubtful(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Assignment]:
+            """Sightings that may be this vehicle's or one of their rivals': they support no leg and are not in the digest. The
+            flag `ambiguous` says that there were any.
+            """
+
         def __init__(
             self,
             *,
@@ -339,10 +346,11 @@ class Bundle(_message.Message):
             legs: _abc.Iterable[Global___Bundle.Identity.LegState] | None = ...,
             conflicts: _abc.Iterable[_builtins.str] | None = ...,
             read_expected: _builtins.bool = ...,
+            doubtful: _abc.Iterable[_types_pb2.Assignment] | None = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "conflicts", b"conflicts", "digest", b"digest", "legs", b"legs", "read_expected", b"read_expected"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["assignments", b"assignments", "conflicts", b"conflicts", "digest", b"digest", "doubtful", b"doubtful", "legs", b"legs", "read_expected", b"read_expected"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -27,45 +27,47 @@ from securecorridor.lane.v1 import types_pb2 as securecorridor_dot_lane_dot_v1_d
 from securecorridor.release.v1 import record_pb2 as securecorridor_dot_release_dot_v1_dot_record__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/securecorridor/release/v1/release_service.proto\x12\x19securecorridor.release.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"securecorridor/lane/v1/types.proto\x1a&securecorridor/release/v1/record.proto\"\xc9\x02\n\rDecideRequest\x12\x37\n\x05hello\x18\x01 \x01(\x0b\x32&.securecorridor.release.v1.DecideHelloH\x00\x12<\n\x07request\x18\x02 \x01(\x0b\x32).securecorridor.release.v1.ReleaseRequestH\x00\x12;\n\nwithdrawal\x18\x03 \x01(\x0b\x32%.securecorridor.release.v1.WithdrawalH\x00\x12=\n\theartbeat\x18\x04 \x01(\x0b\x32(.securecorridor.release.v1.LaneHeartbeatH\x00\x12:\n\x0elocal_decision\x18\x05 \x01(\x0b\x32 .securecorridor.lane.v1.DecisionH\x00\x42\t\n\x07message\"\xd0\x01\n\x0e\x44\x65\x63ideResponse\x12;\n\x07welcome\x18\x01 \x01(\x0b\x32(.securecorridor.release.v1.DecideWelcomeH\x00\x12\x34\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32 .securecorridor.lane.v1.DecisionH\x00\x12@\n\theartbeat\x18\x03 \x01(\x0b\x32+.securecorridor.release.v1.CentralHeartbeatH\x00\x42\t\n\x07message\"\xb5\x01\n\x0b\x44\x65\x63ideHello\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x34\n\x05\x61gent\x18\x04 \x01(\x0b\x32%.securecorridor.release.v1.AgentState\x12\x18\n\x10last_request_seq\x18\x05 \x01(\x03\x12\x12\n\nchain_head\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63hain_length\x18\x07 \x01(\x03\"r\n\rDecideWelcome\x12\x19\n\x11request_watermark\x18\x01 \x01(\x03\x12\x30\n\x0c\x63\x65ntral_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63hain_length\x18\x03 \x01(\x03\"\xa4\x02\n\x0eReleaseRequest\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x15\n\rconveyance_id\x18\x02 \x01(\t\x12\x11\n\tbundle_id\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x05\x12\x17\n\x0fidentity_digest\x18\x05 \x01(\t\x12\x36\n\nidentities\x18\x06 \x03(\x0b\x32\".securecorridor.lane.v1.Assignment\x12\x10\n\x08\x63omplete\x18\x07 \x01(\x08\x12\x15\n\rstamp_mono_ns\x18\x08 \x01(\x03\x12*\n\x02\x61t\x18\t \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\r\n\x05order\x18\n \x01(\x05\x12\x14\n\x0c\x63ommit_in_ms\x18\x0b \x01(\x05\"_\n\nWithdrawal\x12\x15\n\rconveyance_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12*\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\"\xed\x01\n\rLaneHeartbeat\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x15\n\rstamp_mono_ns\x18\x02 \x01(\x03\x12.\n\x04mode\x18\x03 \x01(\x0e\x32 .securecorridor.lane.v1.LaneMode\x12\x31\n\tconfirmed\x18\x04 \x01(\x0e\x32\x1e.securecorridor.lane.v1.Aspect\x12\x13\n\x0b\x63onveyances\x18\x05 \x01(\x05\x12\x12\n\nchain_head\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63hain_length\x18\x07 \x01(\x03\x12\x16\n\x0eoutbox_records\x18\x08 \x01(\x03\"=\n\x10\x43\x65ntralHeartbeat\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x1c\n\x14\x65\x63hoed_stamp_mono_ns\x18\x02 \x01(\x03\"\x91\x01\n\x0e\x46orwardRequest\x12\x38\n\x05hello\x18\x01 \x01(\x0b\x32\'.securecorridor.release.v1.ForwardHelloH\x00\x12:\n\x06record\x18\x02 \x01(\x0b\x32(.securecorridor.release.v1.ForwardRecordH\x00\x42\t\n\x07message\"\xca\x01\n\x0f\x46orwardResponse\x12:\n\x06resume\x18\x01 \x01(\x0b\x32(.securecorridor.release.v1.ForwardResumeH\x00\x12\x34\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32%.securecorridor.release.v1.ForwardAckH\x00\x12:\n\x06reject\x18\x03 \x01(\x0b\x32(.securecorridor.release.v1.ForwardRejectH\x00\x42\t\n\x07message\"{\n\x0c\x46orwardHello\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12<\n\x0crecord_class\x18\x03 \x01(\x0e\x32&.securecorridor.release.v1.RecordClass\x12\x10\n\x08last_seq\x18\x04 \x01(\x03\"2\n\rForwardResume\x12\x11\n\twatermark\x18\x01 \x01(\x03\x12\x0e\n\x06window\x18\x02 \x01(\x05\"\x92\x01\n\rForwardRecord\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x11\n\trecord_id\x18\x02 \x01(\t\x12\x35\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32#.securecorridor.release.v1.Envelope\x12\x16\n\x0epayload_sha256\x18\x04 \x01(\x0c\x12\x12\n\nchain_head\x18\x05 \x01(\x0c\"\x1f\n\nForwardAck\x12\x11\n\twatermark\x18\x01 \x01(\x03\"=\n\rForwardReject\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*\x99\x01\n\x0bRecordClass\x12\x1c\n\x18RECORD_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13RECORD_CLASS_BUNDLE\x10\x01\x12\x1b\n\x17RECORD_CLASS_SUPPLEMENT\x10\x02\x12\x1b\n\x17RECORD_CLASS_LANE_EVENT\x10\x03\x12\x19\n\x15RECORD_CLASS_EVIDENCE\x10\x04\x32\xd9\x01\n\x0eReleaseService\x12\x61\n\x06\x44\x65\x63ide\x12(.securecorridor.release.v1.DecideRequest\x1a).securecorridor.release.v1.DecideResponse(\x01\x30\x01\x12\x64\n\x07\x46orward\x12).securecorridor.release.v1.ForwardRequest\x1a*.securecorridor.release.v1.ForwardResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/securecorridor/release/v1/release_service.proto\x12\x19securecorridor.release.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\"securecorridor/lane/v1/types.proto\x1a&securecorridor/release/v1/record.proto\"\xc9\x02\n\rDecideRequest\x12\x37\n\x05hello\x18\x01 \x01(\x0b\x32&.securecorridor.release.v1.DecideHelloH\x00\x12<\n\x07request\x18\x02 \x01(\x0b\x32).securecorridor.release.v1.ReleaseRequestH\x00\x12;\n\nwithdrawal\x18\x03 \x01(\x0b\x32%.securecorridor.release.v1.WithdrawalH\x00\x12=\n\theartbeat\x18\x04 \x01(\x0b\x32(.securecorridor.release.v1.LaneHeartbeatH\x00\x12:\n\x0elocal_decision\x18\x05 \x01(\x0b\x32 .securecorridor.lane.v1.DecisionH\x00\x42\t\n\x07message\"\x94\x02\n\x0e\x44\x65\x63ideResponse\x12;\n\x07welcome\x18\x01 \x01(\x0b\x32(.securecorridor.release.v1.DecideWelcomeH\x00\x12\x34\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32 .securecorridor.lane.v1.DecisionH\x00\x12@\n\theartbeat\x18\x03 \x01(\x0b\x32+.securecorridor.release.v1.CentralHeartbeatH\x00\x12\x42\n\x0eseen_elsewhere\x18\x04 \x01(\x0b\x32(.securecorridor.release.v1.SeenElsewhereH\x00\x42\t\n\x07message\"\xb5\x01\n\x0b\x44\x65\x63ideHello\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x03 \x01(\t\x12\x34\n\x05\x61gent\x18\x04 \x01(\x0b\x32%.securecorridor.release.v1.AgentState\x12\x18\n\x10last_request_seq\x18\x05 \x01(\x03\x12\x12\n\nchain_head\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63hain_length\x18\x07 \x01(\x03\"r\n\rDecideWelcome\x12\x19\n\x11request_watermark\x18\x01 \x01(\x03\x12\x30\n\x0c\x63\x65ntral_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x14\n\x0c\x63hain_length\x18\x03 \x01(\x03\"\xa4\x02\n\x0eReleaseRequest\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x15\n\rconveyance_id\x18\x02 \x01(\t\x12\x11\n\tbundle_id\x18\x03 \x01(\t\x12\x10\n\x08revision\x18\x04 \x01(\x05\x12\x17\n\x0fidentity_digest\x18\x05 \x01(\t\x12\x36\n\nidentities\x18\x06 \x03(\x0b\x32\".securecorridor.lane.v1.Assignment\x12\x10\n\x08\x63omplete\x18\x07 \x01(\x08\x12\x15\n\rstamp_mono_ns\x18\x08 \x01(\x03\x12*\n\x02\x61t\x18\t \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\r\n\x05order\x18\n \x01(\x05\x12\x14\n\x0c\x63ommit_in_ms\x18\x0b \x01(\x05\"_\n\nWithdrawal\x12\x15\n\rconveyance_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12*\n\x02\x61t\x18\x03 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\"\xed\x01\n\rLaneHeartbeat\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x15\n\rstamp_mono_ns\x18\x02 \x01(\x03\x12.\n\x04mode\x18\x03 \x01(\x0e\x32 .securecorridor.lane.v1.LaneMode\x12\x31\n\tconfirmed\x18\x04 \x01(\x0e\x32\x1e.securecorridor.lane.v1.Aspect\x12\x13\n\x0b\x63onveyances\x18\x05 \x01(\x05\x12\x12\n\nchain_head\x18\x06 \x01(\x0c\x12\x14\n\x0c\x63hain_length\x18\x07 \x01(\x03\x12\x16\n\x0eoutbox_records\x18\x08 \x01(\x03\"=\n\x10\x43\x65ntralHeartbeat\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x1c\n\x14\x65\x63hoed_stamp_mono_ns\x18\x02 \x01(\x03\"\x8a\x01\n\rSeenElsewhere\x12\x15\n\rconveyance_id\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\x0c\n\x04lane\x18\x03 \x01(\t\x12-\n\tseen_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x16\n\x0erssi_peak_cdbm\x18\x05 \x01(\x05\"\x91\x01\n\x0e\x46orwardRequest\x12\x38\n\x05hello\x18\x01 \x01(\x0b\x32\'.securecorridor.release.v1.ForwardHelloH\x00\x12:\n\x06record\x18\x02 \x01(\x0b\x32(.securecorridor.release.v1.ForwardRecordH\x00\x42\t\n\x07message\"\xca\x01\n\x0f\x46orwardResponse\x12:\n\x06resume\x18\x01 \x01(\x0b\x32(.securecorridor.release.v1.ForwardResumeH\x00\x12\x34\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32%.securecorridor.release.v1.ForwardAckH\x00\x12:\n\x06reject\x18\x03 \x01(\x0b\x32(.securecorridor.release.v1.ForwardRejectH\x00\x42\t\n\x07message\"{\n\x0c\x46orwardHello\x12\x0c\n\x04lane\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\t\x12<\n\x0crecord_class\x18\x03 \x01(\x0e\x32&.securecorridor.release.v1.RecordClass\x12\x10\n\x08last_seq\x18\x04 \x01(\x03\"2\n\rForwardResume\x12\x11\n\twatermark\x18\x01 \x01(\x03\x12\x0e\n\x06window\x18\x02 \x01(\x05\"\x92\x01\n\rForwardRecord\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x11\n\trecord_id\x18\x02 \x01(\t\x12\x35\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32#.securecorridor.release.v1.Envelope\x12\x16\n\x0epayload_sha256\x18\x04 \x01(\x0c\x12\x12\n\nchain_head\x18\x05 \x01(\x0c\"\x1f\n\nForwardAck\x12\x11\n\twatermark\x18\x01 \x01(\x03\"=\n\rForwardReject\x12\x0b\n\x03seq\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0f\n\x07message\x18\x03 \x01(\t*\x99\x01\n\x0bRecordClass\x12\x1c\n\x18RECORD_CLASS_UNSPECIFIED\x10\x00\x12\x17\n\x13RECORD_CLASS_BUNDLE\x10\x01\x12\x1b\n\x17RECORD_CLASS_SUPPLEMENT\x10\x02\x12\x1b\n\x17RECORD_CLASS_LANE_EVENT\x10\x03\x12\x19\n\x15RECORD_CLASS_EVIDENCE\x10\x04\x32\xd9\x01\n\x0eReleaseService\x12\x61\n\x06\x44\x65\x63ide\x12(.securecorridor.release.v1.DecideRequest\x1a).securecorridor.release.v1.DecideResponse(\x01\x30\x01\x12\x64\n\x07\x46orward\x12).securecorridor.release.v1.ForwardRequest\x1a*.securecorridor.release.v1.ForwardResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'securecorridor.release.v1.release_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RECORDCLASS']._serialized_start=2501
-  _globals['_RECORDCLASS']._serialized_end=2654
+  _globals['_RECORDCLASS']._serialized_start=2710
+  _globals['_RECORDCLASS']._serialized_end=2863
   _globals['_DECIDEREQUEST']._serialized_start=188
   _globals['_DECIDEREQUEST']._serialized_end=517
   _globals['_DECIDERESPONSE']._serialized_start=520
-  _globals['_DECIDERESPONSE']._serialized_end=728
-  _globals['_DECIDEHELLO']._serialized_start=731
-  _globals['_DECIDEHELLO']._serialized_end=912
-  _globals['_DECIDEWELCOME']._serialized_start=914
-  _globals['_DECIDEWELCOME']._serialized_end=1028
-  _globals['_RELEASEREQUEST']._serialized_start=1031
-  _globals['_RELEASEREQUEST']._serialized_end=1323
-  _globals['_WITHDRAWAL']._serialized_start=1325
-  _globals['_WITHDRAWAL']._serialized_end=1420
-  _globals['_LANEHEARTBEAT']._serialized_start=1423
-  _globals['_LANEHEARTBEAT']._serialized_end=1660
-  _globals['_CENTRALHEARTBEAT']._serialized_start=1662
-  _globals['_CENTRALHEARTBEAT']._serialized_end=1723
-  _globals['_FORWARDREQUEST']._serialized_start=1726
-  _globals['_FORWARDREQUEST']._serialized_end=1871
-  _globals['_FORWARDRESPONSE']._serialized_start=1874
-  _globals['_FORWARDRESPONSE']._serialized_end=2076
-  _globals['_FORWARDHELLO']._serialized_start=2078
-  _globals['_FORWARDHELLO']._serialized_end=2201
-  _globals['_FORWARDRESUME']._serialized_start=2203
-  _globals['_FORWARDRESUME']._serialized_end=2253
-  _globals['_FORWARDRECORD']._serialized_start=2256
-  _globals['_FORWARDRECORD']._serialized_end=2402
-  _globals['_FORWARDACK']._serialized_start=2404
-  _globals['_FORWARDACK']._serialized_end=2435
-  _globals['_FORWARDREJECT']._serialized_start=2437
-  _globals['_FORWARDREJECT']._serialized_end=2498
-  _globals['_RELEASESERVICE']._serialized_start=2657
-  _globals['_RELEASESERVICE']._serialized_end=2874
+  _globals['_DECIDERESPONSE']._serialized_end=796
+  _globals['_DECIDEHELLO']._serialized_start=799
+  _globals['_DECIDEHELLO']._serialized_end=980
+  _globals['_DECIDEWELCOME']._serialized_start=982
+  _globals['_DECIDEWELCOME']._serialized_end=1096
+  _globals['_RELEASEREQUEST']._serialized_start=1099
+  _globals['_RELEASEREQUEST']._serialized_end=1391
+  _globals['_WITHDRAWAL']._serialized_start=1393
+  _globals['_WITHDRAWAL']._serialized_end=1488
+  _globals['_LANEHEARTBEAT']._serialized_start=1491
+  _globals['_LANEHEARTBEAT']._serialized_end=1728
+  _globals['_CENTRALHEARTBEAT']._serialized_start=1730
+  _globals['_CENTRALHEARTBEAT']._serialized_end=1791
+  _globals['_SEENELSEWHERE']._serialized_start=1794
+  _globals['_SEENELSEWHERE']._serialized_end=1932
+  _globals['_FORWARDREQUEST']._serialized_start=1935
+  _globals['_FORWARDREQUEST']._serialized_end=2080
+  _globals['_FORWARDRESPONSE']._serialized_start=2083
+  _globals['_FORWARDRESPONSE']._serialized_end=2285
+  _globals['_FORWARDHELLO']._serialized_start=2287
+  _globals['_FORWARDHELLO']._serialized_end=2410
+  _globals['_FORWARDRESUME']._serialized_start=2412
+  _globals['_FORWARDRESUME']._serialized_end=2462
+  _globals['_FORWARDRECORD']._serialized_start=2465
+  _globals['_FORWARDRECORD']._serialized_end=2611
+  _globals['_FORWARDACK']._serialized_start=2613
+  _globals['_FORWARDACK']._serialized_end=2644
+  _globals['_FORWARDREJECT']._serialized_start=2646
+  _globals['_FORWARDREJECT']._serialized_end=2707
+  _globals['_RELEASESERVICE']._serialized_start=2866
+  _globals['_RELEASESERVICE']._serialized_end=3083
 # @@protoc_insertion_point(module_scope)

@@ -113,24 +113,28 @@ class DecideResponse(_message.Message):
     WELCOME_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    SEEN_ELSEWHERE_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def welcome(self) -> Global___DecideWelcome: ...
     @_builtins.property
     def decision(self) -> _types_pb2.Decision: ...
     @_builtins.property
     def heartbeat(self) -> Global___CentralHeartbeat: ...
+    @_builtins.property
+    def seen_elsewhere(self) -> Global___SeenElsewhere: ...
     def __init__(
         self,
         *,
         welcome: Global___DecideWelcome | None = ...,
         decision: _types_pb2.Decision | None = ...,
         heartbeat: Global___CentralHeartbeat | None = ...,
+        seen_elsewhere: Global___SeenElsewhere | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "heartbeat", b"heartbeat", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "heartbeat", b"heartbeat", "message", b"message", "seen_elsewhere", b"seen_elsewhere", "welcome", b"welcome"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "heartbeat", b"heartbeat", "message", b"message", "welcome", b"welcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decision", b"decision", "heartbeat", b"heartbeat", "message", b"message", "seen_elsewhere", b"seen_elsewhere", "welcome", b"welcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "decision", "heartbeat"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["welcome", "decision", "heartbeat", "seen_elsewhere"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
@@ -373,6 +377,60 @@ class CentralHeartbeat(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CentralHeartbeat: _TypeAlias = CentralHeartbeat  # noqa: Y015
+
+@_typing.final
+class SeenElsewhere(_message.Message):
+    """A card or tag of one of this lane's conveyances was also seen at another lane, sooner than a vehicle can get from the
+    one to the other: a copied tag, a card handed on, or a read that reached across the island.
+
+    When to send: whenever a ReleaseRequest names a driver card, transponder or plate (a claim with `binding`) that a
+    request of another lane named within the travel time between the two; central keeps that time by pair of lanes (15
+    minutes is a start). Compare by `token` where both lanes have the same site key, else by the unsealed value. Send to
+    both lanes, to each with its own conveyance_id and the other's name; to a lane that is not connected, nothing.
+
+    What the lane does: it flags the passage `seen_elsewhere`, tells its officer, and records a lane event
+    IDENTITY_SEEN_ELSEWHERE; for a passage that was sealed in the meantime it makes a Supplement of kind `seen_elsewhere`.
+    The light does not change by it: whoever is not to be let through is told so by a Decision. A conveyance or token the
+    lane does not know is ignored. Repeats are harmless: (conveyance_id, token, lane) is taken once.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONVEYANCE_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    LANE_FIELD_NUMBER: _builtins.int
+    SEEN_TIME_FIELD_NUMBER: _builtins.int
+    RSSI_PEAK_CDBM_FIELD_NUMBER: _builtins.int
+    conveyance_id: _builtins.str
+    """The receiving lane's conveyance, as in its request."""
+    token: _builtins.str
+    """The claim's token, as in the receiving lane's request."""
+    lane: _builtins.str
+    """The other lane, `ports/{office}/lanes/{lane}`."""
+    rssi_peak_cdbm: _builtins.int
+    """How strongly the other lane heard it, hundredths of dBm, so that an officer can tell which lane it is nearer to;
+    0: not known.
+    """
+    @_builtins.property
+    def seen_time(self) -> _timestamp_pb2.Timestamp:
+        """When central had the other lane's request, by central's clock."""
+
+    def __init__(
+        self,
+        *,
+        conveyance_id: _builtins.str = ...,
+        token: _builtins.str = ...,
+        lane: _builtins.str = ...,
+        seen_time: _timestamp_pb2.Timestamp | None = ...,
+        rssi_peak_cdbm: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["seen_time", b"seen_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conveyance_id", b"conveyance_id", "lane", b"lane", "rssi_peak_cdbm", b"rssi_peak_cdbm", "seen_time", b"seen_time", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SeenElsewhere: _TypeAlias = SeenElsewhere  # noqa: Y015
 
 @_typing.final
 class ForwardRequest(_message.Message):
