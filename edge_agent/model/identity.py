@@ -50,8 +50,8 @@ class IdentityClaim:
 
     `source` is `device/antenna` or `central`; `confidence` 0..1. `scheme` is the coding of a transponder's number
     ("sgtin-96", "raw"; the air protocol where it has none; "opaque" for cards, whose number is not looked into; "" for
-    everything else) and `filter_value` its filter where the coding has one (GS1 EPC Tag Data Standard). `tid_token`: the
-    chip's number in the same way as `token`, "" where it was not read.
+    everything else) and `filter_value` its filter where the coding has one (GS1 EPC Tag Data Standard). `tid_token`:
+    the chip's number in the same way as `token`, "" where it was not read.
     """
 
     kind: IdentityKind

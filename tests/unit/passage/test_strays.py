@@ -125,7 +125,7 @@ def test_a_tag_that_rises_over_the_floor_is_taken() -> None:
     lane.on(Zone.A)
     lane.wait(0.2)
     lane.see("x", rssi=-6500)
-    assert lane.first.assignments == ()
+    assert not lane.first.assignments
     lane.wait(0.4)
     lane.see("x", rssi=-5000)
     assert [a.sighting.claim.token for a in lane.first.assignments] == ["x"]
