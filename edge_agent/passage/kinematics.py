@@ -122,7 +122,10 @@ def tail_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float],
 
 def wall_after_m(position_m: float, geometry: Geometry) -> float:
     """Start of the first zone downstream of a position (infinite beyond the last)."""
-    return next((start for start in _starts(geometry) if start > position_m), float("inf"))
+    for start in _starts(geometry):
+        if start > position_m:
+            return start
+    return float("inf")
 
 
 def course_of(times: ZoneTimes, measured_kmh: float, geometry: Geometry, kinematics: Kinematics) -> Course | None:
@@ -218,17 +221,23 @@ def nose_interval(times: ZoneTimes, geometry: Geometry, kinematics: Kinematics, 
     low, high = float("-inf"), float("inf")
     noses = nose_fixes(times, geometry)
     tails = tail_fixes(times, geometry)
-    bounds = [(at, position, position) for at, position in noses]
-    bounds += [(at, end + SHORTEST_M, end + geometry.length_max_m) for at, end in tails]
-    for fix_ns, nearest, farthest in bounds:
-        elapsed = (at_ns - fix_ns) / NS
-        low = max(low, nearest + elapsed * (slow if elapsed >= 0 else fast))
-        high = min(high, farthest + elapsed * (fast if elapsed >= 0 else slow))
-    if not bounds:
+    if not noses and not tails:
         return None
-    passed = [position for fix_ns, position in noses if fix_ns <= at_ns]
-    if passed:
-        wall = wall_after_m(passed[-1], geometry)
+    passed = None
+    for fix_ns, position in noses:
+        elapsed = (at_ns - fix_ns) / NS
+        if elapsed >= 0:
+            passed = position
+            low, high = max(low, position + elapsed * slow), min(high, position + elapsed * fast)
+        else:
+            low, high = max(low, position + elapsed * fast), min(high, position + elapsed * slow)
+    for fix_ns, end in tails:
+        elapsed = (at_ns - fix_ns) / NS
+        near, far = (slow, fast) if elapsed >= 0 else (fast, slow)
+        low = max(low, end + SHORTEST_M + elapsed * near)
+        high = min(high, end + geometry.length_max_m + elapsed * far)
+    if passed is not None:
+        wall = wall_after_m(passed, geometry)
         low, high = min(low, wall), min(high, wall)
     return Interval(earliest_m=max(low, high), latest_m=min(low, high))
 

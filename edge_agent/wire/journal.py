@@ -70,6 +70,8 @@ def _fields(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
 def _plain(value: Any) -> Any:  # noqa: ANN401 - one return per shape
     """What JSON has no form for. Strings, numbers, tuples and dicts never come here, so enumerations must be StrEnum or
     IntEnum where they are keys."""
+    if type(value) in _names_by_kind:  # nearly always, and the tests below are slow
+        return _fields(value)
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, Enum):

@@ -4,6 +4,7 @@ import heapq
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hil.world.geometry import Antenna
 from hil.world.motion import Segment
@@ -26,8 +27,7 @@ class TagInField:
     rssi_dbm: float
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class AirRead:
+class AirRead(NamedTuple):
     """One inventory answer at world second `t`. `phase_deg` 0-180, of the two-way path at 915 MHz."""
 
     t: float
