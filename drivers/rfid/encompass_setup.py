@@ -7,6 +7,7 @@ from drivers.api import DeviceRefused, DeviceTimeout
 from drivers.rfid import encompass_codec as codec
 from drivers.rfid.encompass_codec import BadMessage, SignOn
 from drivers.rfid.encompass_dialogue import Dialogue
+from drivers.rfid.rate_search import find_rate
 from drivers.rfid.settings.encompass import EncompassProfile, EncompassSettings, ReaderCommand
 
 # The factory rate, then the others by how often they are met.
@@ -41,26 +42,11 @@ async def find_reader(talk: Dialogue, baud: int) -> int:
     DeviceRefused WRONG_DEVICE when something answers that is no Encompass reader; DeviceTimeout RFID_NO_ANSWER when
     nothing does.
     """
-    strangers: dict[int, int] = {}
-    rates = (baud, baud, *(rate for rate in PROBE_RATES if rate != baud))
-    for rate in rates:
-        seen = talk.bytes_seen
-        talk.set_baud(rate)
-        if await _answers(talk, rate):
-            return rate
-        if talk.bytes_seen > seen:
-            strangers[rate] = strangers.get(rate, 0) + talk.bytes_seen - seen
-    if len(strangers) > 1 or strangers.get(baud, 0) >= _STRANGE_BYTES:
-        raise DeviceRefused(
-            "WRONG_DEVICE",
-            f"{sum(strangers.values())} bytes came at {len(strangers)} bit rates, none of them an Encompass answer",
-            "another kind of device is on this port, or the line is noisy: check the port in lane.yaml and the wiring",
-        )
-    raise DeviceTimeout(
-        "RFID_NO_ANSWER",
-        f"no answer at any of {len(set(rates))} bit rates",
-        "check the reader's power, the cable (TX and RX crossed?) and the port in lane.yaml",
-    )
+
+    async def answers(_attempt: int, rate: int) -> bool:
+        return await _answers(talk, rate)
+
+    return await find_rate(talk, baud, PROBE_RATES, answers, what="an Encompass answer", strange_bytes=_STRANGE_BYTES)
 
 
 async def configure(talk: Dialogue, settings: EncompassSettings, profile: EncompassProfile, baud: int) -> Configured:

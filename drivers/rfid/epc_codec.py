@@ -5,6 +5,7 @@ the bits. Nothing is repaired or cut off: two tags whose bits differ never share
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from drivers.api import Secret
 from drivers.rfid.epc_scheme_codec import SCHEMES, TID_CLASSES, EpcReason
@@ -18,8 +19,7 @@ _RAW = "raw"
 _ISO = "iso15961"
 
 
-@dataclass(frozen=True, slots=True)
-class EpcDescription:
+class EpcDescription(NamedTuple):
     """What an EPC is. Safe to print: the URI is an identity value and is wrapped.
 
     `scheme` name in lower case ("sgtin-96", "sgtin+"), "iso15961" or "raw"; `filter_value` None where the scheme has

@@ -80,11 +80,15 @@ class LlrpReader:
         talk = Dialogue(link, self._clock, self._profile.answer_s)
         report = Reporter(self._device, self._clock, emit)
         session = self._session = _Session(self._settings, self._profile, self._clock, talk, report)
+        silent = False
         try:
             await session.run()
+        except DeviceTimeout:
+            silent = True  # it will not answer: nobody need wait to learn of the silence
+            raise
         finally:
             # A reader that has another client must not be told anything.
-            await (_leave(talk, link) if session.accepted else link.close())
+            await (_leave(talk, link) if session.accepted and not silent else link.close())
 
 
 def make_llrp_reader(device_id: str, settings: LlrpSettings, clock: Clock, splice: Splice = DIRECT) -> Source:

@@ -86,10 +86,14 @@ class MercuryReader:
         talk = Dialogue(link, self._clock)
         report = Reporter(self._device, self._clock, emit)
         self._session = _Session(self._settings, self._profile, self._clock, talk, report)
+        answer_s = _LEAVE_S
         try:
             await self._session.run()
+        except DeviceTimeout:
+            answer_s = 0.0  # who is silent will not answer: nobody need wait to learn of the silence
+            raise
         finally:
-            await _leave(talk, link)
+            await _leave(talk, link, answer_s)
 
 
 def make_mercury_reader(device_id: str, settings: MercurySettings, clock: Clock, splice: Splice = DIRECT) -> Source:
@@ -99,12 +103,12 @@ def make_mercury_reader(device_id: str, settings: MercurySettings, clock: Clock,
     return MercuryReader(device_id, settings, profile, clock, open_link)
 
 
-async def _leave(talk: Dialogue, link: Link) -> None:
+async def _leave(talk: Dialogue, link: Link, answer_s: float) -> None:
     """Ask the module to stop, so that the next session finds it quiet, and release the port."""
     talk.on_stream = None
     try:
         async with asyncio.timeout(_LEAVE_S):
-            await talk.stop(_LEAVE_S)
+            await talk.stop(answer_s)
     except (DeviceError, TimeoutError, ModuleRestarted):
         pass
     finally:

@@ -8,14 +8,16 @@ from drivers.rfid import mercury_codec as codec
 from drivers.rfid.mercury_codec import Version
 from drivers.rfid.mercury_dialogue import STOP_TIMEOUT_S, Dialogue, accepted, is_stop_reply
 from drivers.rfid.mercury_verify import verify_settings
+from drivers.rfid.rate_search import find_rate
 from drivers.rfid.settings import REGION_CODES, MercuryProfile, MercurySettings
 
 # The factory rate first, then the vendor library's order.
 PROBE_RATES = (115200, 9600, 921600, 19200, 38400, 57600, 230400, 460800)
 
-# A module that streams without tags answers a stop at the end of its cycle only.
-_FIRST_WAIT_S = 1.2
 _PROBE_WAIT_S = 0.3
+# A module that streams without tags answers a stop at the end of its cycle only: the first rate is asked for longer,
+# and again and again, for one that comes back meanwhile.
+_FIRST_PROBES = 4
 _BOOT_TIMEOUT_S = 1.5
 _QUIET_S = 0.05
 _WAKE = b"\xff" * 8
@@ -50,28 +52,17 @@ async def find_module(talk: Dialogue, baud: int) -> Found:
     DeviceRefused WRONG_DEVICE when something answers that is no Mercury module; DeviceTimeout RFID_NO_ANSWER when
     nothing does.
     """
-    strangers: dict[int, int] = {}
-    rates = (baud, baud, *(rate for rate in PROBE_RATES if rate != baud))
-    for attempt, rate in enumerate(rates):
-        seen = talk.bytes_seen
-        talk.set_baud(rate)
+
+    async def answers(attempt: int, _rate: int) -> bool:
         if attempt == 1:
             await _wake(talk)
-        if await _answers(talk, _FIRST_WAIT_S if attempt == 0 else _PROBE_WAIT_S):
-            return await _identify(talk, rate, baud)
-        if talk.bytes_seen > seen:
-            strangers[rate] = strangers.get(rate, 0) + talk.bytes_seen - seen
-    if len(strangers) > 1 or strangers.get(baud, 0) >= codec.MAX_FRAME:
-        raise DeviceRefused(
-            "WRONG_DEVICE",
-            f"{sum(strangers.values())} bytes came at {len(strangers)} bit rates, none of them a Mercury frame",
-            "another kind of device is on this port, or the line is noisy: check the port in lane.yaml and the wiring",
-        )
-    raise DeviceTimeout(
-        "RFID_NO_ANSWER",
-        f"no answer at any of {len(set(rates))} bit rates",
-        "check the reader's power, the cable (TX and RX crossed?) and the port in lane.yaml",
-    )
+        for _ in range(_FIRST_PROBES if attempt == 0 else 1):
+            if await _answers(talk):
+                return True
+        return False
+
+    rate = await find_rate(talk, baud, PROBE_RATES, answers, what="a Mercury frame", strange_bytes=codec.MAX_FRAME)
+    return await _identify(talk, rate, baud)
 
 
 async def configure(talk: Dialogue, settings: MercurySettings, profile: MercuryProfile) -> Configured:
@@ -125,20 +116,22 @@ async def leave_bootloader(talk: Dialogue) -> None:
         accepted("start of the application firmware", await talk.ask(codec.BOOT, timeout_s=_BOOT_TIMEOUT_S))
 
 
-async def _answers(talk: Dialogue, wait_s: float) -> bool:
+async def _answers(talk: Dialogue) -> bool:
     """True when a Mercury module spoke at this rate; its stream is stopped then."""
     await talk.send_raw(codec.STOP)
     await talk.send(codec.GET_VERSION)
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + wait_s
+    deadline = loop.time() + _PROBE_WAIT_S
     heard = False
     while (arrived := await talk.next_frame(deadline - loop.time())) is not None:
         frame = arrived[1]
         if is_stop_reply(frame) or frame.op == codec.GET_VERSION:
             return True
         if not heard:
+            # It streams, and may have done so while nobody heard the stop: a module that has just come back.
             heard = True
             deadline = loop.time() + STOP_TIMEOUT_S
+            await talk.send_raw(codec.STOP)
     return heard
 
 

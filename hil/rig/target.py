@@ -47,6 +47,9 @@ class Limits(_Strict):
     no_contact_s: Positive
     interrupt_s: Positive
     waiting_cpu_share: Positive
+    reader_loss_s: Positive
+    reader_silence_periods: Positive
+    reader_again_s: Positive
 
 
 class Tolerances(_Strict):

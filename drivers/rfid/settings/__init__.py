@@ -93,7 +93,7 @@ class MercuryProfile(ReaderProfile):
     statistics_flags: int = Field(ge=0, le=0x0FFF)
     tid_words: int = Field(ge=2, le=31)
     options: tuple[ReaderOption, ...]
-    silent_cycles: int = Field(ge=2, le=20)
+    silent_cycles: float = Field(ge=2, le=3)
     derate: Derate
     antenna_recheck_s: float = Field(gt=0)
 

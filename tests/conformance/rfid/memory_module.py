@@ -41,7 +41,8 @@ class Heat:
 
 
 class Bench:
-    """One reader session against one module; `answering` False mutes the module, `heat` warms it."""
+    """One reader session against one module; `answering` False mutes the module, `baud` is the rate it speaks and
+    hears, `heat` warms it."""
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Bench:
         self.module = Module(self._send, lambda name, **fields: self.events.append((name, fields)))
         self.seen: list[Observation] = []
         self.answering = True
+        self.baud = 115_200
         self._reads_per_s = reads_per_s
         self.heat: Heat | None = None
         profile = profile or load_mercury_profile(settings.profile)
@@ -64,7 +66,7 @@ class Bench:
         return self.link
 
     def _send(self, data: bytes) -> None:
-        if self.answering:
+        if self.answering and self.link.baud == self.baud:
             self.peer.send(data)
 
     async def session(self, *steps: Callable[["Bench"], None], pause_s: float = 2.0) -> DeviceError | None:
@@ -96,7 +98,8 @@ class Bench:
         loop = asyncio.get_running_loop()
         try:
             while True:
-                for op, data in commands.feed(await self.peer.read()):
+                heard = await self.peer.read()
+                for op, data in commands.feed(heard if self.link.baud == self.baud else b""):
                     await asyncio.sleep(0.002)
                     if self.answering:
                         self.module.command(op, data, loop.time() * 1000)

@@ -126,7 +126,7 @@ async def test_silence_is_a_gap_and_a_timeout() -> None:
     error = await bench.session(fall_silent, pause_s=4.0)
     assert isinstance(error, DeviceTimeout)
     assert error.code == "RFID_SILENT"
-    assert [gap.value for gap in bench.events_of(ReaderEventCode.GAP)] == [3.0]
+    assert [gap.value for gap in bench.events_of(ReaderEventCode.GAP)] == [2.5]
 
 
 async def test_keepalive_every_cycle_without_tags() -> None:
