@@ -18,9 +18,9 @@ _COMMON = ("sgtin-96", "sscc-96", "sgln-96", "grai-96", "giai-96", "gid-96", "sg
 
 
 def _rate(work: Callable[[], object], decodes: int) -> float:
-    began = time.perf_counter()
+    began = time.process_time()
     work()
-    return decodes / (time.perf_counter() - began)
+    return decodes / (time.process_time() - began)
 
 
 @pytest.mark.parametrize("scheme", [*_COMMON, "common"])
@@ -46,5 +46,5 @@ def test_rate_against_the_peer(scheme: str) -> None:
         best_ours = max(best_ours, _rate(ours, rounds * len(hexes) * 5))
     ratio = best_ours / best_peer
     print(f"\nEPC decode, {scheme}: {best_ours:,.0f}/s, epcpy {best_peer:,.0f}/s, ratio {ratio:.1f}")  # noqa: T201
-    # The figure to hold is that of the mix; GID-96, three fields and no checks, is the peer's best case.
-    assert scheme != "common" or ratio >= 5.0
+
+    assert ratio >= 5.0
