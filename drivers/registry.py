@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from drivers.modbus.lane_io import LaneIo
     from drivers.modbus.shared_line import SharedLines
 
+ReaderSettings = MercurySettings | LlrpSettings | EncompassSettings
+"""Settings of an RFID reader of any family."""
+
 S = TypeVar("S", bound=BaseModel)
 D_co = TypeVar("D_co", covariant=True)
 
@@ -127,4 +130,9 @@ def profile_digest(settings: BaseModel) -> str:
 
 
 CAPTURED: dict[str, Callable[..., Source]] = {"mercury": make_mercury, "llrp": make_llrp, "encompass": make_encompass}
-"""Kinds whose link can be captured."""
+"""The RFID readers: kinds whose link can be captured."""
+
+
+def make_reader(device: str, settings: ReaderSettings, clock: Clock, splice: Splice = DIRECT) -> Source:
+    """One session of an RFID reader of any family."""
+    return CAPTURED[settings.kind](device, settings, clock, splice)

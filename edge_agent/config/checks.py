@@ -15,10 +15,8 @@ from .schema import (
     ConsoleConfig,
     ConsoleLaneSection,
     ConsoleSection,
-    EncompassDevice,
     LaneConfig,
     LaneIoDevice,
-    MercuryDevice,
     ReaderDevice,
 )
 
@@ -121,10 +119,9 @@ def _devices(config: LaneConfig) -> Iterator[Finding]:
 
 def _ports_of(device: ReaderDevice | LaneIoDevice) -> Iterator[tuple[str, Loc]]:
     """Units on one line, or behind one gateway on connections of their own, are different devices."""
-    if isinstance(device, MercuryDevice | EncompassDevice):
-        yield device.port, ("port",)
-    elif not isinstance(device, LaneIoDevice):
-        yield f"{device.host}:{device.port}", ("host",)
+    if not isinstance(device, LaneIoDevice):
+        place, key = device.place
+        yield place, (key,)
     else:
         serial = device.serial
         where = serial.path if serial is not None else f"{device.host}:{device.port}"
@@ -140,8 +137,8 @@ def _serial_lines(config: LaneConfig) -> Iterator[Finding]:
         use: object
         if isinstance(device, LaneIoDevice) and device.serial is not None:
             path, use, key = device.serial.path, device.serial, "serial"
-        elif isinstance(device, MercuryDevice | EncompassDevice):
-            path, use, key = device.port, device.kind, "port"
+        elif not isinstance(device, LaneIoDevice) and device.place[1] == "port":
+            path, use, key = device.place[0], device.kind, "port"
         else:
             continue
         first, other = lines.setdefault(path, (index, use))

@@ -12,12 +12,10 @@ from .marks import Loc
 from .schema import (
     ConsoleConfig,
     ConsoleSection,
-    EncompassDevice,
     LaneConfig,
     LaneIoDevice,
-    LlrpDevice,
     MediaSection,
-    MercuryDevice,
+    ReaderDevice,
     TlsSection,
 )
 
@@ -56,20 +54,17 @@ def _devices(config: LaneConfig, clock: Clock) -> Iterator[Finding]:
             key = "profile" if error.code.startswith("PROFILE_") else "roles" if "ROLE" in error.code else "id"
             hint = f"; {error.hint}" if error.hint else ""
             yield Finding((*here, key), f"{error.message}{hint}")
-        if isinstance(device, MercuryDevice | LlrpDevice) and 0 < device.power_cdbm < _POWER_DOUBTFUL_CDBM:
-            text = f"{device.power_cdbm} centi-dBm is {device.power_cdbm / 100:g} dBm; 2700 is 27 dBm"
+        power = getattr(device, "power_cdbm", 0)  # not every family has one
+        if 0 < power < _POWER_DOUBTFUL_CDBM:
+            text = f"{power} centi-dBm is {power / 100:g} dBm; 2700 is 27 dBm"
             yield Finding((*here, "power_cdbm"), text, warning=True)
 
 
-def _make(device: MercuryDevice | LlrpDevice | EncompassDevice | LaneIoDevice, clock: Clock) -> Source:
+def _make(device: ReaderDevice | LaneIoDevice, clock: Clock) -> Source:
     """The driver as the agent would make it: it reads the profile and judges the settings by it, and opens nothing."""
-    if isinstance(device, MercuryDevice):
-        return registry.MERCURY.make(device.id, device, clock)
-    if isinstance(device, LlrpDevice):
-        return registry.LLRP.make(device.id, device, clock)
-    if isinstance(device, EncompassDevice):
-        return registry.ENCOMPASS.make(device.id, device, clock)
-    return registry.MODBUS_LANE_IO.make(device.id, device, clock)
+    if isinstance(device, LaneIoDevice):
+        return registry.MODBUS_LANE_IO.make(device.id, device, clock)
+    return registry.make_reader(device.id, device, clock)
 
 
 def _central(config: LaneConfig) -> Iterator[Finding]:

@@ -36,7 +36,7 @@ from drivers.modbus.lane_io import LaneIo
 from drivers.modbus.shared_line import SharedLines
 from edge_agent.api.server import ApiServer
 from edge_agent.config.load import load_config
-from edge_agent.config.schema import EncompassDevice, LaneConfig, LaneIoDevice, LlrpDevice, MercuryDevice, ReaderDevice
+from edge_agent.config.schema import LaneConfig, LaneIoDevice, ReaderDevice
 from edge_agent.model.decision import Lease
 from edge_agent.model.effects import Severity
 from edge_agent.model.identity import ClearIdentity
@@ -236,12 +236,8 @@ class Agent:
 
     def _make_session(self, device: ReaderDevice | LaneIoDevice) -> Source:
         clock, splice = self.captures.told_and_spliced(device.id)
-        if isinstance(device, MercuryDevice):
-            return registry.make_mercury(device.id, device, clock, splice)
-        if isinstance(device, LlrpDevice):
-            return registry.make_llrp(device.id, device, clock, splice)
-        if isinstance(device, EncompassDevice):
-            return registry.make_encompass(device.id, device, clock, splice)
+        if not isinstance(device, LaneIoDevice):
+            return registry.make_reader(device.id, device, clock, splice)
         session = registry.make_lane_io(device.id, device, self.clock, self._lines)
         self.modules.made(device.id, session)
         return session

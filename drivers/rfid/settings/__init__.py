@@ -48,6 +48,11 @@ class MercurySettings(BaseModel):
     read_tid: bool = False
     profile: str = Field(default="mercury_m6e", pattern=r"^[a-z0-9_]+$")
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What the reader occupies alone, and the key that says so."""
+        return self.port, "port"
+
     @field_validator("antennas")
     @classmethod
     def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:

@@ -33,6 +33,11 @@ class EncompassSettings(_Section):
     serial: str | None = Field(default=None, pattern=r"^[0-9A-Za-z]{1,12}$")
     profile: str = Field(default="encompass_e4", pattern=r"^[a-z0-9_]+$")
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What the reader occupies alone, and the key that says so."""
+        return self.port, "port"
+
     @field_validator("antennas")
     @classmethod
     def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:

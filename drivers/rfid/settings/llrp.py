@@ -57,6 +57,11 @@ class LlrpSettings(BaseModel):
     reader_id: str | None = Field(default=None, pattern=r"^([0-9A-Fa-f]{2}){1,32}$")
     profile: str = Field(default="llrp_generic", pattern=r"^[a-z0-9_]+$")
 
+    @property
+    def place(self) -> tuple[str, str]:
+        """What the reader occupies alone, and the key that says so."""
+        return f"{self.host}:{self.port}", "host"
+
     @field_validator("antennas")
     @classmethod
     def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
