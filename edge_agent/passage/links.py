@@ -21,7 +21,7 @@ from .kinematics import excuse_ns
 from .maintenance import interrupt
 from .order import lose_order
 from .requests import ask_all_again
-from .sightings import MOST_OTHER, other_tags
+from .sightings import flood_over
 from .state import DeviceDown, Fault, LaneState, Link, Track, ZoneInputs
 from .turn import Turn
 
@@ -197,7 +197,7 @@ def review_conditions(turn: Turn) -> None:
         ConditionCode.SIGNAL_FAULT, alarm, state.fault is not None, "A signal fault is latched",
         "repair the head, then clear the fault",
     )  # fmt: skip
-    if ConditionCode.TAG_FLOOD.value in state.conditions and other_tags(turn) < MOST_OTHER // 2:
+    if ConditionCode.TAG_FLOOD.value in state.conditions and flood_over(turn):
         turn.condition(ConditionCode.TAG_FLOOD, warning, False, "The tags are gone", "")
     required = any(down.required for down in state.devices_down)
     turn.condition(

@@ -5,6 +5,7 @@ alike, or one whose own times make no sense, is nobody's: it is kept with each a
 """
 
 from dataclasses import replace
+from itertools import chain
 
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag
@@ -27,8 +28,9 @@ MOST_PENDING = 512
 """Tags waiting for a vehicle at once; a pallet of item tags may pass on a truck. The oldest are dropped and counted."""
 MOST_DOUBTFUL = 16
 """Doubtful sightings kept with one vehicle; the latest."""
-MOST_OTHER = 64
-"""Of those of no configured class, in the whole lane: more are not followed, and a condition says so."""
+_MOST_FOLLOWED = {True: 64, False: 128}
+"""Of no configured class (True) and of one, waiting and given, in the whole lane: more are not followed, and a
+condition says so."""
 
 
 def on_sighting(turn: Turn, event: SightingChanged) -> None:
@@ -40,7 +42,7 @@ def on_sighting(turn: Turn, event: SightingChanged) -> None:
         return
     if any(sighting.sighting_id in passage.sightings for passage in turn.state.sealed):
         return  # the last word on a vehicle that has gone
-    if sighting.claim.kind is IdentityKind.OTHER_TAG and _flooded(turn, sighting):
+    if _flooded(turn, sighting):
         title = "More tags than the lane follows"
         turn.condition(ConditionCode.TAG_FLOOD, Severity.WARNING, True, title, "tagged goods on a truck: nothing to do")
         turn.quiet = not turn.effects
@@ -55,17 +57,23 @@ def on_sighting(turn: Turn, event: SightingChanged) -> None:
         count_stray(turn, oldest)
 
 
-def other_tags(turn: Turn) -> int:
-    """How many tags of no configured class the lane follows now."""
-    other = IdentityKind.OTHER_TAG
-    waiting = sum(1 for p in turn.state.pending if p.sighting.claim.kind is other)
-    given = (a.sighting.claim.kind for t in turn.state.tracks for a in t.conveyance.assignments)
-    return waiting + sum(1 for kind in given if kind is other)
+def flood_over(turn: Turn) -> bool:
+    """Whether the lane follows far fewer tags than it could."""
+    return all(_followed(turn, other=other) < most // 2 for other, most in _MOST_FOLLOWED.items())
+
+
+def _followed(turn: Turn, *, other: bool) -> int:
+    """How many tags the lane follows now: those of no configured class, or those of one."""
+    waiting = (p.sighting.claim.kind for p in turn.state.pending)
+    given_to = (a.sighting.claim.kind for t in turn.state.tracks for a in t.conveyance.assignments)
+    return sum(1 for kind in chain(waiting, given_to) if (kind is IdentityKind.OTHER_TAG) is other)
 
 
 def _flooded(turn: Turn, sighting: Sighting) -> bool:
-    known = any(p.sighting.sighting_id == sighting.sighting_id for p in turn.state.pending)
-    return not known and other_tags(turn) >= MOST_OTHER
+    if any(p.sighting.sighting_id == sighting.sighting_id for p in turn.state.pending):
+        return False
+    other = sighting.claim.kind is IdentityKind.OTHER_TAG
+    return _followed(turn, other=other) >= _MOST_FOLLOWED[other]
 
 
 def _has(track: Track, sighting_id: str) -> bool:

@@ -6,7 +6,6 @@ a rule of their own (one green per truck, after a delay from A), because only wh
 
 import random
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from drivers.api import Secret, Stamp, TagRead, token_of
@@ -59,12 +58,17 @@ class RadioWorld:
     strays: tuple[StrayTag, ...] = ()
 
 
+COUNTED = ("vehicles", "misassigned", "ambiguous", "complete", "incomplete", "unread", "strays", "reads")
+MOST_EXAMPLES = 40
+
+
 @dataclass(slots=True)
 class Figures:
     """What came of it. Vehicles are counted once each, by the worst that befell them.
 
     `misassigned`: a tag on its record that it does not bear. `ambiguous`: flagged so. `complete`: every tag of its own
-    that the antennas heard clearly (5 reads or more) is on the record. `incomplete`: the rest."""
+    that the antennas heard clearly (5 reads or more) is on the record. `incomplete`: the rest. `unread`: of all, those
+    that bear tags and have none on the record. `strays` and `reads` are not of vehicles."""
 
     vehicles: int = 0
     misassigned: int = 0
@@ -77,10 +81,10 @@ class Figures:
     examples: list[str] = field(default_factory=list)
 
     def add(self, other: "Figures") -> None:
-        """Together."""
-        for name in ("vehicles", "misassigned", "ambiguous", "complete", "incomplete", "unread", "strays", "reads"):
+        """Together; the first examples are kept."""
+        for name in COUNTED:
             setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.examples = (self.examples + other.examples)[:20]
+        self.examples = (self.examples + other.examples)[:MOST_EXAMPLES]
 
 
 class Lamps:
@@ -296,9 +300,3 @@ class RadioLane:
 def _stamp(t: float) -> Stamp:
     ns = int(t * NS)
     return Stamp(ns, UTC0 + ns)
-
-
-def runs(given: RadioWorld, seeds: range, vehicles: int) -> Iterator[Figures]:
-    """The figures of each seed, so many vehicles each."""
-    for seed in seeds:
-        yield RadioLane(seed, given).run(vehicles)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hil.release_service.docket import Docket, Given
+from hil.release_service.elsewhere import Elsewhere, Seen
 from hil.release_service.keys import Keys
 from hil.release_service.rules_file import TAG_KINDS, Expected, RuleBook
 from securecorridor.lane.v1 import types_pb2 as lane_pb
@@ -71,7 +72,15 @@ class Desk:
     """Decides for one lane. Outlives its streams: `connect` names the one that answers go to."""
 
     def __init__(
-        self, lane: str, rules: RuleBook, keys: Keys, docket: Docket, switches: Switches, publish: Publish
+        self,
+        lane: str,
+        rules: RuleBook,
+        keys: Keys,
+        docket: Docket,
+        switches: Switches,
+        publish: Publish,
+        elsewhere: Elsewhere,
+        tell: Callable[[str, pb.SeenElsewhere], None],
     ) -> None:
         self._lane = lane
         self._rules = rules
@@ -79,6 +88,8 @@ class Desk:
         self._docket = docket
         self._switches = switches
         self._publish = publish
+        self._elsewhere = elsewhere
+        self._tell = tell
         self._epoch = ""
         self._send: Send | None = None
         self._cases: dict[str, Case] = {}
@@ -107,6 +118,7 @@ class Desk:
             stamp=request.stamp_mono_ns,
         )
         self._docket.saw(self._lane, self._epoch, request.seq)
+        self._look_elsewhere(request)
         case = self._cases.get(request.conveyance_id)
         if case is None:
             case = self._reopen(request, expected)
@@ -117,6 +129,12 @@ class Desk:
         if request.revision < case.request.revision:
             return
         self._continue(case, request, expected)
+
+    def tell(self, notice: pb.SeenElsewhere) -> None:
+        """Another lane has seen an identity of this one; lost when the lane is not there."""
+        if self._send is not None:
+            self._send(pb.DecideResponse(seen_elsewhere=notice))
+            self._publish("seen_elsewhere", lane=self._lane, conveyance_id=notice.conveyance_id, elsewhere=notice.lane)
 
     def withdraw(self, withdrawal: pb.Withdrawal) -> None:
         """The conveyance needs no decision any more."""
@@ -249,6 +267,20 @@ class Desk:
             ttl=given.decision.ttl_ms / 1000,
         )
 
+    def _look_elsewhere(self, request: pb.ReleaseRequest) -> None:
+        """Tell both lanes of every identity that another one named a moment ago."""
+        now_s, now_ns = asyncio.get_running_loop().time(), time.time_ns()
+        for assignment in request.identities:
+            claim = assignment.claim
+            value = self._keys.unseal(claim.sealed.ciphertext, self._lane, claim.token)
+            if value is None or not claim.binding:
+                continue
+            here = Seen(self._lane, request.conveyance_id, claim.token, now_s, now_ns, assignment.rssi_peak_cdbm)
+            there = self._elsewhere.saw(lane_pb.IdentityKind.Name(claim.kind), value.hex(), here)
+            if there is not None:
+                self.tell(_notice(here, there))
+                self._tell(there.lane, _notice(there, here))
+
     def _identities(self, request: pb.ReleaseRequest) -> frozenset[tuple[str, str]]:
         found: set[tuple[str, str]] = set()
         for assignment in request.identities:
@@ -272,6 +304,17 @@ class Desk:
             source="central",
             confidence=1.0,
         )
+
+
+def _notice(of: Seen, elsewhere: Seen) -> pb.SeenElsewhere:
+    notice = pb.SeenElsewhere(
+        conveyance_id=of.conveyance_id,
+        token=of.token,
+        lane=elsewhere.lane,
+        rssi_peak_cdbm=elsewhere.rssi_peak_cdbm,
+    )
+    notice.seen_time.FromNanoseconds(elsewhere.utc_ns)
+    return notice
 
 
 def step_of(fields: dict[str, Any], verdict: str, reason: str) -> Step:

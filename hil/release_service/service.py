@@ -14,6 +14,7 @@ from grpc_status import rpc_status
 from hil.release_service.book import Book, Line, SequenceGap, Taken
 from hil.release_service.desk import Desk, Publish, Switches
 from hil.release_service.docket import Docket
+from hil.release_service.elsewhere import Elsewhere
 from hil.release_service.keys import Keys
 from hil.release_service.rules_file import RuleBook
 from securecorridor.release.v1 import release_service_pb2 as pb
@@ -50,6 +51,7 @@ class ReleaseService(pb_grpc.ReleaseServiceServicer):
         self._book = book
         self._switches = switches
         self._publish = publish
+        self._elsewhere = Elsewhere()
         # The book has one thread: its commits must not hold up a decision.
         self._clerk = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
 
@@ -70,7 +72,16 @@ class ReleaseService(pb_grpc.ReleaseServiceServicer):
         await self._check_lane(hello.lane, context)
         desk = self.desks.get(hello.lane)
         if desk is None:
-            desk = Desk(hello.lane, self._rules, self._keys, self._docket, self._switches, self._publish)
+            desk = Desk(
+                hello.lane,
+                self._rules,
+                self._keys,
+                self._docket,
+                self._switches,
+                self._publish,
+                self._elsewhere,
+                self._tell,
+            )
             self.desks[hello.lane] = desk
         outgoing: asyncio.Queue[pb.DecideResponse] = asyncio.Queue()
         send = outgoing.put_nowait
@@ -89,6 +100,12 @@ class ReleaseService(pb_grpc.ReleaseServiceServicer):
         finally:
             desk.disconnect(send)
             writer.cancel()
+
+    def _tell(self, lane: str, notice: pb.SeenElsewhere) -> None:
+        """To a lane that may not be connected."""
+        desk = self.desks.get(lane)
+        if desk is not None:
+            desk.tell(notice)
 
     def _dispatch(self, desk: Desk, request: pb.DecideRequest, send: Any) -> None:  # noqa: ANN401 - put_nowait
         match request.WhichOneof("message"):

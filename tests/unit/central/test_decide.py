@@ -13,6 +13,7 @@ from edge_agent.central import connection, decide
 from edge_agent.central.decide import DecideSession, LaneSide, outgoing_channel
 from edge_agent.model.decision import Authority, Decision, Verdict
 from edge_agent.model.errors import CentralError, CentralRejected, CentralUnavailable
+from edge_agent.model.inputs import SeenElsewhere
 from edge_agent.runtime.clock import SystemClock
 from edge_agent.runtime.supervise import Backoff, keep_running
 from hil.release_service.service import _abort
@@ -31,6 +32,7 @@ class Lane:
     def __init__(self, current: tuple[pb.ReleaseRequest, ...] = ()) -> None:
         self.decisions: list[Decision] = []
         self.links: list[bool] = []
+        self.elsewhere: list[SeenElsewhere] = []
         self.news = asyncio.Event()
         self.outgoing = outgoing_channel()
         self.side = LaneSide(
@@ -39,10 +41,15 @@ class Lane:
             heartbeat=lambda: pb.LaneHeartbeat(conveyances=2),
             on_decision=self._decided,
             on_link=self._linked,
+            on_seen_elsewhere=self._told,
         )
 
     def _decided(self, decision: Decision) -> None:
         self.decisions.append(decision)
+        self.news.set()
+
+    def _told(self, told: SeenElsewhere) -> None:
+        self.elsewhere.append(told)
         self.news.set()
 
     def _linked(self, up: bool) -> None:
@@ -245,3 +252,21 @@ async def test_a_bug_of_the_lane_is_not_taken_for_a_fault_of_the_line() -> None:
             await DecideSession(channel, lane.outgoing, side, SystemClock()).run(lambda _: None)
     assert not isinstance(escaped.value, EdgeError)
     assert escaped.group_contains(KeyError)
+
+
+async def test_what_central_saw_at_another_lane_reaches_the_lane() -> None:
+    async def serve(requests: AsyncIterator[pb.DecideRequest], context: Any) -> None:
+        await _welcome(requests, context)
+        notice = pb.SeenElsewhere(conveyance_id="c1", token="t", lane="ports/0427/lanes/2", rssi_peak_cdbm=-5500)
+        notice.seen_time.FromNanoseconds(1_790_000_000_123_000_000)
+        await context.write(pb.DecideResponse(seen_elsewhere=notice))
+        await never()
+
+    lane = Lane()
+    async with scripted(serve) as channel, running(lane.run(channel)):
+        while not lane.elsewhere:
+            lane.news.clear()
+            await lane.news.wait()
+    (told,) = lane.elsewhere
+    assert (told.conveyance_id, told.token, told.lane) == ("c1", "t", "ports/0427/lanes/2")
+    assert (told.seen_utc_ns, told.rssi_peak_cdbm) == (1_790_000_000_123_000_000, -5500)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 from drivers.api import Secret
 from edge_agent.central.seal_identity import IdentitySealer
 from hil.release_service.desk import Step
+from hil.release_service.elsewhere import Elsewhere, Seen
 from hil.release_service.keys import PUBLIC_KEY
 from securecorridor.lane.v1 import types_pb2 as lane_pb
 from securecorridor.release.v1 import release_service_pb2 as pb
@@ -45,10 +47,10 @@ default: {{verdict: hold_at_line, delay_s: 0}}
 class Client:
     """A lane made of the stubs."""
 
-    def __init__(self, call: Any, service: Reference, directory: Path) -> None:
+    def __init__(self, call: Any, service: Reference, directory: Path, name: str) -> None:
         self._call = call
         self._service = service
-        self._sealer = IdentitySealer(directory / "keys" / PUBLIC_KEY, LANE)
+        self._sealer = IdentitySealer(directory / "keys" / PUBLIC_KEY, name)
         self._seq = 0
 
     async def ask(
@@ -63,12 +65,19 @@ class Client:
             token = self._service.keys.token(value)
             claim = request.identities.add().claim
             claim.kind = kind  # type: ignore[assignment]
+            claim.binding = True
             claim.token = token
             claim.sealed.ciphertext = self._sealer.seal(Secret(value), token)
         await self._call.write(pb.DecideRequest(request=request))
 
     async def withdraw(self, conveyance_id: str) -> None:
         await self._call.write(pb.DecideRequest(withdrawal=pb.Withdrawal(conveyance_id=conveyance_id)))
+
+    async def elsewhere(self) -> pb.SeenElsewhere:
+        answer = await self._call.read()
+        assert isinstance(answer, pb.DecideResponse)
+        assert answer.HasField("seen_elsewhere")
+        return answer.seen_elsewhere
 
     async def decision(self) -> lane_pb.Decision:
         answer = await self._call.read()
@@ -84,15 +93,15 @@ async def lane(tmp_path: Path, epoch: str = "e1") -> AsyncIterator[tuple[Client,
 
 @contextlib.asynccontextmanager
 async def stream(
-    service: Reference, channel: grpc.aio.Channel, tmp_path: Path, epoch: str = "e1"
+    service: Reference, channel: grpc.aio.Channel, tmp_path: Path, epoch: str = "e1", name: str = LANE
 ) -> AsyncIterator[Client]:
     call = ReleaseServiceStub(channel).Decide()
-    await call.write(pb.DecideRequest(hello=pb.DecideHello(lane=LANE, epoch=epoch)))
+    await call.write(pb.DecideRequest(hello=pb.DecideHello(lane=name, epoch=epoch)))
     answer = await call.read()
     assert isinstance(answer, pb.DecideResponse)
     assert answer.HasField("welcome")
     try:
-        yield Client(call, service, tmp_path)
+        yield Client(call, service, tmp_path, name)
     finally:
         await call.done_writing()
         while await call.read() is not grpc.aio.EOF:
@@ -220,3 +229,33 @@ async def test_a_stream_that_begins_wrong_is_refused(tmp_path: Path, first: pb.D
         assert status is not None
         assert reason.encode() in status.details[0].value
         await asyncio.sleep(0)
+
+
+async def test_one_card_at_two_lanes_is_told_to_both(tmp_path: Path) -> None:
+    other_name = "ports/0427/lanes/2"
+    async with (
+        reference(tmp_path, RULES) as (service, channel),
+        stream(service, channel, tmp_path) as here,
+        stream(service, channel, tmp_path, name=other_name) as there,
+    ):
+        await here.ask("c1", 1, _CARD)
+        assert (await here.decision()).verdict == lane_pb.VERDICT_RELEASE
+        await here.ask("c1", 2, _CARD)
+        assert (await here.decision()).revision == 2, "asked again by the same lane: nothing to tell"
+        await there.ask("c9", 1, _CARD)
+        told_there = await there.elsewhere()
+        assert (await there.decision()).verdict == lane_pb.VERDICT_RELEASE
+        told_here = await here.elsewhere()
+    token = service.keys.token(bytes.fromhex(CARD))
+    assert (told_there.conveyance_id, told_there.lane, told_there.token) == ("c9", LANE, token)
+    assert (told_here.conveyance_id, told_here.lane, told_here.token) == ("c1", other_name, token)
+    assert told_here.seen_time.ToNanoseconds() >= told_there.seen_time.ToNanoseconds() > 0
+
+
+def test_a_card_seen_later_than_a_truck_needs_is_nothing_to_tell() -> None:
+    elsewhere = Elsewhere()
+    first = Seen("lane 1", "c1", "t", 100.0, 0, -6000)
+    assert elsewhere.saw("card", "1", first) is None
+    assert elsewhere.saw("card", "2", replace(first, lane="lane 2")) is None
+    assert elsewhere.saw("card", "1", replace(first, lane="lane 2", conveyance_id="c2", at_s=999.0)) == first
+    assert elsewhere.saw("card", "1", replace(first, lane="lane 1", conveyance_id="c3", at_s=1899.0)) is None
