@@ -123,10 +123,11 @@ class MessageSplitter:
         self.messages += len(found)
         return found
 
-    def expire(self, now_s: float) -> None:
-        """Drop an unfinished message that is too old."""
+    def expire(self, now_s: float) -> list[bytes]:
+        """Drop an unfinished message that is too old. Nothing is found behind it: a second `#` begins anew."""
         if self._rest is not None and now_s - self._at_s > self.half_message_s:
             self._drop()
+        return []
 
     def _grow(self, piece: bytes) -> None:
         self._rest = (self._rest or b"") + piece

@@ -1,23 +1,20 @@
 """One conversation with an Encompass reader over a link: commands answered in turn, its own messages acknowledged."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from drivers.api import Clock, DeviceTimeout, ProtocolViolation, Stamp
 from drivers.link.link import Link
 from drivers.rfid import encompass_codec as codec
 from drivers.rfid.encompass_codec import BadMessage, Message, MessageSplitter
+from drivers.rfid.inbox import Inbox
 
 TRIES = 3
 _ANSWER_S = 0.3  # beside the line's own time for a question, an answer and one message in its way
 _REPEAT_S = 13.0  # the longest time a reader can be told to wait for an acknowledgement is 12.7 s
-_READ_SIZE = 4096
 _QUIET_S = 0.1
-_EXPIRY_CHECK_S = 0.05
 _BITS_PER_CHARACTER = 10
 _LINE_CHARACTERS = 3 * (codec.MAX_LINE + 3)
-_CLOCK_STEP_S = 1e-6  # a timer set closer than a clock's step fires without the time having moved
 
 
 class Dialogue:
@@ -31,17 +28,15 @@ class Dialogue:
 
     def __init__(self, link: Link, clock: Clock) -> None:
         self._link = link
-        self._clock = clock
-        self._inbox: deque[tuple[Stamp, bytes]] = deque()
         self._sequence = 1
         self._last: Message | None = None
         self._last_s = 0.0
         self._open = False
         self._answer_s = _ANSWER_S
         self.splitter = MessageSplitter()
+        self._inbox: Inbox[bytes] = Inbox(link, clock, self.splitter)
         self.ecp = False
         self.command_mode = False
-        self.bytes_seen = 0
         self.heard = 0
         self.bad = 0
         self.repeats = 0
@@ -51,6 +46,11 @@ class Dialogue:
     def lost(self) -> int:
         """Messages that came damaged or unfinished."""
         return self.bad + self.splitter.dropped_messages
+
+    @property
+    def bytes_seen(self) -> int:
+        """Everything read from the line so far, at any rate."""
+        return self._inbox.bytes_seen
 
     def set_baud(self, baud: int) -> None:
         """Change the line's rate and forget half a message of the old one."""
@@ -66,23 +66,7 @@ class Dialogue:
 
     async def next_line(self, timeout_s: float) -> tuple[Stamp, bytes] | None:
         """The next unchecked message with the time its bytes arrived; None after `timeout_s` without one."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while not self._inbox:
-            left = deadline - loop.time()
-            if left <= _CLOCK_STEP_S:
-                return None
-            try:
-                async with asyncio.timeout(min(left, _EXPIRY_CHECK_S) if self.splitter.pending else left):
-                    data = await self._link.read(_READ_SIZE)
-            except TimeoutError:
-                self.splitter.expire(self._clock.stamp().mono_ns / 1e9)
-            else:
-                stamp = self._clock.stamp()
-                self.bytes_seen += len(data)
-                lines = self.splitter.feed(data, stamp.mono_ns / 1e9)
-                self._inbox.extend((stamp, line) for line in lines)
-        return self._inbox.popleft()
+        return await self._inbox.next(timeout_s)
 
     async def listen(self, timeout_s: float) -> bool:
         """Wait for one message of the reader and handle it; False after `timeout_s` without a valid one."""

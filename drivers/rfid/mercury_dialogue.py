@@ -1,20 +1,17 @@
 """One conversation with a Mercury module over a link: commands answered in turn, stream frames in between."""
 
 import asyncio
-from collections import deque
 from collections.abc import Callable
 
 from drivers.api import Clock, DeviceRefused, DeviceTimeout, ProtocolViolation, Stamp
 from drivers.link.link import Link
 from drivers.rfid import mercury_codec as codec
+from drivers.rfid.inbox import Inbox
 from drivers.rfid.mercury_codec import Frame, FrameSplitter, status_name
 
 COMMAND_TIMEOUT_S = 2.0  # the vendor's host gives 1 s plus the transport's own time
 STOP_TIMEOUT_S = 2.0
-_READ_SIZE = 4096
-_EXPIRY_CHECK_S = 0.05
 _BITS_PER_BYTE = 10
-_CLOCK_STEP_S = 1e-6  # a timer set closer than a clock's step fires without the time having moved
 
 # Statuses that say "this module will not do that": asking again changes nothing.
 _REFUSALS = frozenset((0x0100, 0x0101, 0x0102, 0x0103, 0x0105, 0x0106, 0x0109, 0x010A, 0x010B, 0x0402, 0x0507))
@@ -32,11 +29,14 @@ class Dialogue:
 
     def __init__(self, link: Link, clock: Clock) -> None:
         self._link = link
-        self._clock = clock
-        self._inbox: deque[tuple[Stamp, Frame]] = deque()
         self.splitter = FrameSplitter()
-        self.bytes_seen = 0
+        self._inbox: Inbox[Frame] = Inbox(link, clock, self.splitter)
         self.on_stream: Callable[[Stamp, Frame], object] | None = None
+
+    @property
+    def bytes_seen(self) -> int:
+        """Everything read from the line so far, at any rate."""
+        return self._inbox.bytes_seen
 
     def set_baud(self, baud: int) -> None:
         """Change the line's rate and forget half a frame of the old one."""
@@ -55,24 +55,7 @@ class Dialogue:
 
     async def next_frame(self, timeout_s: float) -> tuple[Stamp, Frame] | None:
         """The next frame of any kind with the time its bytes arrived; None after `timeout_s` without one."""
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + timeout_s
-        while not self._inbox:
-            left = deadline - loop.time()
-            if left <= _CLOCK_STEP_S:
-                return None
-            try:
-                async with asyncio.timeout(min(left, _EXPIRY_CHECK_S) if self.splitter.pending else left):
-                    data = await self._link.read(_READ_SIZE)
-            except TimeoutError:
-                stamp = self._clock.stamp()
-                frames = self.splitter.expire(stamp.mono_ns / 1e9)
-            else:
-                stamp = self._clock.stamp()
-                self.bytes_seen += len(data)
-                frames = self.splitter.feed(data, stamp.mono_ns / 1e9)
-            self._inbox.extend((stamp, frame) for frame in frames)
-        return self._inbox.popleft()
+        return await self._inbox.next(timeout_s)
 
     async def ask(self, op: int, data: bytes = b"", timeout_s: float = COMMAND_TIMEOUT_S) -> Frame:
         """Send a command and return its reply, whatever its status. DeviceTimeout RFID_NO_ANSWER; ModuleRestarted."""

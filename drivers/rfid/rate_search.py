@@ -11,7 +11,10 @@ _WANTED_FIRST = 2
 class Line(Protocol):
     """What a search needs of a family's dialogue."""
 
-    bytes_seen: int
+    @property
+    def bytes_seen(self) -> int:
+        """Everything read so far."""
+        ...
 
     def set_baud(self, baud: int) -> None:
         """Change the rate, bits/s."""
