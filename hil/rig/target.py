@@ -34,6 +34,9 @@ class Limits(_Strict):
     watchdog_ms: Positive
     transaction_ms: Positive
     kill_to_red_s: Positive
+    readback_fault_to_red_ms: Positive
+    conflict_to_red_ms: Positive
+    recovery_s: Positive
     decision_to_green_wire_ms: Positive
     decision_to_green_confirmed_ms: Positive
     identity_to_request_ms: Positive

@@ -1,18 +1,23 @@
 """The bus and a whole lane I/O session against a libmodbus slave."""
 
 import asyncio
+import json
 import time
 from typing import Any
 
 import pytest
 
-from drivers.api import Aspect, DeviceRefused, DeviceUp, InputSnapshot, LinkLost, Observation, Stamp
+from drivers.api import Aspect, DeviceRefused, DeviceTimeout, DeviceUp, InputSnapshot, LinkLost, Observation, Stamp
 from drivers.modbus.bus import BusTiming, ModbusBus, Priority, TcpLine
 from drivers.modbus.pdu_codec import read_bits, read_registers, write_bits, write_register
 from drivers.modbus.settings import LaneIoSettings, make_lane_io
 from tests.conformance.modbus.libmodbus import Slave
+from tests.conformance.modbus.null_modem import NullModem
+from tests.conformance.modbus.test_module_and_foreign_clients import ended, line_of, start
 
 pytestmark = [pytest.mark.real_time, pytest.mark.needs("libmodbus")]
+
+SERVER = "tests.conformance.modbus.libmodbus_server"
 
 
 class RealClock:
@@ -85,3 +90,35 @@ async def test_a_session_from_start_to_lost_link() -> None:
             slave.close()
             with pytest.raises(LinkLost):
                 await task
+
+
+async def test_a_session_with_a_libmodbus_server_on_a_serial_line() -> None:
+    with NullModem(19200) as cable, ended(start(SERVER, cable.ends[1], "19200")) as server:
+        assert json.loads(line_of(server))["ready"]
+        settings: dict[str, Any] = {
+            "serial": {"path": cable.ends[0], "baud": 19200, "parity": "N"},
+            "profile": "generic_coils",
+            "poll_ms": 40,
+            "watchdog_ms": 2000,
+            "roles": {
+                "green": {"point": 0},
+                "zone_a": {"point": 0},
+                "red_feedback": {"point": 8},
+                "green_feedback": {"point": 10},
+            },
+        }
+        io = make_lane_io("io-1", LaneIoSettings.model_validate(settings), RealClock())
+        seen: list[Observation] = []
+        task = asyncio.ensure_future(io.run(seen.append))
+        async with asyncio.timeout(10):
+            while len(seen) < 3 and not task.done():  # noqa: ASYNC110 - the server is a process
+                await asyncio.sleep(0.002)
+        for aspect in (Aspect.GREEN, Aspect.RED):
+            await io.write(aspect)
+            await io.read()  # the server's inputs follow after the write
+            found = await io.read()
+            assert (found.coils, found.foreign_write) == (aspect, False)
+        server.kill()
+        with pytest.raises(DeviceTimeout, match="no answer of unit 1"):
+            await task
+        assert io.bus.statistics.mismatches == 0

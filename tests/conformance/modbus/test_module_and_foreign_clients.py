@@ -98,13 +98,15 @@ def ended(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
 
 
 @contextmanager
-def running(profile: str = "wago_750_352") -> Iterator[Device]:
+def running(profile: str = "wago_750_352", *line: str) -> Iterator[Device]:
+    """A module as a process, over TCP, or on a serial line `--link PATH ...`."""
     with tempfile.TemporaryDirectory(prefix="mb") as folder:
         control = Path(folder) / "control"
-        with ended(start("hil.devices.modbus_module", "--control", str(control), "--profile", profile)) as process:
+        arguments = ["--control", str(control), "--profile", profile, *line]
+        with ended(start("hil.devices.modbus_module", *arguments)) as process:
             ready = json.loads(line_of(process))
             assert ready["ready"]
-            yield Device(ready["port"], control)
+            yield Device(ready.get("port", 0), control)
         assert process.returncode == 0
         assert not control.exists()
 
@@ -182,6 +184,46 @@ def test_mbpoll_works_the_generic_map() -> None:
         assert re.findall(r"\[\d+\]:\s+(\d)", inputs) == ["0", "0", "1"], "the green lamp is felt at 10"
         assert "Written 1 references" in mbpoll(device.port, "-t", "4", "-r", "100", "127.0.0.1", "0")
         assert device.do("get")["outputs"][:3] == [True, True, False]
+
+
+@pytest.mark.needs("mbpoll")
+def test_mbpoll_works_the_relay_module_on_a_serial_line(tmp_path: Path) -> None:
+    link = tmp_path / "tty"
+
+    with running("waveshare_relay_8ch", "--link", str(link)) as device:
+        assert "Written 8 references" in mbpoll_rtu(link, "-t", "0", "-r", "0", values="10100001")
+        assert re.findall(r"\[\d+\]:\s+(\d)", mbpoll_rtu(link, "-t", "0", "-r", "0", "-c", "8")) == list("10100001")
+        version = mbpoll_rtu(link, "-t", "4:hex", "-r", "32768")
+        assert "0x00C8" in version
+        assert device.do("line")["garbage"] == 0
+
+
+def mbpoll_rtu(link: Path, *options: str, values: str = "") -> str:
+    """One exchange of mbpoll with unit 1; `values` to write, one digit each."""
+    command = ["mbpoll", "-m", "rtu", "-b", "19200", "-P", "none", "-0", "-1", "-a", "1", *options, str(link), *values]
+    return subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout
+
+
+@pytest.mark.needs("libmodbus")
+def test_libmodbus_works_two_modules_on_one_line(tmp_path: Path) -> None:
+    link = tmp_path / "tty"
+    with running("generic_coils", "--link", str(link), "--also", "7:generic_coils") as device:
+        first, other = Client.rtu(str(link), 19200, 1), Client.rtu(str(link), 19200, 7)
+        try:
+            first.write_bits(0, [True, False, True])
+            assert first.read_bits(0, 4) == [1, 0, 1, 0]
+            assert other.read_bits(0, 4) == [0, 0, 0, 0]
+            other.write_bit(1, on=True)
+            assert other.read_bits(0, 2) == [0, 1]
+            assert first.read_bits(8, 3, inputs=True) == [0, 0, 1]
+            with pytest.raises(LibmodbusError, match="Illegal data address"):
+                first.read_registers(5, 1)
+            with pytest.raises(LibmodbusError, match="timed out"):
+                Client.rtu(str(link), 19200, 9).read_bits(0, 1)
+            assert device.do("line")["collisions"] == 0
+        finally:
+            first.close()
+            other.close()
 
 
 def test_the_control_channel_cuts_refuses_and_restarts() -> None:
