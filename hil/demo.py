@@ -28,6 +28,7 @@ from hil.rig.lane_bench import BenchOptions, LaneBench
 from hil.rig.officer import Act, ScriptedOfficer
 from hil.rig.processes import Child, Control
 from hil.rig.readers import READERS
+from hil.rig.target import load_target
 from hil.rig.world_driver import WorldDriver
 from hil.world.events import EventKind, WorldEvent
 from hil.world.geometry import Geometry, Lamp
@@ -44,6 +45,8 @@ SHOW = (Kind.RELEASED, Kind.RELEASED, Kind.LATE, Kind.REFERRED, Kind.NO_TAG, Kin
 """The kinds that come first, in this order; after them the traffic is random."""
 HOLD_TRUCK = 2
 """The truck on whose green the scripted officer holds the lane, to show it."""
+MODULES = {"tcp": "virtual", "rtu": "virtual-rtu"}
+"""The target whose I/O module the demo stands."""
 _RULES_AHEAD_S = 5.0
 _DRAIN_S = 20.0
 _GONE_S = 2.0
@@ -103,7 +106,9 @@ class Demo:
         self.options = options
         self.console = Console(highlight=False, width=max(100, Console().width))
         port = options.port if _port_is_free(options.port) else 0
-        self.bench = LaneBench(BenchOptions(run_dir, Geometry(), console_port=port, reader=options.reader))
+        module = load_target(MODULES[options.modbus]).bench_options()
+        bench_options = BenchOptions(run_dir, Geometry(), console_port=port, reader=options.reader, **module)
+        self.bench = LaneBench(bench_options)
         self.judge = Judge()
         self.arrivals: dict[str, Arrival] = {}
         self.done = asyncio.Event()
@@ -445,6 +450,7 @@ def main() -> int:
     parser.add_argument("--exit", action="store_true", help="end when they have passed, with tables; needs --trucks")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--reader", choices=sorted(READERS), default="mercury", help="reader family")
+    parser.add_argument("--modbus", choices=sorted(MODULES), default="tcp", help="how the I/O module is reached")
     parser.add_argument("--port", type=int, default=8080, help="port of the officer's page (another if it is taken)")
     parser.add_argument("--keep", type=Path, default=None, help="keep logs, stores and configuration in this folder")
     options = parser.parse_args()

@@ -215,7 +215,12 @@ class SignalSection(Section):
 
     device: Id = Field(description="I/O module whose outputs drive the head")
     cycle_ms: int = Field(default=100, ge=20, le=200, description="Period of the signal loop")
-    t_rb_ms: int = Field(default=300, ge=100, le=2000, description="Command and readback may differ so long")
+    t_rb_ms: int = Field(
+        default=300,
+        ge=100,
+        le=2000,
+        description="Command and readback may differ so long; finding out takes up to 100 more",
+    )
     red_min_ms: int = Field(default=500, ge=200, le=10_000, description="Shortest red after green")
     amber_ms: int = Field(default=0, ge=0, le=10_000, description="Length of amber; 0 on a head without amber")
     stale_ms: int = Field(default=300, ge=100, le=1000, description="Older inputs and readbacks are worthless")
