@@ -96,6 +96,7 @@ class LaneIo:
         self._continuity = Continuity(plan.inputs, round(plan.stale_s * 1e9))
         self._sent = _Sent()
         self._polled: tuple[Stamp, tuple[int, ...]] | None = None
+        self._emit: Emit = lambda _: None
         self._identified = False
         self._live = False
         self._counted = profile.connections is not None
@@ -126,10 +127,11 @@ class LaneIo:
     async def run(self, emit: Emit) -> None:
         """Run the session until it ends with a DeviceError. DeviceRefused WRONG_DEVICE tells what was found."""
         try:
+            self._emit = emit
             await self._open()
             self._live = True
             emit(DeviceUp(self._clock.stamp(), self._device, self._info()))
-            await self._poll_forever(emit)
+            await self._poll_forever()
         finally:
             self._live = False
             try:
@@ -201,7 +203,11 @@ class LaneIo:
             oldest_ns = max(now.mono_ns - round(self._plan.poll_s * 1e9), self._sent.since_ns)
             if polled[0].mono_ns > oldest_ns:
                 return polled
-        return now, await self._read_inputs(Priority.READBACK)
+        stamps: list[Stamp] = []
+        bits = await self._read_inputs(Priority.READBACK, lambda: stamps.append(self._clock.stamp()))
+        if stamps and self._live and self.bus.is_slow:
+            self._take(stamps[-1], bits)  # as good as a poll, and sooner: polls go last
+        return now, bits
 
     # ---- start ----
 
@@ -286,12 +292,12 @@ class LaneIo:
 
     # ---- polls ----
 
-    async def _poll_forever(self, emit: Emit) -> None:
+    async def _poll_forever(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
         check_due = due + _WATCHDOG_CHECK_S
         while True:
-            await self._poll_once(emit)
+            await self._poll_once()
             if loop.time() >= check_due:
                 check_due = loop.time() + _WATCHDOG_CHECK_S
                 if self._watchdog is not None:
@@ -312,18 +318,22 @@ class LaneIo:
         except DeviceRefused:
             self._counted = False  # a firmware without it: nothing to be told by
 
-    async def _poll_once(self, emit: Emit) -> None:
+    async def _poll_once(self) -> None:
         async def poll() -> None:
             stamps: list[Stamp] = []
             if not self._plan.inputs and self._plan.head is not None:
                 await self._read_block(self._plan.head, priority=Priority.POLL)
                 return
             bits = await self._read_inputs(Priority.POLL, lambda: stamps.append(self._clock.stamp()))
-            self._polled = stamps[-1], bits
-            seen = self._continuity.take(stamps[-1].mono_ns, self._levels(bits))
-            emit(InputSnapshot(stamps[-1], self._device, seen.session, seen.levels, seen.edges))
+            self._take(stamps[-1], bits)
 
         await self._counting_misses(poll)
+
+    def _take(self, stamp: Stamp, bits: tuple[int, ...]) -> None:
+        """The inputs as they were at `stamp`: counted and told."""
+        self._polled = stamp, bits
+        seen = self._continuity.take(stamp.mono_ns, self._levels(bits))
+        self._emit(InputSnapshot(stamp, self._device, seen.session, seen.levels, seen.edges))
 
     async def _counting_misses(self, step: Callable[[], Awaitable[None]]) -> None:
         """One step of the poll loop: a few failures in a row are forgiven, except those that end a session at once."""

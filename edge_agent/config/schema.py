@@ -219,7 +219,7 @@ class SignalSection(Section):
         default=300,
         ge=100,
         le=2000,
-        description="Command and readback may differ so long; finding out takes up to 100 more",
+        description="Command and readback may differ so long (and up to 100 more)",
     )
     red_min_ms: int = Field(default=500, ge=200, le=10_000, description="Shortest red after green")
     amber_ms: int = Field(default=0, ge=0, le=10_000, description="Length of amber; 0 on a head without amber")

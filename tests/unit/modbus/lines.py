@@ -9,9 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from drivers.api import DeviceError, DeviceUp, Observation, Stamp
 from drivers.modbus.lane_io import LaneIo
-from drivers.modbus.settings import LaneIoSettings, make_lane_io
+from drivers.modbus.settings import LaneIoSettings, default_profile_dir, make_lane_io
 from drivers.modbus.shared_line import SharedLines
 from hil.devices.modbus_rtu import RtuLine, RtuPort
 from hil.devices.modbus_state import Wiring
@@ -26,6 +28,8 @@ ROLES: dict[str, Any] = {
     "green_feedback": {"point": 10},
 }
 WIRING = Wiring(lamp_delay_s=0.005)
+REPLY_MS, QUIET_MS = 400, 100
+"""More patient than the shipped profiles: a busy computer must not look like a dead module here."""
 
 
 class RealClock:
@@ -41,6 +45,7 @@ class LineBench:
 
     line: RtuLine
     link: Path
+    profiles: Path
     modules: dict[int, Module] = field(default_factory=dict)
     events: list[dict[str, Any]] = field(default_factory=list)
     seen: dict[str, list[Observation]] = field(default_factory=dict)
@@ -53,10 +58,12 @@ class LineBench:
             "profile": "generic_coils",
             "roles": ROLES,
             "poll_ms": 40,
+            "watchdog_ms": 2000,
+            "stale_ms": 2000,
             **changes,
         }
         self.seen[device] = []
-        return make_lane_io(device, LaneIoSettings.model_validate(settings), RealClock(), lines=self.lines)
+        return make_lane_io(device, LaneIoSettings.model_validate(settings), RealClock(), self.profiles, self.lines)
 
     def named(self, unit: int, name: str) -> list[dict[str, Any]]:
         """Events of one unit."""
@@ -86,12 +93,21 @@ class LineBench:
         state._publish = state.lamps._publish = state.watchdog._publish = record
 
 
+def patient_profiles(folder: Path) -> Path:
+    """The shipped profiles with the reply times of this file."""
+    for path in default_profile_dir().glob("*.yaml"):
+        profile = yaml.safe_load(path.read_text())
+        profile["timeouts"] |= {"reply_ms": REPLY_MS, "quiet_ms": QUIET_MS}
+        (folder / path.name).write_text(yaml.safe_dump(profile))
+    return folder
+
+
 @asynccontextmanager
 async def serial_bench(*profiles: str, baud: int = 19200) -> AsyncIterator[LineBench]:
     """Modules of these profiles as units 1, 2, ... of one line."""
     with tempfile.TemporaryDirectory(prefix="mb") as folder:
         link = Path(folder) / "tty"
-        bench = LineBench(RtuLine(link, baud), link)
+        bench = LineBench(RtuLine(link, baud), link, patient_profiles(Path(folder)))
         for unit, profile in enumerate(profiles, 1):
             module = Module(profile, WIRING, Path(folder) / f"control.{unit}", RtuPort(bench.line, unit))
             bench.modules[unit] = module
