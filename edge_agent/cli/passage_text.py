@@ -101,18 +101,23 @@ def _times(times: pb.ZoneTimes, start: pb.Moment) -> list[str]:
 
 def _identity(record: Bundle) -> Iterator[str]:
     for given in record.identity.assignments:
-        claim = given.claim
-        kind = word(pb.IdentityKind, claim.kind) + (f" ({claim.scheme})" if claim.scheme else "")
-        rivals = f", against {len(given.rivals)} others" if given.rivals else ""
-        if not given.HasField("first"):
-            yield f"by central, with the decision  {kind} token {claim.token[:8]}..."
-            continue
-        yield (
-            f"{_after(given.first, record.detected)}  {kind} token {claim.token[:8]}... at {claim.source}, "
-            f"{given.reads} reads, peak {given.rssi_peak_cdbm / 100:.1f} dBm, score {given.score:.2f}{rivals}"
-        )
+        yield _given(given, record.detected)
+    for doubtful in record.identity.doubtful:
+        yield f"doubtful, given to nobody: {_given(doubtful, record.detected)}"
     for conflict in record.identity.conflicts:
         yield f"conflict: {conflict}"
+
+
+def _given(given: pb.Assignment, start: pb.Moment) -> str:
+    claim = given.claim
+    kind = word(pb.IdentityKind, claim.kind) + (f" ({claim.scheme})" if claim.scheme else "")
+    if not given.HasField("first"):
+        return f"by central, with the decision  {kind} token {claim.token[:8]}..."
+    rivals = "".join(f", against {rival.conveyance_id[-8:]} {rival.score:.2f}" for rival in given.rivals)
+    return (
+        f"{_after(given.first, start)}  {kind} token {claim.token[:8]}... at {claim.source}, "
+        f"{given.reads} reads, peak {given.rssi_peak_cdbm / 100:.1f} dBm, score {given.score:.2f}{rivals}"
+    )
 
 
 def _requests(record: Bundle) -> Iterator[str]:

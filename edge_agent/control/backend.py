@@ -177,7 +177,8 @@ class Backend:
 
     def readers(self) -> list[diagnostics_pb.Reader]:
         """Every RFID reader."""
-        return [readers_wire.reader_message(reader, self.conditions()) for reader in self._from.readers()]
+        strays = dict(self._from.passage.state.strays)
+        return [readers_wire.reader_message(reader, self.conditions(), strays) for reader in self._from.readers()]
 
     def conditions(self) -> list[pb.Condition]:
         """Conditions in force, worst first."""

@@ -1,6 +1,6 @@
 """Health of RFID readers as `securecorridor.lane.v1` messages."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from edge_agent.model.readers import RSSI_BOUNDS_DBM, AntennaHealth, ReaderHealth, ReadingGap
 from securecorridor.lane.v1 import diagnostics_service_pb2 as pb
@@ -9,8 +9,10 @@ from securecorridor.lane.v1 import types_pb2 as types_pb
 from . import types as wire
 
 
-def reader_message(reader: ReaderHealth, conditions: Iterable[types_pb.Condition]) -> pb.Reader:
-    """One reader; of the lane's `conditions` those that are its own."""
+def reader_message(
+    reader: ReaderHealth, conditions: Iterable[types_pb.Condition], strays: Mapping[str, int]
+) -> pb.Reader:
+    """One reader; of the lane's `conditions` and `strays` (by `device/antenna`) those that are its own."""
     return pb.Reader(
         device=reader.device,
         kind=reader.kind,
@@ -19,14 +21,14 @@ def reader_message(reader: ReaderHealth, conditions: Iterable[types_pb.Condition
         reads_per_second=reader.reads_per_s,
         temperature_c=reader.temperature_c,
         over_temperature=reader.over_temperature,
-        antennas=[_antenna(antenna) for antenna in reader.antennas],
+        antennas=[_antenna(a, strays.get(f"{reader.device}/{a.antenna}", 0)) for a in reader.antennas],
         counters=reader.counters,
         gaps=[_gap(gap) for gap in reader.gaps],
         conditions=[condition for condition in conditions if condition.device == reader.device],
     )
 
 
-def _antenna(antenna: AntennaHealth) -> pb.Reader.Antenna:
+def _antenna(antenna: AntennaHealth, strays: int) -> pb.Reader.Antenna:
     return pb.Reader.Antenna(
         antenna=antenna.antenna,
         reads=antenna.reads,
@@ -42,6 +44,7 @@ def _antenna(antenna: AntennaHealth) -> pb.Reader.Antenna:
         missed_percent=antenna.missed_percent,
         miss_limit_percent=antenna.miss_limit_percent,
         faults=antenna.faults,
+        strays=strays,
     )
 
 

@@ -4,8 +4,10 @@ No loop, no bus, no store: a vehicle costs a few milliseconds, so that a hundred
 a rule of their own (one green per truck, after a delay from A), because only who is where matters here.
 """
 
+import heapq
 import random
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from drivers.api import Secret, Stamp, TagRead, token_of
@@ -121,8 +123,47 @@ class Lamps:
 
     def _delay_s(self, kind: Kind) -> float:
         if kind in (Kind.HELD, Kind.LATE):
-            return self._random.uniform(12.0, 40.0)
+            return self._random.uniform(12.0, 30.0)
         return self._random.uniform(0.5, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What happened on a lane at one instant."""
+
+    events: tuple[WorldEvent, ...]
+
+
+def moments(
+    world: World, feed: PlanFeed, rf: RfModel, seed: int, level_db: float = 0.0
+) -> Iterator[tuple[float, AirRead | Moment]]:
+    """Everything on one lane in order of time, for ever: its tags as our antennas hear them, `level_db` weaker or
+    stronger, and what happens there. The lamps are worked on the way."""
+    lamps = Lamps(world, feed, seed)
+    while True:
+        change = world.next_change()
+        end = min(world.now + 5.0, lamps.next_t(), change if change is not None else float("inf"))
+        for read in rf.reads(world.geometry.antennas, world.carriers(level_db), world.now, end, seed):
+            yield read.t, read
+        events = tuple(world.advance(end))
+        if lamps.next_t() <= end:
+            lamps.turn()
+        for event in events:
+            lamps.saw(event)
+        yield end, Moment(events)
+
+
+def heard_across(
+    side: Iterator[tuple[float, AirRead | Moment]], feed: PlanFeed
+) -> Iterator[tuple[float, AirRead | Moment]]:
+    """Of the next lane only what our antennas hear; nothing is kept of trucks that have left it."""
+    for t, what in side:
+        if isinstance(what, AirRead):
+            yield t, what
+            continue
+        for event in what.events:
+            if event.kind is EventKind.LEFT:
+                feed.forget(event.truck)
 
 
 class RadioLane:
@@ -142,15 +183,14 @@ class RadioLane:
             lost_s=self.config.policy.sighting_lost_s,
             early_reads=self.config.policy.early_reads,
         )
-        self._rf, self._seed = given.rf, seed
+        self._seed = seed
         self._feed = PlanFeed(Traffic(seed, given.mix))
-        self._world = World(Geometry(), self._feed, seed, given.rf, given.strays)
-        self._lamps = Lamps(self._world, self._feed, seed)
-        self._next: World | None = None
+        sides = [moments(World(Geometry(), self._feed, seed, given.rf, given.strays), self._feed, given.rf, seed)]
         if given.neighbour:
-            self._next_feed = PlanFeed(Traffic(seed + 5_000, given.mix))
-            self._next = World(Geometry(), self._next_feed, seed, given.rf)
-            self._next_lamps = Lamps(self._next, self._next_feed, seed + 5_000)
+            feed = PlanFeed(Traffic(seed + 5_000, given.mix))
+            world = World(Geometry(), feed, seed, given.rf)
+            sides.append(heard_across(moments(world, feed, given.rf, seed, -given.rf.neighbour_db), feed))
+        self._moments = heapq.merge(*sides, key=lambda moment: moment[0])
         self._ids = 0
         self._edges = dict.fromkeys(Zone, 0)
         self._levels = dict.fromkeys(Zone, False)
@@ -160,47 +200,22 @@ class RadioLane:
         self._swept_s = 0.0
         self._begin()
 
-    @property
-    def now_s(self) -> float:
-        """World second."""
-        return self._world.now
-
     def run(self, vehicles: int, until_s: float = float("inf")) -> Figures:
         """Until so many are sealed, or the time has come."""
-        while self.figures.vehicles < vehicles and self._world.now < until_s:
-            self._advance()
+        for t, what in self._moments:
+            self._take_moment(t, what)
+            if self.figures.vehicles >= vehicles or t >= until_s:
+                break
         self.figures.strays = self.state.counts.strays
         return self.figures
 
-    def _advance(self) -> None:
-        """To the next thing that happens on either lane."""
-        worlds = [(self._world, self._lamps)]
-        if self._next is not None:
-            worlds.append((self._next, self._next_lamps))
-        begin = self._world.now
-        ends = [world.next_change() for world, _ in worlds] + [lamps.next_t() for _, lamps in worlds]
-        end = min(begin + 5.0, *(t for t in ends if t is not None))
-        self._listen(begin, end)
-        for world, lamps in worlds:
-            events = world.advance(end)
-            if lamps.next_t() <= end:
-                lamps.turn()
-            for event in events:
-                lamps.saw(event)
-                if world is self._world:
-                    self._saw(event)
-                elif event.kind is EventKind.LEFT:
-                    self._next_feed.forget(event.truck)
-
-    def _listen(self, begin: float, end: float) -> None:
-        """Reads and the passing of time up to `end`."""
-        carriers = self._world.carriers()
-        if self._next is not None:
-            carriers += self._next.carriers(-self._rf.neighbour_db)
-        for read in self._rf.reads(self._world.geometry.antennas, carriers, begin, end, self._seed):
-            self._pass_time(read.t)
-            self._read(read)
-        self._pass_time(end)
+    def _take_moment(self, t: float, what: AirRead | Moment) -> None:
+        self._pass_time(t)
+        if isinstance(what, AirRead):
+            self._read(what)
+            return
+        for event in what.events:
+            self._saw(event)
 
     def _pass_time(self, t: float) -> None:
         """Silent sightings and what falls due, ten times a second while there is anything to look at."""

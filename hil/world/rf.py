@@ -1,9 +1,10 @@
 """What a reader hears: path loss, antenna pattern and spread, as a fixed function of seed, tag and time."""
 
+import functools
 import heapq
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from hil.world.geometry import Antenna
@@ -138,16 +139,19 @@ class RfModel:
             if segment.t1 > t0 and segment.t0 <= t1
             for tag in carrier.tags
             for antenna in antennas
-            if self._comes_near(antenna, tag, segment, t0, t1)
+            if self._comes_near(antenna, tag, carrier.level_db, segment, (t0, t1))
         ]
         return heapq.merge(*streams)
 
-    def _comes_near(self, antenna: Antenna, tag: TagSpec, segment: Segment, t0: float, t1: float) -> bool:
+    def _comes_near(
+        self, antenna: Antenna, tag: TagSpec, level_db: float, segment: Segment, window: tuple[float, float]
+    ) -> bool:
         here = antenna.x_m + tag.offset_m
+        reach_m = audible_m(self, antenna, tag.level_db + level_db)
         if segment.v == 0.0 and segment.a == 0.0:
-            return abs(segment.x - here) <= self.reach_m
-        first, last = segment.at(max(t0, segment.t0))[0], segment.at(min(t1, segment.t1))[0]
-        return min(first, last) <= here + self.reach_m and max(first, last) >= here - self.reach_m
+            return abs(segment.x - here) <= reach_m
+        first, last = segment.at(max(window[0], segment.t0))[0], segment.at(min(window[1], segment.t1))[0]
+        return min(first, last) <= here + reach_m and max(first, last) >= here - reach_m
 
     def _stream(
         self,
@@ -158,7 +162,7 @@ class RfModel:
         window: tuple[float, float],
         seed: int,
     ) -> Iterator[AirRead]:
-        start, end = self._in_reach(antenna, tag, segment)
+        start, end = self._in_reach(antenna, tag, level_db, segment)
         start = max(start, tag.present_from_s, window[0])
         end = min(end, tag.present_until_s, window[1])
         key = mix64(int(tag.epc, 16) ^ (antenna.port << 56) ^ mix64(seed))
@@ -178,15 +182,37 @@ class RfModel:
                 phase = int(path_m / _WAVELENGTH_M * 360.0) % 180
                 yield AirRead(t, tag.epc, antenna.port, rssi, phase, tag.tid)
 
-    def _in_reach(self, antenna: Antenna, tag: TagSpec, segment: Segment) -> tuple[float, float]:
+    def _in_reach(self, antenna: Antenna, tag: TagSpec, level_db: float, segment: Segment) -> tuple[float, float]:
         here = antenna.x_m + tag.offset_m
         if segment.v == 0.0 and segment.a == 0.0:
             return segment.t0, segment.t1
         forward = segment.v > 0.0 or (segment.v == 0.0 and segment.a > 0.0)
-        side = self.reach_m if forward else -self.reach_m
+        reach_m = audible_m(self, antenna, tag.level_db + level_db)
+        side = reach_m if forward else -reach_m
         return segment.when_at(here - side, forward), min(segment.when_at(here + side, forward), segment.t1)
 
     def _rssi(self, antenna: Antenna, along_m: float, tag: TagSpec, seed: int, bucket: int) -> float:
         noise = mix64(int(tag.epc, 16) ^ mix64(seed ^ (bucket << 8) ^ antenna.port))
         total = (noise & 0xFFFF) + (noise >> 16 & 0xFFFF) + (noise >> 32 & 0xFFFF) + (noise >> 48)
         return self.mean_dbm(antenna, along_m, tag.level_db) + self.spread_db * (total - 131070) * _NORMAL_OF_SUM
+
+
+@functools.lru_cache(maxsize=4096)
+def audible_m(rf: RfModel, antenna: Antenna, level_db: float) -> float:
+    """How far along the lane a tag of this level can be heard at its luckiest, at most the model's reach; negative
+    when it never can. Beyond it nothing need be worked out."""
+    # The best of both rays, and the sum of four uniform parts at its largest.
+    luck_db = 40.0 * math.log10(1.0 + rf.ground) + math.sqrt(12.0) * rf.spread_db
+    bare = replace(rf, ground=0.0)
+    near, far = 0.0, rf.reach_m
+    if bare.mean_dbm(antenna, far, level_db) + luck_db >= rf.sensitivity_dbm:
+        return far
+    if bare.mean_dbm(antenna, near, level_db) + luck_db < rf.sensitivity_dbm:
+        return -1.0
+    for _ in range(20):
+        middle = (near + far) / 2.0
+        if bare.mean_dbm(antenna, middle, level_db) + luck_db >= rf.sensitivity_dbm:
+            near = middle
+        else:
+            far = middle
+    return far

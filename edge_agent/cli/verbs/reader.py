@@ -59,7 +59,7 @@ def _antennas(reader: Reader) -> Table:
     from rich.table import Table
 
     first, last = reader.antennas[0].levels[0].to_dbm, reader.antennas[0].levels[-1].above_dbm
-    titles = ("antenna", "reads", f"levels {first}..{last} dBm", "tag CRC bad", "missed", "only here", "faults")
+    titles = ("antenna", "reads", f"levels {first}..{last} dBm", "tag CRC bad", "missed", "only here", "strays", "faults")
     table = Table(*titles, box=None, pad_edge=False)
     for antenna in reader.antennas:
         missed = "-"
@@ -73,6 +73,7 @@ def _antennas(reader: Reader) -> Table:
             str(antenna.air_crc_errors),
             missed,
             str(antenna.vehicles_only_here),
+            str(antenna.strays),
             ", ".join(antenna.faults) or "-",
         )
     return table

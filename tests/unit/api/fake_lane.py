@@ -194,7 +194,7 @@ class FakeLane:
         return [device]
 
     def readers(self) -> list[diagnostics_pb.Reader]:
-        return [reader_message(READER, self.conditions_now)]
+        return [reader_message(READER, self.conditions_now, {"reader-1/1": 7})]
 
     def conditions(self) -> list[types_pb.Condition]:
         return self.conditions_now

@@ -140,6 +140,8 @@ async def test_show_renders_the_record_with_tokens_only(tmp_path: Path) -> None:
         for shown in (
             "released_rolling, without stopping", "a_nose +0.000 s, s_nose +9.500 s", "driver yes, cargo no",
             "+1.250 s  driver_card token 0123abcd... at reader-1/2, 7 reads, peak -52.0 dBm, score 4.50",
+            "doubtful, given to nobody: +3.000 s  driver_card",
+            "peak -66.0 dBm, score 0.00, against 99-rival 4.25",
             "by central, with the decision  crn token fedc9876...",
             "+1.500 s  revision 1, all legs",
             "+1.900 s  release by system, revision 1, 0.4 s after the request it answers",
@@ -244,6 +246,7 @@ async def test_reader_shows_levels_missed_vehicles_losses_and_gaps(tmp_path: Pat
         assert [level["reads"] for level in first["levels"]] == ["0", "0", "5", "20", "60", "15", "0", "0", "0"]
         assert (first["levels"][0].get("above_dbm"), first["levels"][0]["to_dbm"]) == (None, -75)
         assert (first["vehicles_only_here"], second["reads_without_level"]) == (5, "20")
+        assert (first["strays"], second["strays"]) == ("7", "0")
         ran = await ctl("reader", "reader-9")
         assert (ran.code, "READER_NOT_FOUND" in ran.out + ran.err) == (6, True)
 
@@ -262,6 +265,8 @@ def _bundle() -> Bundle:
     bundle.identity.legs.add(leg=types.LEG_CARGO, required=True)
     claim = types.IdentityClaim(kind=types.IDENTITY_KIND_DRIVER_CARD, token="0123abcdef" * 3, source="reader-1/2")
     bundle.identity.assignments.add(claim=claim, reads=7, rssi_peak_cdbm=-5200, score=4.5, first=at(1.25))
+    rival = types.Assignment.Rival(conveyance_id="0199-rival", score=4.25)
+    bundle.identity.doubtful.add(claim=claim, reads=2, rssi_peak_cdbm=-6600, first=at(3), rivals=[rival])
     named = types.IdentityClaim(kind=types.IDENTITY_KIND_CRN, token="fedc9876" * 4, source="central")
     bundle.identity.assignments.add(claim=named)
     bundle.requests.add(at=at(1.5), revision=1, complete=True)

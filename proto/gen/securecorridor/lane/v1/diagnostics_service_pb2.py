@@ -26,7 +26,7 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from securecorridor.lane.v1 import types_pb2 as securecorridor_dot_lane_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0securecorridor/lane/v1/diagnostics_service.proto\x12\x16securecorridor.lane.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"securecorridor/lane/v1/types.proto\"\xad\x03\n\x06\x44\x65vice\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\n\n\x02up\x18\x03 \x01(\x08\x12-\n\x05since\x18\x04 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x30\n\rlast_seen_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05model\x18\x06 \x01(\t\x12\x10\n\x08\x66irmware\x18\x07 \x01(\t\x12\x15\n\rserial_number\x18\x08 \x01(\t\x12\x0f\n\x07profile\x18\t \x01(\t\x12\x12\n\nfault_code\x18\n \x01(\t\x12\x12\n\nfault_text\x18\x0b \x01(\t\x12\x12\n\nfault_hint\x18\x0c \x01(\t\x12\x10\n\x08sessions\x18\r \x01(\x03\x12>\n\x08\x63ounters\x18\x0e \x03(\x0b\x32,.securecorridor.lane.v1.Device.CountersEntry\x12\x10\n\x08required\x18\x0f \x01(\x08\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xa8\x07\n\x06Reader\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\n\n\x02up\x18\x03 \x01(\x08\x12\r\n\x05reads\x18\x04 \x01(\x03\x12\x18\n\x10reads_per_second\x18\x05 \x01(\x01\x12\x1a\n\rtemperature_c\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10over_temperature\x18\x07 \x01(\x08\x12\x38\n\x08\x61ntennas\x18\x08 \x03(\x0b\x32&.securecorridor.lane.v1.Reader.Antenna\x12>\n\x08\x63ounters\x18\t \x03(\x0b\x32,.securecorridor.lane.v1.Reader.CountersEntry\x12\x30\n\x04gaps\x18\n \x03(\x0b\x32\".securecorridor.lane.v1.Reader.Gap\x12\x35\n\nconditions\x18\x0b \x03(\x0b\x32!.securecorridor.lane.v1.Condition\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\x9d\x02\n\x07\x41ntenna\x12\x0f\n\x07\x61ntenna\x18\x01 \x01(\x05\x12\r\n\x05reads\x18\x02 \x01(\x03\x12\x34\n\x06levels\x18\x03 \x03(\x0b\x32$.securecorridor.lane.v1.Reader.Level\x12\x1b\n\x13reads_without_level\x18\x04 \x01(\x03\x12\x16\n\x0e\x61ir_crc_errors\x18\x05 \x01(\x03\x12\x10\n\x08vehicles\x18\x06 \x01(\x05\x12\x15\n\rvehicles_read\x18\x07 \x01(\x05\x12\x1a\n\x12vehicles_only_here\x18\x08 \x01(\x05\x12\x16\n\x0emissed_percent\x18\t \x01(\x01\x12\x1a\n\x12miss_limit_percent\x18\n \x01(\x05\x12\x0e\n\x06\x66\x61ults\x18\x0b \x03(\t\x1a\\\n\x05Level\x12\x16\n\tabove_dbm\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06to_dbm\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\r\n\x05reads\x18\x03 \x01(\x03\x42\x0c\n\n_above_dbmB\t\n\x07_to_dbm\x1aq\n\x03Gap\x12-\n\x05since\x18\x01 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12-\n\x05until\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x0c\n\x04\x63ode\x18\x03 \x01(\tB\x10\n\x0e_temperature_c\"\xac\x01\n\x0bOutboxClass\x12\x14\n\x0crecord_class\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12-\n\noldest_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08last_seq\x18\x05 \x01(\x03\x12\x11\n\twatermark\x18\x06 \x01(\x03\x12\x13\n\x0bquarantined\x18\x07 \x01(\x03\"\xfb\x01\n\tTailEvent\x12*\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x32\n\x08severity\x18\x03 \x01(\x0e\x32 .securecorridor.lane.v1.Severity\x12\x15\n\rconveyance_id\x18\x04 \x01(\t\x12;\n\x05\x66\x61\x63ts\x18\x05 \x03(\x0b\x32,.securecorridor.lane.v1.TailEvent.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x14\n\x12ListDevicesRequest\"F\n\x13ListDevicesResponse\x12/\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x1e.securecorridor.lane.v1.Device\"$\n\x12ListReadersRequest\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\"F\n\x13ListReadersResponse\x12/\n\x07readers\x18\x01 \x03(\x0b\x32\x1e.securecorridor.lane.v1.Reader\"\x17\n\x15ListConditionsRequest\"O\n\x16ListConditionsResponse\x12\x35\n\nconditions\x18\x01 \x03(\x0b\x32!.securecorridor.lane.v1.Condition\"\x12\n\x10GetOutboxRequest\"\xe3\x01\n\x11GetOutboxResponse\x12\x34\n\x07\x63lasses\x18\x01 \x03(\x0b\x32#.securecorridor.lane.v1.OutboxClass\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x37\n\x0f\x63onnected_since\x18\x03 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\r\n\x05\x65poch\x18\x04 \x01(\t\x12\x14\n\x0c\x63hain_length\x18\x05 \x01(\x03\x12\x12\n\nchain_head\x18\x06 \x01(\x0c\x12\x13\n\x0bstore_bytes\x18\x07 \x01(\x03\"4\n\x11TailEventsRequest\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\x05\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"F\n\x12TailEventsResponse\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.securecorridor.lane.v1.TailEvent2\x9e\x04\n\x12\x44iagnosticsService\x12\x66\n\x0bListDevices\x12*.securecorridor.lane.v1.ListDevicesRequest\x1a+.securecorridor.lane.v1.ListDevicesResponse\x12\x66\n\x0bListReaders\x12*.securecorridor.lane.v1.ListReadersRequest\x1a+.securecorridor.lane.v1.ListReadersResponse\x12o\n\x0eListConditions\x12-.securecorridor.lane.v1.ListConditionsRequest\x1a..securecorridor.lane.v1.ListConditionsResponse\x12`\n\tGetOutbox\x12(.securecorridor.lane.v1.GetOutboxRequest\x1a).securecorridor.lane.v1.GetOutboxResponse\x12\x65\n\nTailEvents\x12).securecorridor.lane.v1.TailEventsRequest\x1a*.securecorridor.lane.v1.TailEventsResponse0\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0securecorridor/lane/v1/diagnostics_service.proto\x12\x16securecorridor.lane.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\"securecorridor/lane/v1/types.proto\"\xad\x03\n\x06\x44\x65vice\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\n\n\x02up\x18\x03 \x01(\x08\x12-\n\x05since\x18\x04 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x30\n\rlast_seen_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\r\n\x05model\x18\x06 \x01(\t\x12\x10\n\x08\x66irmware\x18\x07 \x01(\t\x12\x15\n\rserial_number\x18\x08 \x01(\t\x12\x0f\n\x07profile\x18\t \x01(\t\x12\x12\n\nfault_code\x18\n \x01(\t\x12\x12\n\nfault_text\x18\x0b \x01(\t\x12\x12\n\nfault_hint\x18\x0c \x01(\t\x12\x10\n\x08sessions\x18\r \x01(\x03\x12>\n\x08\x63ounters\x18\x0e \x03(\x0b\x32,.securecorridor.lane.v1.Device.CountersEntry\x12\x10\n\x08required\x18\x0f \x01(\x08\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\xb8\x07\n\x06Reader\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\n\n\x02up\x18\x03 \x01(\x08\x12\r\n\x05reads\x18\x04 \x01(\x03\x12\x18\n\x10reads_per_second\x18\x05 \x01(\x01\x12\x1a\n\rtemperature_c\x18\x06 \x01(\x01H\x00\x88\x01\x01\x12\x18\n\x10over_temperature\x18\x07 \x01(\x08\x12\x38\n\x08\x61ntennas\x18\x08 \x03(\x0b\x32&.securecorridor.lane.v1.Reader.Antenna\x12>\n\x08\x63ounters\x18\t \x03(\x0b\x32,.securecorridor.lane.v1.Reader.CountersEntry\x12\x30\n\x04gaps\x18\n \x03(\x0b\x32\".securecorridor.lane.v1.Reader.Gap\x12\x35\n\nconditions\x18\x0b \x03(\x0b\x32!.securecorridor.lane.v1.Condition\x1a/\n\rCountersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a\xad\x02\n\x07\x41ntenna\x12\x0f\n\x07\x61ntenna\x18\x01 \x01(\x05\x12\r\n\x05reads\x18\x02 \x01(\x03\x12\x34\n\x06levels\x18\x03 \x03(\x0b\x32$.securecorridor.lane.v1.Reader.Level\x12\x1b\n\x13reads_without_level\x18\x04 \x01(\x03\x12\x16\n\x0e\x61ir_crc_errors\x18\x05 \x01(\x03\x12\x10\n\x08vehicles\x18\x06 \x01(\x05\x12\x15\n\rvehicles_read\x18\x07 \x01(\x05\x12\x1a\n\x12vehicles_only_here\x18\x08 \x01(\x05\x12\x16\n\x0emissed_percent\x18\t \x01(\x01\x12\x1a\n\x12miss_limit_percent\x18\n \x01(\x05\x12\x0e\n\x06\x66\x61ults\x18\x0b \x03(\t\x12\x0e\n\x06strays\x18\x0c \x01(\x03\x1a\\\n\x05Level\x12\x16\n\tabove_dbm\x18\x01 \x01(\x05H\x00\x88\x01\x01\x12\x13\n\x06to_dbm\x18\x02 \x01(\x05H\x01\x88\x01\x01\x12\r\n\x05reads\x18\x03 \x01(\x03\x42\x0c\n\n_above_dbmB\t\n\x07_to_dbm\x1aq\n\x03Gap\x12-\n\x05since\x18\x01 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12-\n\x05until\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x0c\n\x04\x63ode\x18\x03 \x01(\tB\x10\n\x0e_temperature_c\"\xac\x01\n\x0bOutboxClass\x12\x14\n\x0crecord_class\x18\x01 \x01(\t\x12\x0f\n\x07records\x18\x02 \x01(\x03\x12\r\n\x05\x62ytes\x18\x03 \x01(\x03\x12-\n\noldest_age\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x10\n\x08last_seq\x18\x05 \x01(\x03\x12\x11\n\twatermark\x18\x06 \x01(\x03\x12\x13\n\x0bquarantined\x18\x07 \x01(\x03\"\xfb\x01\n\tTailEvent\x12*\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x0c\n\x04\x63ode\x18\x02 \x01(\t\x12\x32\n\x08severity\x18\x03 \x01(\x0e\x32 .securecorridor.lane.v1.Severity\x12\x15\n\rconveyance_id\x18\x04 \x01(\t\x12;\n\x05\x66\x61\x63ts\x18\x05 \x03(\x0b\x32,.securecorridor.lane.v1.TailEvent.FactsEntry\x1a,\n\nFactsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x14\n\x12ListDevicesRequest\"F\n\x13ListDevicesResponse\x12/\n\x07\x64\x65vices\x18\x01 \x03(\x0b\x32\x1e.securecorridor.lane.v1.Device\"$\n\x12ListReadersRequest\x12\x0e\n\x06\x64\x65vice\x18\x01 \x01(\t\"F\n\x13ListReadersResponse\x12/\n\x07readers\x18\x01 \x03(\x0b\x32\x1e.securecorridor.lane.v1.Reader\"\x17\n\x15ListConditionsRequest\"O\n\x16ListConditionsResponse\x12\x35\n\nconditions\x18\x01 \x03(\x0b\x32!.securecorridor.lane.v1.Condition\"\x12\n\x10GetOutboxRequest\"\xe3\x01\n\x11GetOutboxResponse\x12\x34\n\x07\x63lasses\x18\x01 \x03(\x0b\x32#.securecorridor.lane.v1.OutboxClass\x12\x11\n\tconnected\x18\x02 \x01(\x08\x12\x37\n\x0f\x63onnected_since\x18\x03 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\r\n\x05\x65poch\x18\x04 \x01(\t\x12\x14\n\x0c\x63hain_length\x18\x05 \x01(\x03\x12\x12\n\nchain_head\x18\x06 \x01(\x0c\x12\x13\n\x0bstore_bytes\x18\x07 \x01(\x03\"4\n\x11TailEventsRequest\x12\x0f\n\x07\x62\x61\x63klog\x18\x01 \x01(\x05\x12\x0e\n\x06\x66ollow\x18\x02 \x01(\x08\"F\n\x12TailEventsResponse\x12\x30\n\x05\x65vent\x18\x01 \x01(\x0b\x32!.securecorridor.lane.v1.TailEvent2\x9e\x04\n\x12\x44iagnosticsService\x12\x66\n\x0bListDevices\x12*.securecorridor.lane.v1.ListDevicesRequest\x1a+.securecorridor.lane.v1.ListDevicesResponse\x12\x66\n\x0bListReaders\x12*.securecorridor.lane.v1.ListReadersRequest\x1a+.securecorridor.lane.v1.ListReadersResponse\x12o\n\x0eListConditions\x12-.securecorridor.lane.v1.ListConditionsRequest\x1a..securecorridor.lane.v1.ListConditionsResponse\x12`\n\tGetOutbox\x12(.securecorridor.lane.v1.GetOutboxRequest\x1a).securecorridor.lane.v1.GetOutboxResponse\x12\x65\n\nTailEvents\x12).securecorridor.lane.v1.TailEventsRequest\x1a*.securecorridor.lane.v1.TailEventsResponse0\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,41 +44,41 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DEVICE_COUNTERSENTRY']._serialized_start=527
   _globals['_DEVICE_COUNTERSENTRY']._serialized_end=574
   _globals['_READER']._serialized_start=577
-  _globals['_READER']._serialized_end=1513
+  _globals['_READER']._serialized_end=1529
   _globals['_READER_COUNTERSENTRY']._serialized_start=527
   _globals['_READER_COUNTERSENTRY']._serialized_end=574
   _globals['_READER_ANTENNA']._serialized_start=1001
-  _globals['_READER_ANTENNA']._serialized_end=1286
-  _globals['_READER_LEVEL']._serialized_start=1288
-  _globals['_READER_LEVEL']._serialized_end=1380
-  _globals['_READER_GAP']._serialized_start=1382
-  _globals['_READER_GAP']._serialized_end=1495
-  _globals['_OUTBOXCLASS']._serialized_start=1516
-  _globals['_OUTBOXCLASS']._serialized_end=1688
-  _globals['_TAILEVENT']._serialized_start=1691
-  _globals['_TAILEVENT']._serialized_end=1942
-  _globals['_TAILEVENT_FACTSENTRY']._serialized_start=1898
-  _globals['_TAILEVENT_FACTSENTRY']._serialized_end=1942
-  _globals['_LISTDEVICESREQUEST']._serialized_start=1944
-  _globals['_LISTDEVICESREQUEST']._serialized_end=1964
-  _globals['_LISTDEVICESRESPONSE']._serialized_start=1966
-  _globals['_LISTDEVICESRESPONSE']._serialized_end=2036
-  _globals['_LISTREADERSREQUEST']._serialized_start=2038
-  _globals['_LISTREADERSREQUEST']._serialized_end=2074
-  _globals['_LISTREADERSRESPONSE']._serialized_start=2076
-  _globals['_LISTREADERSRESPONSE']._serialized_end=2146
-  _globals['_LISTCONDITIONSREQUEST']._serialized_start=2148
-  _globals['_LISTCONDITIONSREQUEST']._serialized_end=2171
-  _globals['_LISTCONDITIONSRESPONSE']._serialized_start=2173
-  _globals['_LISTCONDITIONSRESPONSE']._serialized_end=2252
-  _globals['_GETOUTBOXREQUEST']._serialized_start=2254
-  _globals['_GETOUTBOXREQUEST']._serialized_end=2272
-  _globals['_GETOUTBOXRESPONSE']._serialized_start=2275
-  _globals['_GETOUTBOXRESPONSE']._serialized_end=2502
-  _globals['_TAILEVENTSREQUEST']._serialized_start=2504
-  _globals['_TAILEVENTSREQUEST']._serialized_end=2556
-  _globals['_TAILEVENTSRESPONSE']._serialized_start=2558
-  _globals['_TAILEVENTSRESPONSE']._serialized_end=2628
-  _globals['_DIAGNOSTICSSERVICE']._serialized_start=2631
-  _globals['_DIAGNOSTICSSERVICE']._serialized_end=3173
+  _globals['_READER_ANTENNA']._serialized_end=1302
+  _globals['_READER_LEVEL']._serialized_start=1304
+  _globals['_READER_LEVEL']._serialized_end=1396
+  _globals['_READER_GAP']._serialized_start=1398
+  _globals['_READER_GAP']._serialized_end=1511
+  _globals['_OUTBOXCLASS']._serialized_start=1532
+  _globals['_OUTBOXCLASS']._serialized_end=1704
+  _globals['_TAILEVENT']._serialized_start=1707
+  _globals['_TAILEVENT']._serialized_end=1958
+  _globals['_TAILEVENT_FACTSENTRY']._serialized_start=1914
+  _globals['_TAILEVENT_FACTSENTRY']._serialized_end=1958
+  _globals['_LISTDEVICESREQUEST']._serialized_start=1960
+  _globals['_LISTDEVICESREQUEST']._serialized_end=1980
+  _globals['_LISTDEVICESRESPONSE']._serialized_start=1982
+  _globals['_LISTDEVICESRESPONSE']._serialized_end=2052
+  _globals['_LISTREADERSREQUEST']._serialized_start=2054
+  _globals['_LISTREADERSREQUEST']._serialized_end=2090
+  _globals['_LISTREADERSRESPONSE']._serialized_start=2092
+  _globals['_LISTREADERSRESPONSE']._serialized_end=2162
+  _globals['_LISTCONDITIONSREQUEST']._serialized_start=2164
+  _globals['_LISTCONDITIONSREQUEST']._serialized_end=2187
+  _globals['_LISTCONDITIONSRESPONSE']._serialized_start=2189
+  _globals['_LISTCONDITIONSRESPONSE']._serialized_end=2268
+  _globals['_GETOUTBOXREQUEST']._serialized_start=2270
+  _globals['_GETOUTBOXREQUEST']._serialized_end=2288
+  _globals['_GETOUTBOXRESPONSE']._serialized_start=2291
+  _globals['_GETOUTBOXRESPONSE']._serialized_end=2518
+  _globals['_TAILEVENTSREQUEST']._serialized_start=2520
+  _globals['_TAILEVENTSREQUEST']._serialized_end=2572
+  _globals['_TAILEVENTSRESPONSE']._serialized_start=2574
+  _globals['_TAILEVENTSRESPONSE']._serialized_end=2644
+  _globals['_DIAGNOSTICSSERVICE']._serialized_start=2647
+  _globals['_DIAGNOSTICSSERVICE']._serialized_end=3189
 # @@protoc_insertion_point(module_scope)

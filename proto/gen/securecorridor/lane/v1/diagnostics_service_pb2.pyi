@@ -155,6 +155,7 @@ class Reader(_message.Message):
         MISSED_PERCENT_FIELD_NUMBER: _builtins.int
         MISS_LIMIT_PERCENT_FIELD_NUMBER: _builtins.int
         FAULTS_FIELD_NUMBER: _builtins.int
+        STRAYS_FIELD_NUMBER: _builtins.int
         antenna: _builtins.int
         reads: _builtins.int
         reads_without_level: _builtins.int
@@ -170,6 +171,8 @@ class Reader(_message.Message):
         missed_percent: _builtins.float
         """Share of those vehicles that were not read here, and the limit of the configuration."""
         miss_limit_percent: _builtins.int
+        strays: _builtins.int
+        """Tags heard here that were on no vehicle of this lane, since the journal began; those of the next lane too."""
         @_builtins.property
         def levels(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reader.Level]:
             """Reads by level, weakest first."""
@@ -192,10 +195,11 @@ class Reader(_message.Message):
             missed_percent: _builtins.float = ...,
             miss_limit_percent: _builtins.int = ...,
             faults: _abc.Iterable[_builtins.str] | None = ...,
+            strays: _builtins.int = ...,
         ) -> None: ...
         _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
         def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["air_crc_errors", b"air_crc_errors", "antenna", b"antenna", "faults", b"faults", "levels", b"levels", "miss_limit_percent", b"miss_limit_percent", "missed_percent", b"missed_percent", "reads", b"reads", "reads_without_level", b"reads_without_level", "vehicles", b"vehicles", "vehicles_only_here", b"vehicles_only_here", "vehicles_read", b"vehicles_read"]  # noqa: Y015
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["air_crc_errors", b"air_crc_errors", "antenna", b"antenna", "faults", b"faults", "levels", b"levels", "miss_limit_percent", b"miss_limit_percent", "missed_percent", b"missed_percent", "reads", b"reads", "reads_without_level", b"reads_without_level", "strays", b"strays", "vehicles", b"vehicles", "vehicles_only_here", b"vehicles_only_here", "vehicles_read", b"vehicles_read"]  # noqa: Y015
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
