@@ -59,7 +59,8 @@ def _antennas(reader: Reader) -> Table:
     from rich.table import Table
 
     first, last = reader.antennas[0].levels[0].to_dbm, reader.antennas[0].levels[-1].above_dbm
-    titles = ("antenna", "reads", f"levels {first}..{last} dBm", "tag CRC bad", "missed", "only here", "strays", "faults")
+    levels = f"levels {first}..{last} dBm"
+    titles = ("antenna", "reads", levels, "tag CRC bad", "missed", "only here", "strays", "faults")
     table = Table(*titles, box=None, pad_edge=False)
     for antenna in reader.antennas:
         missed = "-"
