@@ -25,6 +25,7 @@ _MEDIAN_OF = 5
 _LEAST = 3
 """Fewer reads are no median: until then the level is that of what was read so far, and a first spike does not stay."""
 _REPORT_EVERY_NS = 250_000_000
+_COUNT_EVERY_NS = 1_000_000_000
 MAX_TRACKED = 4096
 """Distinct (antenna, transponder) pairs followed at once: a pallet of item tags must not exhaust memory."""
 
@@ -64,6 +65,13 @@ class _Track:
     recent: deque[int] = field(default_factory=lambda: deque(maxlen=_MEDIAN_OF))
     reported_ns: int = 0
     reported_reads: int = 0
+    reported_peak: Stamp | None = None
+
+
+def _is_time(track: _Track, now: Stamp) -> bool:
+    """A new peak may move a sighting to another vehicle; more reads at the same peak only count up."""
+    pause_ns = _REPORT_EVERY_NS if track.peak is not track.reported_peak else _COUNT_EVERY_NS
+    return now.mono_ns - track.reported_ns >= pause_ns
 
 
 class SightingTracker:
@@ -116,7 +124,7 @@ class SightingTracker:
             if now.mono_ns - track.last.mono_ns > self._lost_ns:
                 del self._tracks[where]
                 yield self._report(where, track, now, closed=True)
-            elif track.reads > track.reported_reads and now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS:
+            elif track.reads > track.reported_reads and _is_time(track, now):
                 yield self._report(where, track, now)
 
     @property
@@ -182,12 +190,13 @@ class SightingTracker:
         seen, told = track.reads, track.reported_reads
         if told == 0 or (told < self._early_reads <= seen):
             return True
-        return now.mono_ns - track.reported_ns >= _REPORT_EVERY_NS
+        return _is_time(track, now)
 
     @staticmethod
     def _report(where: _Where, track: _Track, now: Stamp, *, closed: bool = False) -> SightingChanged:
         track.reported_ns = now.mono_ns
         track.reported_reads = track.reads
+        track.reported_peak = track.peak
         device, antenna, _ = where
         sighting = Sighting(
             track.sighting_id,

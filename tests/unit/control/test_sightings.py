@@ -140,13 +140,23 @@ def test_the_chip_number_is_told_as_a_token_and_another_one_at_once() -> None:
     assert b"chip" not in repr(told).encode()
 
 
-def test_growth_that_was_held_back_is_told_within_a_quarter_second() -> None:
+def test_a_higher_peak_that_was_held_back_is_told_within_a_quarter_second() -> None:
     tracked = tracker()
-    for t in (0, 10, 20, 30):
-        tracked.read(read(CARD, t))
+    for t in (0, 10, 20, 30, 40):
+        tracked.read(read(CARD, t, -6000 + 100 * t))
     assert list(tracked.sweep(Stamp(200 * MS, 0))) == []
     (change,) = tracked.sweep(Stamp(290 * MS, 0))
-    assert change.sighting.reads == 4
+    assert change.sighting.reads == 5
+    assert not change.sighting.closed
+
+
+def test_more_reads_at_the_same_peak_are_told_within_a_second() -> None:
+    tracked = tracker()
+    for t in (0, 10, 20, 30, 40, 50):
+        tracked.read(read(CARD, t, -6000 - 100 * t))
+    assert list(tracked.sweep(Stamp(980 * MS, 0))) == []
+    (change,) = tracked.sweep(Stamp(1030 * MS, 0))
+    assert change.sighting.reads == 6
     assert not change.sighting.closed
 
 
