@@ -150,6 +150,9 @@ def _place_causes(state: LaneState, track: Track, officer: bool, held: LeaseHeld
             CauseCode.OFFICER_ONLY, f"mode {state.mode.value}: an officer must release", state.mode_since,
             immediate=not gentle,
         )  # fmt: skip
+    stopped = Flag.STOPPED_IN_CORRIDOR in track.conveyance.flags
+    if stopped and track.standing is None and (held is None or not held.lease.standing):
+        yield Cause(CauseCode.STOPPED, "it has stopped in the corridor: it must come to the line first")
     may_roll = remote and state.order.known and not track.suspect
     if held is not None:
         if not held.lease.standing and not may_roll:

@@ -82,6 +82,8 @@ def _nose(turn: Turn, zone: Zone) -> None:
     if zone is Zone.BEAM and not turn.state.zones.levels.get(Zone.S, True):
         beam_alone(turn)
         return
+    if zone is Zone.S and _loop_is_back(turn):
+        return
     track, sound = _claimant(turn, zone)
     if track is None:
         if zone is Zone.X and seen_late(turn):
@@ -102,6 +104,17 @@ def _nose(turn: Turn, zone: Zone) -> None:
     track = _advance(turn, track, zone)
     if zone is Zone.BEAM:
         cross(turn, track)
+
+
+def _loop_is_back(turn: Turn) -> bool:
+    """The stop loop shows somebody while the beam has been broken for longer than any tail needs from one to the other:
+    it had lost the vehicle that is crossing."""
+    track = next((t for t in turn.state.tracks if Zone.BEAM in t.over and not t.upstream), None)
+    if track is None or Zone.S in track.over or not beam_outlasted_loop(turn.state, track, turn.now_ns):
+        return False
+    back = turn.put(replace(track, over=(*track.over, Zone.S), loop_off_ns=0, moved=turn.at))
+    turn.flag(back, Flag.SENSOR_FAULT)
+    return True
 
 
 def _shed(turn: Turn, track: Track, zone: Zone) -> Track:
@@ -226,6 +239,9 @@ def _measure(turn: Turn, track: Track) -> Track:
 def _tail(turn: Turn, zone: Zone) -> None:
     """A falling edge: the most downstream vehicle over the zone has left it."""
     track = next((t for t in turn.state.tracks if zone in t.over), None)
+    for other in turn.state.tracks:  # where a zone is free nobody is over it
+        if track is not None and other.id != track.id and zone in other.over:
+            turn.put(replace(other, over=tuple(z for z in other.over if z is not zone), moved=turn.at))
     if track is None and zone is Zone.D:
         track = _unseen_at(turn, zone)
     if track is None:

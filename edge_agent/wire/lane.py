@@ -37,6 +37,7 @@ HINTS: dict[str, str] = {
     "WAITING_CARGO": "central must name the cargo, or an officer releases",
     "CENTRE_LOST": "check the link to the release service; an officer may release standing vehicles",
     "CONSOLE_LOST": "the officer's console must come back",
+    "STOPPED_IN_CORRIDOR": "look at the picture and speak with the driver; green comes when it stands at the line",
     "STALLED_AFTER_GREEN": "speak with the driver; release anew",
     "OFFICER_MUST_RELEASE": "an officer releases vehicles one by one in this mode",
     "MUST_STAND_AT_LINE": "green comes when the vehicle stands at the line",

@@ -96,7 +96,7 @@ class RecordJudge:
             elif number > 1:
                 yield f"{number} bundles for {truck}"
         for truck, t in self._gone().items():
-            if truck not in some and truck not in open_now:
+            if truck not in some and truck not in open_now and t < lane.now_s - SEALED_S:
                 yield f"no bundle for {truck}, which left at {t:.1f}"
 
     def _gone(self) -> dict[str, float]:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from drivers.api import Aspect
-from edge_agent.model.conveyance import Conveyance
+from edge_agent.model.conveyance import Conveyance, Flag
 from hil.rig.virtual_lane import Options, VirtualLane
 from hil.rig.virtual_loop import VirtualLoop
 from hil.world.events import EventKind
@@ -52,8 +52,9 @@ def _moment(lane: VirtualLane, trigger: Trigger) -> float | None:
 
 
 def _bundles(lane: VirtualLane) -> Iterator[str]:
-    """One bundle per vehicle, numbered without a gap; every vehicle that has left has one."""
-    trucks = Counter(passage.truck for passage in lane.sealed())
+    """One bundle per vehicle, numbered without a gap; every vehicle that has left has one; one of nobody says so."""
+    nobodys = {p.conveyance.conveyance_id for p in lane.sealed() if not p.truck and Flag.UNPROVEN in p.conveyance.flags}
+    trucks = Counter(p.truck for p in lane.sealed() if p.conveyance.conveyance_id not in nobodys)
     entered = {event.truck for event in lane.events if event.kind is EventKind.ENTERED}
     gone = {event.truck for event in lane.events if event.kind in (EventKind.LEFT, EventKind.DIVERTED)}
     for truck, count in trucks.items():

@@ -55,6 +55,7 @@ const CAUSES = {
   ZONES_LOST: ['Vehicle sensors out of contact', null, null, CALL],
   STOP_LINE_OCCUPIED: ['The vehicle ahead is still on the stop line', null, null, 'Wait until its tail has passed.'],
   STOP_LINE_BEAM_DOUBTFUL: ['The stop-line sensor may be blind', null, null, `Release one by one. ${CALL}`],
+  STOPPED_IN_CORRIDOR: ['It has stopped in the corridor', null, null, 'Look, and speak with the driver.'],
   NO_VEHICLE: ['No vehicle before the stop line', null, null, ''],
   ORDER_UNKNOWN: [
     'The order of the vehicles is not known',
