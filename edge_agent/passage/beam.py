@@ -62,7 +62,11 @@ def did_not_cross(turn: Turn, track: Track) -> bool:
     """The beam is clear again; whether it was not this vehicle that broke it, because the stop loop is occupied still
     and nobody else can be there. Then it stands upstream of the line as before, accused of nothing."""
     state = turn.state
-    if not state.zones.occupied(Zone.S) or Zone.S not in track.over or _followed(state, track, turn.now_ns):
+    if not state.zones.occupied(Zone.S) or Zone.S not in track.over:
+        return False
+    if _followed(state, track, turn.now_ns):  # or it stands there still, and the beam lied: an officer must look
+        lose_order(turn, "stop_loop_never_free")
+        turn.flag(turn.state.track(track.id) or track, Flag.DOUBTFUL)
         return False
     if track.rolled or track.stood:
         counts = turn.state.counts

@@ -254,9 +254,10 @@ def _tail(turn: Turn, zone: Zone) -> None:
         return
     name = TAIL_FIELD[zone]
     if zone is Zone.BEAM:
-        track = _dwell_over_line(turn, track)
+        track = turn.put(_dwell_over_line(turn, track))
         if did_not_cross(turn, track):
             return
+        track = turn.state.track(track.id) or track
         if track.fixes.s_loop is not None and Zone.S not in track.over:
             beam_seen(turn)
         if beam_outlasted_loop(turn.state, track, turn.now_ns):

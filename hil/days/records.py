@@ -103,8 +103,7 @@ class RecordJudge:
         return {e.truck: e.t for e in self._lane.events if e.kind in (EventKind.LEFT, EventKind.DIVERTED)}
 
     def _in_time(self) -> Iterator[str]:
-        """Sealed within a second of X having shown the tail leave; where X lied, late within the bound, and saying so;
-        early only on a lie of X."""
+        """Sealed within a second of X having shown the tail leave; where X lied, within the bound, and saying so."""
         tails = {o.truck: o for o in self._over if o.zone == "zone_x"}
         for passage, truck in self._owners:
             record, over = passage.conveyance, tails.get(truck)
@@ -114,6 +113,8 @@ class RecordJudge:
             doubted = bool(ANY_DOUBT & set(record.flags))
             if -0.1 <= late_s <= SEALED_S or (self._blind(truck, over) and doubted and late_s <= BLIND_EXIT_S):
                 continue
+            if any(0.0 <= late_s + over.to_s - began <= SEALED_S for began in self._false_ends(over)):
+                continue
             yield f"{truck} was sealed {late_s:.1f} s after its tail left X"
 
     def _blind(self, truck: str, over: Over) -> bool:
@@ -122,6 +123,11 @@ class RecordJudge:
         since = min([over.from_s, *crossed])
         stuck = ((lie.begins_s, lie.ends_s) for lie in self._lies if lie.zone == "zone_x")
         return any(begins <= over.to_s + NEAR_S and since <= ends for begins, ends in (*stuck, *self._dead))
+
+    def _false_ends(self, over: Over) -> list[float]:
+        """When X began to show nobody under this truck: nothing tells that from its tail."""
+        false = (lie.begins_s for lie in self._lies if lie.zone == "zone_x" and not lie.level)
+        return [begins for begins in false if over.from_s <= begins <= over.to_s]
 
     def _is_dead(self, t: float) -> bool:
         return any(begins <= t <= ends for begins, ends in self._dead)

@@ -29,6 +29,7 @@ def _judged(day: Day, change: Callable[[list[Passage]], list[Passage]] = list, l
         began_s=lane.began_s,
         agent=lane.agent,
         truck_of=lane.truck_of,
+        now_s=lane.now_s,
     )
     return RecordJudge(cast(VirtualLane, shown), lies, ()).complaints()
 

@@ -76,6 +76,11 @@ def test_one_who_follows_through_hides_the_end_of_the_loop_and_the_leader_has_cr
     crossed, follower = lane.state.tracks
     assert (crossed.upstream, follower.upstream) == (False, True)
     assert lane.green == ""
+    assert not lane.order_known(), "or the leader stands there still: whose green it would be, an officer must see"
+    assert Flag.DOUBTFUL in crossed.conveyance.flags
+    lane.decide()
+    lane.wait(8)
+    assert lane.green == ""
 
 
 def test_a_beam_broken_with_the_loop_free_makes_no_vehicle_and_puts_the_order_in_doubt() -> None:

@@ -33,4 +33,4 @@ def test_the_stories_it_names_are_those_there_are() -> None:
     words = {cell for cell in shown if "_" in cell and cell.islower() and not cell.startswith("test_")}
     policy = {"abandon_s", "stopped_factor", "exit_unseen", "no_exit_sensing", "stop_line_beam"}
     assert words - known - policy == set()
-    assert STORIES - NAMED == set()
+    assert STORIES <= NAMED
