@@ -93,17 +93,21 @@ def _nose(turn: Turn, zone: Zone) -> None:
         if track is None:
             return
     elif not sound:
-        if zone is Zone.X and not track.unseen and not track.perhaps_crossed:
-            beam_missed(turn)
-        lose_order(turn, f"sequence_broken_at_{zone.value}")
-        track = turn.state.track(track.id) or track
-        track = turn.flag(turn.put(replace(track, suspect=True)), Flag.SENSOR_FAULT)
-        if zone is Zone.X:
-            track = turn.flag(spend(turn, track), Flag.DOUBTFUL)
+        track = _out_of_sequence(turn, track, zone)
     track = _shed(turn, turn.state.track(track.id) or track, zone)
     track = _advance(turn, track, zone)
     if zone is Zone.BEAM:
         cross(turn, track)
+
+
+def _out_of_sequence(turn: Turn, track: Track, zone: Zone) -> Track:
+    """It is taken for this vehicle although the zone before has not seen it, or not at a time it could."""
+    if zone is Zone.X and not track.unseen and not track.perhaps_crossed:
+        beam_missed(turn)
+    lose_order(turn, f"sequence_broken_at_{zone.value}")
+    track = turn.state.track(track.id) or track
+    track = turn.flag(turn.put(replace(track, suspect=True)), Flag.SENSOR_FAULT)
+    return turn.flag(spend(turn, track), Flag.DOUBTFUL) if zone is Zone.X else track
 
 
 def _loop_is_back(turn: Turn) -> bool:
@@ -238,12 +242,7 @@ def _measure(turn: Turn, track: Track) -> Track:
 
 def _tail(turn: Turn, zone: Zone) -> None:
     """A falling edge: the most downstream vehicle over the zone has left it."""
-    track = next((t for t in turn.state.tracks if zone in t.over), None)
-    for other in turn.state.tracks:  # where a zone is free nobody is over it
-        if track is not None and other.id != track.id and zone in other.over:
-            turn.put(replace(other, over=tuple(z for z in other.over if z is not zone), moved=turn.at))
-    if track is None and zone is Zone.D:
-        track = _unseen_at(turn, zone)
+    track = _leaver(turn, zone)
     if track is None:
         if turn.state.order.known and zone is not Zone.X:  # there its nose has said already what was to be said
             lose_order(turn, f"tail_without_vehicle_at_{zone.value}")
@@ -252,23 +251,37 @@ def _tail(turn: Turn, zone: Zone) -> None:
     if zone is Zone.S:
         _leave_stop_loop(turn, replace(track, over=over, moved=turn.at))
         return
-    name = TAIL_FIELD[zone]
     if zone is Zone.BEAM:
         track = turn.put(_dwell_over_line(turn, track))
         if did_not_cross(turn, track):
             return
-        track = turn.state.track(track.id) or track
-        if track.fixes.s_loop is not None and Zone.S not in track.over:
-            beam_seen(turn)
-        if beam_outlasted_loop(turn.state, track, turn.now_ns):
-            track = withdraw_accusation(turn, turn.put(track), "beam_broken_after_the_loop")
-        over = _not_over(turn, turn.put(replace(track, over=over)), turn.state.config.geometry.s.start_m).over
-        track = turn.state.track(track.id) or track
+        track = _clear_line(turn, turn.state.track(track.id) or track)
+    name = TAIL_FIELD[zone]
     conveyance = replace(track.conveyance, times=replace(track.conveyance.times, **{name: turn.at}))
     fixes = replace(track.fixes, **{name: turn.at})
+    over = tuple(z for z in track.over if z is not zone)
     track = _measure(turn, turn.put(replace(track, conveyance=conveyance, fixes=fixes, over=over, moved=turn.at)))
     if zone is Zone.X:
         exit_seen(turn, track)
+
+
+def _leaver(turn: Turn, zone: Zone) -> Track | None:
+    """Whose tail it is. Where a zone is free nobody is over it any more."""
+    tracks = [track for track in turn.state.tracks if zone in track.over]
+    for other in tracks[1:]:
+        turn.put(replace(other, over=tuple(z for z in other.over if z is not zone), moved=turn.at))
+    if tracks:
+        return tracks[0]
+    return _unseen_at(turn, zone) if zone is Zone.D else None
+
+
+def _clear_line(turn: Turn, track: Track) -> Track:
+    """The tail has left the beam: what that says of beam and loop, of an accusation, and of the zones behind."""
+    if track.fixes.s_loop is not None and Zone.S not in track.over:
+        beam_seen(turn)
+    if beam_outlasted_loop(turn.state, track, turn.now_ns):
+        track = withdraw_accusation(turn, turn.put(track), "beam_broken_after_the_loop")
+    return _not_over(turn, track, turn.state.config.geometry.s.start_m)
 
 
 def _unseen_at(turn: Turn, zone: Zone) -> Track | None:
