@@ -73,7 +73,7 @@ def on_capture_ended(turn: Turn, event: CaptureEnded) -> None:
     """A capture ended by itself."""
     running = _running(turn.state, event.capture)
     if running is not None:
-        _end(turn, running, event.cause, size=event.size_bytes)
+        _end(turn, running, event.cause, bytes=event.size_bytes)
 
 
 def interrupt(turn: Turn) -> None:
@@ -112,10 +112,10 @@ def _running(state: LaneState, capture: str) -> Capturing | None:
     return next((running for running in state.captures if running.capture == capture), None)
 
 
-def _end(turn: Turn, running: Capturing, cause: str, *, by: str = "", why: str = "", size: int = 0) -> None:
+def _end(turn: Turn, running: Capturing, cause: str, *, by: str = "", why: str = "", **more: int) -> None:
     rest = tuple(other for other in turn.state.captures if other != running)
     turn.state = replace(turn.state, captures=rest)
     turn.event(
-        EventCode.CAPTURE_ENDED, Severity.WARNING, capture=running.capture, device=running.device,
-        officer=by or running.by, cause=cause, why=why, bytes=size,
+        EventCode.CAPTURE_ENDED, Severity.WARNING, "", capture=running.capture, device=running.device,
+        officer=by or running.by, cause=cause, why=why, **more,
     )  # fmt: skip
