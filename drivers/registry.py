@@ -7,14 +7,15 @@ only the drivers it runs. Makers raise EdgeError or DeviceRefused when the setti
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from pydantic import BaseModel
 
 from drivers.api import Clock, DeviceRefused, Source
 from drivers.camera.settings import RtspCameraSettings
 from drivers.link.tape import DIRECT, Splice
-from drivers.modbus.settings import LaneIoSettings
+from drivers.modbus.settings import LaneIoSettings, default_profile_dir
+from drivers.modbus.settings.profile import load_profile
 from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings, load_mercury_profile
 from drivers.rfid.settings.encompass import load_encompass_profile
 from drivers.rfid.settings.llrp import load_llrp_profile
@@ -60,12 +61,18 @@ def make_encompass(device: str, settings: EncompassSettings, clock: Clock, splic
     return make_encompass_reader(device, settings, clock, splice)
 
 
-def make_lane_io(device: str, settings: LaneIoSettings, clock: Clock, lines: "SharedLines | None" = None) -> "LaneIo":
+def make_lane_io(
+    device: str,
+    settings: LaneIoSettings,
+    clock: Clock,
+    splice: Splice = DIRECT,
+    lines: "SharedLines | None" = None,
+) -> "LaneIo":
     """One session of a Modbus I/O module: a Source that is also the lane's SignalHead when its outputs are wired.
     `lines`: the process's serial lines, when modules share one."""
     from drivers.modbus import settings as modbus
 
-    return modbus.make_lane_io(device, settings, clock, lines=lines)
+    return modbus.make_lane_io(device, settings, clock, lines=lines, splice=splice)
 
 
 def make_rtsp(device: str, settings: RtspCameraSettings, clock: Clock) -> "RtspCamera":
@@ -92,12 +99,14 @@ KINDS: dict[
 KINDS = {"mercury": MERCURY, "llrp": LLRP, "encompass": ENCOMPASS, "modbus_lane_io": MODBUS_LANE_IO, "rtsp": RTSP}
 
 
-def describe(kind: str, device: str, settings: BaseModel) -> bytes:
-    """What a session is made from, for its capture: JSON of kind, device, settings and the profile file's digest."""
+def describe(kind: str, device: str, settings: BaseModel, expected_identity: str = "") -> bytes:
+    """What a session is made from, for its capture: JSON of kind, device, settings, the profile file's digest, and the
+    identity that a module must have."""
     model = KINDS[kind].settings
     body = settings.model_dump(mode="json", include=set(model.model_fields))
     digest = profile_digest(settings)
-    return json.dumps({"kind": kind, "device": device, "settings": body, "profile_digest": digest}).encode()
+    told = {"kind": kind, "device": device, "settings": body, "profile_digest": digest, "identity": expected_identity}
+    return json.dumps(told).encode()
 
 
 def remake(made_from: bytes, clock: Clock, splice: Splice) -> Source:
@@ -114,25 +123,37 @@ def remake(made_from: bytes, clock: Clock, splice: Splice) -> Source:
     if digest != here:
         what = f"the session was captured with profile sha256:{digest[:12]}, here it is sha256:{here[:12]}"
         raise DeviceRefused("PROFILE_DIFFERS", what, "use the version of the agent that the capture names")
-    return make(device, settings, clock, splice)
+    session: Source = make(device, settings, clock, splice)
+    if told["kind"] == "modbus_lane_io":
+        cast("LaneIo", session).expected_identity = told["identity"]
+    return session
 
 
 def profile_digest(settings: BaseModel) -> str:
-    """SHA-256 of the profile file that these settings name, "" for a kind without profiles. DeviceRefused when there is
-    no such profile."""
+    """SHA-256 of the profile file (or files) that these settings name, "" for a kind without profiles. EdgeError or
+    DeviceRefused when there is no such profile."""
     if isinstance(settings, MercurySettings):
         return load_mercury_profile(settings.profile).digest
     if isinstance(settings, LlrpSettings):
         return load_llrp_profile(settings.profile).digest
     if isinstance(settings, EncompassSettings):
         return load_encompass_profile(settings.profile).digest
+    if isinstance(settings, LaneIoSettings):
+        other = settings.inputs_module
+        names = [settings.profile, *([other.profile] if other is not None else [])]
+        return "+".join(load_profile(default_profile_dir() / f"{name}.yaml").digest for name in names)
     return ""
-
-
-CAPTURED: dict[str, Callable[..., Source]] = {"mercury": make_mercury, "llrp": make_llrp, "encompass": make_encompass}
-"""The RFID readers: kinds whose link can be captured."""
 
 
 def make_reader(device: str, settings: ReaderSettings, clock: Clock, splice: Splice = DIRECT) -> Source:
     """One session of an RFID reader of any family."""
     return CAPTURED[settings.kind](device, settings, clock, splice)
+
+
+CAPTURED: dict[str, Callable[..., Source]] = {
+    "mercury": make_mercury,
+    "llrp": make_llrp,
+    "encompass": make_encompass,
+    "modbus_lane_io": make_lane_io,
+}
+"""Kinds whose link can be captured."""

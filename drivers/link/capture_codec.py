@@ -64,6 +64,12 @@ class RecordKind(IntEnum):
     """The session is over; JSON: the code of its fault, "" when it was cancelled."""
     UNDONE = 12
     """The TX or BAUD before it failed; JSON: the link fault, or empty when its caller gave up."""
+    CALL = 13
+    """The driver was asked for something from outside; JSON: number, what, with what."""
+    CALL_CANCELLED = 14
+    """Whoever asked gave up; JSON: number."""
+    WIRE = 15
+    """Bytes on a line whose exchanges are noted as TX and RX: 1 sent or 0 received, then the bytes. Not replayed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ else, the replay ends with what was captured and what it wanted.
 """
 
 import asyncio
+import contextlib
 import json
 import math
 import selectors
@@ -13,7 +14,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from drivers.api import DeviceError, LinkLost, Observation, Source, Stamp
+from drivers.api import (
+    DeviceError,
+    DeviceRefused,
+    DeviceTimeout,
+    LinkLost,
+    Observation,
+    ProtocolViolation,
+    Source,
+    Stamp,
+)
 from drivers.link.capture_codec import Capture, Record, RecordKind
 from drivers.link.link import Link
 from drivers.link.tape import Splice
@@ -52,6 +62,8 @@ class SessionReplay:
     divergence: Divergence | None
 
 
+Callee = Callable[[str, str, Callable[[Observation], None]], Awaitable[None]]
+"""Asks the driver for something: what, with what, and where the observation goes that it answers with."""
 MakeSession = Callable[[bytes, "ReplayClock", "ReplaySplice"], Source]
 """Makes the captured driver again, from what the capture says it was made from."""
 
@@ -61,22 +73,27 @@ def replay(capture: Capture, make: MakeSession) -> tuple[SessionReplay, ...]:
     of its own: not to be called from a coroutine. Faults of `make` go to the caller."""
     sessions: list[SessionReplay] = []
     start = Stamp(capture.header.started_mono_ns, capture.header.started_utc_ns)
-    player = _Player(capture.records, start)
+    player = Player(capture.records, start)
     while player.next_session() and not (sessions and sessions[-1].divergence):
         with asyncio.Runner(loop_factory=lambda: _ReplayLoop(player)) as runner:
             sessions.append(runner.run(_session(player, make)))
     return tuple(sessions)
 
 
-async def _session(player: "_Player", make: MakeSession) -> SessionReplay:
+async def _session(player: "Player", make: MakeSession) -> SessionReplay:
     seen: list[Observation] = []
     made_from = player.take(RecordKind.BEGUN, "begin").payload
-    source = make(made_from, ReplayClock(player), ReplaySplice(player))
-    task = player.task = asyncio.get_running_loop().create_task(source.run(seen.append))
+    splice = ReplaySplice(player)
+    source = make(made_from, ReplayClock(player), splice)
+    loop = asyncio.get_running_loop()
+    task = player.task = loop.create_task(source.run(seen.append))
+    calls = loop.create_task(_follow_calls(player, splice, seen))
     try:
         await asyncio.wait([task])
     finally:
         player.task = None
+        calls.cancel()
+        await asyncio.wait([calls])
     error = None if task.cancelled() else task.exception()
     if player.stopped is None and error is None and not task.cancelled():
         player.compare_end("")
@@ -89,12 +106,40 @@ async def _session(player: "_Player", make: MakeSession) -> SessionReplay:
     return SessionReplay(tuple(seen), ended, whole, player.divergence)
 
 
-class _Player:
+async def _follow_calls(player: "Player", splice: "ReplaySplice", seen: list[Observation]) -> None:
+    """Ask the driver for what it was asked for then, when it was."""
+    calls: dict[int, asyncio.Task[None]] = {}
+    try:
+        while True:
+            record = await player.until("", lambda kind: kind in (RecordKind.CALL, RecordKind.CALL_CANCELLED))
+            told = json.loads(player.take(record.kind, "").payload)
+            if record.kind is RecordKind.CALL and splice.callee is not None:
+                call = _answered(splice.callee, told["do"], told["with"], seen.append)
+                calls[told["number"]] = asyncio.get_running_loop().create_task(call)
+            elif told["number"] in calls:
+                calls[told["number"]].cancel()
+    except (_Diverged, _TapeEnd):
+        return
+    finally:
+        for task in calls.values():
+            task.cancel()
+        if calls:
+            await asyncio.wait(calls.values())
+
+
+async def _answered(callee: "Callee", do: str, with_: str, emit: Callable[[Observation], None]) -> None:
+    """A call whose fault its caller handled then."""
+    with contextlib.suppress(DeviceError, _Diverged, _TapeEnd):
+        await callee(do, with_, emit)
+
+
+class Player:
     """The records, and how far they have been played."""
 
     def __init__(self, records: Sequence[Record], start: Stamp) -> None:
-        self._records = records
+        self._numbers, self._records = _to_be_played(records)
         self._start = start
+        self._waiting: dict[asyncio.Future[None], str] = {}
         self._at = 0
         self.now_ns = start.mono_ns
         self.task: asyncio.Task[None] | None = None
@@ -124,6 +169,46 @@ class _Player:
             self.diverge(doing)
         return record
 
+    async def until(
+        self, doing: str, fits: Callable[[RecordKind], bool], also: Callable[[], bool] = lambda: True
+    ) -> Record:
+        """Wait until the next record is of a kind that fits, for drivers that do several things at a time. `doing` is
+        told when it never comes."""
+        while True:
+            if self.stopped is not None:
+                raise self.stopped
+            if self._at == len(self._records):
+                self._stop(_TapeEnd())
+            record = self._records[self._at]
+            if record.kind is RecordKind.CANCELLED:
+                self._stop(asyncio.CancelledError())
+            if fits(record.kind) and also():
+                return record
+            moved = asyncio.get_running_loop().create_future()
+            self._waiting[moved] = doing
+            try:
+                await moved
+            finally:
+                self._waiting.pop(moved, None)
+
+    def caller_gives_up(self) -> bool:
+        """Whether the record after the next says that whoever called the driver gave up."""
+        after = self._records[self._at + 1] if self._at + 1 < len(self._records) else None
+        return after is not None and after.kind is RecordKind.CALL_CANCELLED
+
+    def next_sent(self) -> bytes:
+        """The bytes sent next, if nothing but looks at the clock comes before; else nothing."""
+        at = self._at
+        while at < len(self._records) and self._records[at].kind is RecordKind.STAMP:
+            at += 1
+        found = self._records[at] if at < len(self._records) else None
+        return found.payload if found is not None and found.kind is RecordKind.TX else b""
+
+    def _wake(self) -> None:
+        for moved in self._waiting:
+            if not moved.done():
+                moved.set_result(None)
+
     def take(self, kind: RecordKind, doing: str) -> Record:
         """The next record, which must be of this kind; time moves to it."""
         if kind is RecordKind.BEGUN:
@@ -134,6 +219,7 @@ class _Player:
                 self.diverge(doing)
         self._at += 1
         self.now_ns = max(self.now_ns, self._start.mono_ns + record.offset_ns)
+        self._wake()
         return record
 
     def undone(self) -> Record | None:
@@ -151,7 +237,7 @@ class _Player:
         record = self._records[self._at] if self._at < len(self._records) else None
         captured = _told(record) if record is not None else "the end of the capture"
         offset_ns = record.offset_ns if record is not None else self.now_ns - self._start.mono_ns
-        self.divergence = Divergence(self._at, offset_ns / 1e9, captured, doing)
+        self.divergence = Divergence(self._number(), offset_ns / 1e9, captured, doing)
         self._stop(_Diverged())
 
     def stuck(self) -> None:
@@ -160,7 +246,9 @@ class _Player:
             raise RuntimeError("a replayed driver did not end")
         record = self._records[self._at] if self._at < len(self._records) else None
         captured = _told(record) if record is not None else "the end of the capture"
-        self.divergence = Divergence(self._at, 0.0, captured, "waiting without a time-out")
+        at_s = record.offset_ns / 1e9 if record is not None else 0.0
+        wishes = " and ".join(sorted({doing for doing in self._waiting.values() if doing}))
+        self.divergence = Divergence(self._number(), at_s, captured, wishes or "waiting without a time-out")
         self.stopped = _Diverged()
         self.task.cancel()
 
@@ -171,17 +259,22 @@ class _Player:
             return
         record = self._records[self._at]
         if record.kind is not RecordKind.ENDED or json.loads(record.payload)["code"] != code:
-            self.divergence = Divergence(self._at, record.offset_ns / 1e9, _told(record), doing)
+            self.divergence = Divergence(self._number(), record.offset_ns / 1e9, _told(record), doing)
+
+    def _number(self) -> int:
+        """The next record's place in the capture."""
+        return self._numbers[self._at] if self._at < len(self._records) else len(self._numbers)
 
     def _stop(self, why: BaseException) -> NoReturn:
         self.stopped = why
+        self._wake()
         raise why
 
 
 class ReplayClock:
     """A `drivers.api.Clock` that tells the captured times."""
 
-    def __init__(self, player: _Player) -> None:
+    def __init__(self, player: Player) -> None:
         self._player = player
 
     def stamp(self) -> Stamp:
@@ -192,15 +285,16 @@ class ReplayClock:
 class ReplaySplice(Splice):
     """Openers that open nothing: the links they give are the capture."""
 
-    def __init__(self, player: _Player) -> None:
-        self._player = player
+    def __init__(self, player: Player) -> None:
+        self.player = player
+        self.callee: Callee | None = None
 
     def link(self, open_link: Callable[[], Awaitable[Link]]) -> Callable[[], Awaitable[Link]]:
         """The captured serial line."""
 
         async def opened() -> Link:
             await self._open()
-            return _ReplayLink(self._player)
+            return _ReplayLink(self.player)
 
         return opened
 
@@ -209,18 +303,18 @@ class ReplaySplice(Splice):
 
         async def opened() -> Stream:
             await self._open()
-            return _ReplayLink(self._player)
+            return _ReplayLink(self.player)
 
         return opened
 
     async def _open(self) -> None:
-        await _outcome(self._player, RecordKind.OPENED, "opening the link")
+        await _outcome(self.player, RecordKind.OPENED, "opening the link")
 
 
 class _ReplayLink:
     """A link as the driver sees it."""
 
-    def __init__(self, player: _Player) -> None:
+    def __init__(self, player: Player) -> None:
         self._player = player
 
     async def read(self, max_bytes: int) -> bytes:
@@ -238,8 +332,8 @@ class _ReplayLink:
         if (undone := player.undone()) is None:
             return
         if undone.payload:
-            raise _fault(player.take(RecordKind.UNDONE, doing))
-        await _until_given_up(player, RecordKind.UNDONE, doing)
+            raise fault_of(player.take(RecordKind.UNDONE, doing))
+        await until_given_up(player, RecordKind.UNDONE, doing)
 
     def set_baud(self, baud: int) -> None:
         player = self._player
@@ -248,24 +342,25 @@ class _ReplayLink:
             player.diverge(doing)
         player.take(RecordKind.BAUD, doing)
         if player.undone() is not None:
-            raise _fault(player.take(RecordKind.UNDONE, doing))
+            raise fault_of(player.take(RecordKind.UNDONE, doing))
 
     async def close(self) -> None:
         if self._player.stopped is None:
             self._player.take(RecordKind.CLOSED, "closing the link")
 
 
-async def _outcome(player: _Player, good: RecordKind, doing: str) -> Record:
+async def _outcome(player: Player, good: RecordKind, doing: str) -> Record:
     """What the call came to then: its record, the link's fault, or the end of its caller's patience."""
     record = player.peek(doing)
     if record.kind is RecordKind.LOST:
-        raise _fault(player.take(RecordKind.LOST, doing))
+        raise fault_of(player.take(RecordKind.LOST, doing))
     if record.kind is RecordKind.TIMEOUT:
-        await _until_given_up(player, RecordKind.TIMEOUT, doing)
+        await until_given_up(player, RecordKind.TIMEOUT, doing)
     return player.take(good, doing)
 
 
-async def _until_given_up(player: _Player, kind: RecordKind, doing: str) -> NoReturn:
+async def until_given_up(player: Player, kind: RecordKind, doing: str) -> NoReturn:
+    """Wait until the caller's own patience ends, as it did then."""
     try:
         await asyncio.get_running_loop().create_future()
     finally:
@@ -273,9 +368,21 @@ async def _until_given_up(player: _Player, kind: RecordKind, doing: str) -> NoRe
     raise AssertionError("nobody completes this wait")
 
 
-def _fault(record: Record) -> LinkLost:
+def fault_of(record: Record) -> DeviceError:
+    """A captured fault."""
     told = json.loads(record.payload)
-    return LinkLost(told["code"], told["message"], told["hint"])
+    return _FAULTS.get(told["fault"], DeviceError)(told["code"], told["message"], told["hint"])
+
+
+_FAULTS: dict[str, type[DeviceError]] = {
+    fault.__name__: fault for fault in (LinkLost, DeviceTimeout, ProtocolViolation, DeviceRefused)
+}
+
+
+def _to_be_played(records: Sequence[Record]) -> tuple[list[int], list[Record]]:
+    """The records that a driver takes part in, and their places."""
+    played = [(number, record) for number, record in enumerate(records) if record.kind is not RecordKind.WIRE]
+    return [number for number, _ in played], [record for _, record in played]
 
 
 def _told(record: Record) -> str:
@@ -301,6 +408,9 @@ _WORDS = {
     RecordKind.CANCELLED: "a cancellation",
     RecordKind.ENDED: "ending with",
     RecordKind.UNDONE: "a failed write",
+    RecordKind.CALL: "a call from outside",
+    RecordKind.CALL_CANCELLED: "the end of a call from outside",
+    RecordKind.WIRE: "bytes on the line",
 }
 
 
@@ -320,7 +430,7 @@ def _difference(captured: bytes, written: bytes) -> str:
 class _Selector(selectors.DefaultSelector):
     """Never waits: hands out what is ready, else moves time to the next timer."""
 
-    player: _Player
+    player: Player
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         ready = super().select(0)
@@ -335,7 +445,7 @@ class _Selector(selectors.DefaultSelector):
 class _ReplayLoop(asyncio.SelectorEventLoop):
     """An event loop whose clock is the capture's."""
 
-    def __init__(self, player: _Player) -> None:
+    def __init__(self, player: Player) -> None:
         self._player = player
         selector = _Selector()
         selector.player = player

@@ -84,13 +84,13 @@ class TapedSplice(Splice):
     """Every link that is opened through it is noted on the tape."""
 
     def __init__(self, tape: Tape) -> None:
-        self._tape = tape
+        self.tape = tape
 
     def link(self, open_link: Callable[[], Awaitable[Link]]) -> Callable[[], Awaitable[Link]]:
         """The opener of a serial line, with its attempts noted."""
 
         async def opened() -> Link:
-            return _TapedLink(await _noted_opening(self._tape, open_link), self._tape)
+            return _TapedLink(await _noted_opening(self.tape, open_link), self.tape)
 
         return opened
 
@@ -98,7 +98,7 @@ class TapedSplice(Splice):
         """The opener of a network connection, with its attempts noted."""
 
         async def opened() -> Stream:
-            return _TapedStream(await _noted_opening(self._tape, open_link), self._tape)
+            return _TapedStream(await _noted_opening(self.tape, open_link), self.tape)
 
         return opened
 
@@ -198,7 +198,8 @@ async def _noted_opening(tape: Tape, open_link: Callable[[], Awaitable[L]]) -> L
 
 def encode_fault(error: DeviceError) -> bytes:
     """A link's fault as it stands on the tape."""
-    return json.dumps({"code": error.code, "message": error.message, "hint": error.hint}).encode()
+    fault = type(error).__name__
+    return json.dumps({"fault": fault, "code": error.code, "message": error.message, "hint": error.hint}).encode()
 
 
 def encode_end(code: str) -> bytes:

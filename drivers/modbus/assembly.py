@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from drivers.api import Clock, EdgeError
+from drivers.link.replay import ReplaySplice
+from drivers.link.tape import DIRECT, Splice, TapedSplice
 from drivers.modbus.bus import BusTiming, SerialLine, TcpLine
 from drivers.modbus.head_codec import HeadWiring
 from drivers.modbus.input_codec import InputPoint
@@ -13,7 +15,14 @@ from drivers.modbus.settings.profile import Profile, Timeouts, load_profile
 from drivers.modbus.shared_line import SharedLines
 
 
-def assemble(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir: Path, lines: SharedLines) -> LaneIo:
+def assemble(
+    device_id: str,
+    settings: LaneIoSettings,
+    clock: Clock,
+    profile_dir: Path,
+    lines: SharedLines,
+    splice: Splice = DIRECT,
+) -> LaneIo:
     """One session. EdgeError PROFILE_INVALID, ROLE_INVALID or SETTINGS_INVALID, DeviceRefused PROFILE_UNSAFE."""
     profile = load_profile(profile_dir / f"{settings.profile}.yaml")
     other = settings.inputs_module
@@ -21,8 +30,21 @@ def assemble(device_id: str, settings: LaneIoSettings, clock: Clock, profile_dir
     for used in (profile, inputs_profile):
         _check_link(device_id, settings, used)
     timing = _timing(profile.timeouts).suiting(_timing(inputs_profile.timeouts))
-    bus = lines.bus(device_id, _line(settings), timing)
-    return LaneIo(device_id, _plan(settings), profile, clock, bus, inputs_profile)
+    plan, line = _plan(settings), _line(settings)
+    if isinstance(splice, ReplaySplice):
+        from drivers.modbus.taped import ReplayBus, callee
+
+        replayed = ReplayBus(device_id, line, timing, splice.player)
+        session = LaneIo(device_id, plan, profile, clock, replayed, inputs_profile)
+        splice.callee = callee(session)
+        return session
+    bus = lines.bus(device_id, line, timing)
+    if isinstance(splice, TapedSplice):
+        from drivers.modbus.taped import TapedBus, TapedLaneIo
+
+        taped = TapedBus(bus, splice.tape)
+        return TapedLaneIo(device_id, plan, profile, clock, taped, inputs_profile).note_calls(splice.tape)
+    return LaneIo(device_id, plan, profile, clock, bus, inputs_profile)
 
 
 def _check_link(device_id: str, settings: LaneIoSettings, profile: Profile) -> None:

@@ -140,6 +140,9 @@ class ModbusBus:
         self._gap_s = max(timing.gap_ms / 1000, self._serial.silence_s if self._serial else 0.0)
         self._client: AsyncModbusTcpClient | AsyncModbusSerialClient | None = None
         self._unit = 0
+        self.listeners: list[Callable[[bool, bytes], None]] = []
+        """Called with every byte sent (True) and received."""
+        self.last_reply: bytes | None = None
         self._said = b""
         self._heard = b""
         self._buffered = b""
@@ -240,13 +243,15 @@ class ModbusBus:
             # before Python 3.12 asyncio.wait_for, used by pymodbus, loses a cancellation that meets the reply
             self.statistics.cancelled += 1
             raise asyncio.CancelledError
-        return self._judged(request, reply)
-
-    def _judged(self, request: Request, reply: ModbusPDU) -> tuple[int, ...]:
         assert isinstance(reply, _RawPdu)
+        return self.judged(request, reply.pdu)
+
+    def judged(self, request: Request, reply: bytes) -> tuple[int, ...]:
+        """Bits or registers of a reply, () for a write; raises as `transact` when it is none to this request."""
         self.statistics.answered += 1
+        self.last_reply = reply
         try:
-            return match_reply(request, reply.pdu)
+            return match_reply(request, reply)
         except ReplyMismatchError as error:
             self.statistics.mismatches += 1
             self._rest()
@@ -375,13 +380,20 @@ class ModbusBus:
         """Remember what a time-out is told by. Received bytes come as a growing buffer, begun anew after garbage."""
         if sending:
             self._said, self._heard, self._buffered = data, b"", b""
+            self._tell(True, data)
         else:
             known = len(self._buffered) if data.startswith(self._buffered) else 0
             self._heard += data[known:]
             self._buffered = data
+            self._tell(False, data[known:])
         return data
 
+    def _tell(self, sending: bool, data: bytes) -> None:
+        for listener in self.listeners:
+            listener(sending, data)
+
     def _on_tcp_bytes(self, sending: bool, data: bytes) -> bytes:
+        self._tell(sending, data)
         if sending or self._client is None:
             return data
         verdict = mbap_codec.judge(data, self._client.ctx.next_tid, self._unit)

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from drivers.api import (
     Aspect,
@@ -46,6 +46,9 @@ from drivers.modbus.settings.profile import Profile, Pulse
 from drivers.modbus.shared_line import SharedBus
 from drivers.modbus.watchdog import ModuleWatchdog
 
+if TYPE_CHECKING:
+    from drivers.modbus.taped import TapedBus
+
 _LEAVE_RED_S = 0.2
 PULSE_AGAIN_S = 0.35
 """A timed pulse is started again when it has run so long: often enough to survive two lost exchanges in 1.5 s, seldom
@@ -80,7 +83,7 @@ class LaneIo:
         plan: LaneIoPlan,
         profile: Profile,
         clock: Clock,
-        bus: ModbusBus | SharedBus,
+        bus: "ModbusBus | SharedBus | TapedBus",
         inputs_profile: Profile | None = None,
     ) -> None:
         """`inputs_profile` of the module with the inputs, when that is another one than the head's."""
@@ -213,7 +216,7 @@ class LaneIo:
 
     async def _open(self) -> None:
         await self.bus.open()
-        if isinstance(self.bus, SharedBus) and self._plan.head is None:
+        if not isinstance(self.bus, ModbusBus) and self._plan.head is None:
             await self.bus.rest(self._plan.unit)
         try:
             await self._identify()
@@ -295,11 +298,11 @@ class LaneIo:
     async def _poll_forever(self) -> None:
         loop = asyncio.get_running_loop()
         due = loop.time()
-        check_due = due + _WATCHDOG_CHECK_S
+        check_due = self._now_s() + _WATCHDOG_CHECK_S
         while True:
             await self._poll_once()
-            if loop.time() >= check_due:
-                check_due = loop.time() + _WATCHDOG_CHECK_S
+            if (now_s := self._now_s()) >= check_due:
+                check_due = now_s + _WATCHDOG_CHECK_S
                 if self._watchdog is not None:
                     await self._counting_misses(self._watchdog.check_next)
                 if self._counted:
@@ -395,16 +398,16 @@ class LaneIo:
     async def _pulse(self, head: HeadWiring, pulse: Pulse, before_send: Callable[[], None] | None) -> None:
         """Light green for a time. A pulse lights one point only, so the others are put off first: red in between, never
         two aspects. A pulse that has not run long is left alone."""
-        loop, outputs = asyncio.get_running_loop(), self._profile.outputs
+        outputs = self._profile.outputs
         assert outputs is not None, "checked when the session was made"
         if self._sent.block == head.block(Aspect.GREEN):
-            if loop.time() < self._sent.pulsed_s + PULSE_AGAIN_S:
+            if self._now_s() < self._sent.pulsed_s + PULSE_AGAIN_S:
                 return
         else:
             red = write_bits(outputs.write_base + head.first, head.block(Aspect.RED))
             await self._ask(red, Priority.WRITE, before_send)
         units = min(self._plan.pulse_ms, pulse.max_ms) // pulse.unit_ms
-        began_s = loop.time()
+        began_s = self._now_s()
         await self._ask(pulse_bit(pulse.base + head.green, units), Priority.WRITE, before_send)
         self._sent.pulsed_s = began_s
 
@@ -425,7 +428,11 @@ class LaneIo:
         a module that does not start a running pulse anew."""
         if self._watchdog is not None or self._profile.pulse is None or any(block):
             return False
-        return asyncio.get_running_loop().time() >= self._sent.pulsed_s + self._plan.pulse_ms / 1000
+        return self._now_s() >= self._sent.pulsed_s + self._plan.pulse_ms / 1000
+
+    def _now_s(self) -> float:
+        """Seconds on the clock of the stamps: what is decided by time must come out the same in a replay."""
+        return self._clock.stamp().mono_ns / 1e9
 
     async def _leave_red(self) -> None:
         head = self._plan.head

@@ -65,6 +65,21 @@ class SharedBus:
         return self._bus.statistics if self._bus is not None else BusStatistics()
 
     @property
+    def listeners(self) -> list[Callable[[bool, bytes], None]]:
+        """The line's, while it is open: other modules' bytes are among what they hear."""
+        return self._bus.listeners if self._bus is not None else []
+
+    @property
+    def last_reply(self) -> bytes | None:
+        """The line's, None before the first."""
+        return self._bus.last_reply if self._bus is not None else None
+
+    @last_reply.setter
+    def last_reply(self, reply: bytes | None) -> None:
+        if self._bus is not None:
+            self._bus.last_reply = reply
+
+    @property
     def connected(self) -> bool:
         """Whether the port is open."""
         return self._bus is not None and self._bus.connected

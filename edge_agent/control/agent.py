@@ -238,7 +238,7 @@ class Agent:
         clock, splice = self.captures.told_and_spliced(device.id)
         if not isinstance(device, LaneIoDevice):
             return registry.make_reader(device.id, device, clock, splice)
-        session = registry.make_lane_io(device.id, device, self.clock, self._lines)
+        session = registry.make_lane_io(device.id, device, clock, splice, self._lines)
         self.modules.made(device.id, session)
         return session
 

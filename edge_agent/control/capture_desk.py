@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from drivers.api import Clock, DeviceRefused, Source, Stamp
+from drivers.api import Clock, EdgeError, Source, Stamp
 from drivers.link.capture_codec import KEY_BYTES, CaptureSealer, Header, key_id_of
 from drivers.link.tape import DIRECT, Splice, Tape, TapedSource, TapedSplice
 from edge_agent.model.decision import ActResult, OfficerAct
@@ -50,12 +50,12 @@ class CapturePorts:
 
 @dataclass(frozen=True, slots=True)
 class CaptureSubject:
-    """A device whose link can be captured. `describe` what its sessions are made from; `digest` of its profile's file,
-    DeviceRefused when it cannot be read."""
+    """A device whose link can be captured. `describe(expected identity)`: what a session is made from; `digest` of its
+    profile's file, EdgeError when it cannot be read."""
 
     kind: str
     profile: str
-    describe: Callable[[], bytes]
+    describe: Callable[[str], bytes]
     digest: Callable[[], str]
 
 
@@ -99,7 +99,8 @@ class CaptureDesk:
         running = self._running.get(device)
         if running is None:
             return session
-        return TapedSource(session, running.tape, self._devices[device].describe())
+        made_from = self._devices[device].describe(getattr(session, "expected_identity", ""))
+        return TapedSource(session, running.tape, made_from)
 
     async def start(self, act: OfficerAct) -> AnswerAct:
         """Begin a capture of `act.device`; its name is the act's request id, so that a repeat begins no other."""
@@ -217,7 +218,7 @@ class CaptureDesk:
             subject.digest()
             free = self._files.free_bytes()
             files = len(self._files.found())
-        except DeviceRefused as error:
+        except EdgeError as error:
             raise _UnfitError(ActResult.FAILED_PRECONDITION, str(error)) from error
         except OSError as error:
             raise _UnfitError(ActResult.FAILED_PRECONDITION, f"{error.filename}: {error.strerror}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drivers.api import Clock
+from drivers.link.tape import DIRECT, Splice
 
 if TYPE_CHECKING:
     from drivers.modbus.lane_io import LaneIo
@@ -134,6 +135,7 @@ def make_lane_io(
     clock: Clock,
     profile_dir: Path | None = None,
     lines: "SharedLines | None" = None,
+    splice: Splice = DIRECT,
 ) -> "LaneIo":
     """One session of one module. `lines`: the serial lines it may share with sessions of other modules; None: alone.
 
@@ -142,4 +144,4 @@ def make_lane_io(
     from drivers.modbus.assembly import assemble
     from drivers.modbus.shared_line import SharedLines
 
-    return assemble(device_id, settings, clock, profile_dir or default_profile_dir(), lines or SharedLines())
+    return assemble(device_id, settings, clock, profile_dir or default_profile_dir(), lines or SharedLines(), splice)

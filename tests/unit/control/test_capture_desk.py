@@ -43,7 +43,7 @@ class Site:
         subject = CaptureSubject(
             "mercury",
             settings.profile,
-            lambda: registry.describe("mercury", "reader-1", settings),
+            lambda expected: registry.describe("mercury", "reader-1", settings, expected),
             lambda: registry.profile_digest(settings),
         )
         ports = CapturePorts(
