@@ -96,7 +96,8 @@ async def _knock(opened: grpc.aio.Channel, path: str) -> tuple[grpc.StatusCode, 
 
     The message goes with the call: writing it to a call that has been refused meanwhile loses the refusal in gRPC.
     """
-    call: Any = opened.unary_stream(path)(b"", timeout=5)
+    knock: Any = opened.unary_stream(path)
+    call = knock(b"", timeout=5)
     try:
         await call.read()
         call.cancel()
