@@ -318,9 +318,10 @@ def _replace_assignments(turn: Turn, track: Track, assignments: tuple[Assignment
             claims_changed_ns=turn.now_ns if have != had else track.claims_changed_ns,
         )
     )
-    cards = {token for kind, token in have if kind is IdentityKind.DRIVER_CARD}
-    if len(cards) > 1:
+    cards = sum(1 for kind, _ in have if kind is IdentityKind.DRIVER_CARD)
+    if cards > 1:
         track = turn.flag(track, Flag.MULTIPLE_CARDS)
+        track = _look_for_two(turn, track, cards, sum(1 for kind, _ in have if kind is IdentityKind.TRANSPONDER))
     if not changed or not track.upstream:
         return
     held = turn.state.held
@@ -330,6 +331,15 @@ def _replace_assignments(turn: Turn, track: Track, assignments: tuple[Assignment
         if track.conveyance.committed is not None:
             turn.flag(track, Flag.LATE_CHANGE)
             turn.event(EventCode.IDENTITY_CHANGED_LATE, Severity.ALARM, track.id)
+
+
+def _look_for_two(turn: Turn, track: Track, cards: int, transponders: int) -> Track:
+    """Two trucks' worth of identities on one: tags are read more surely than vehicles are told apart, so that these are
+    two, close behind one another."""
+    if cards < 2 or transponders < 2 or Flag.AMBIGUOUS in track.conveyance.flags:
+        return track
+    turn.event(EventCode.MERGED_DETECTION, Severity.WARNING, track.id, cards=cards, transponders=transponders)
+    return turn.flag(track, Flag.AMBIGUOUS)
 
 
 def _update(turn: Turn, track: Track, sighting: Sighting) -> None:

@@ -1,14 +1,17 @@
-"""python -m hil.radio run | sweep: the figures of the radio simulation, as Markdown.
+"""python -m hil.radio run | sweep | day: the figures of the radio simulation, as Markdown.
 
 run    the default world, many vehicles: `--vehicles 100000 --per-seed 2000`
 sweep  every parameter over its values: `--vehicles 1000` for each
+day    24 hours of traffic in one process, and what is alive after each: whether anything grows
 """
 
 import argparse
+import gc
+import resource
 import sys
 import time
 
-from hil.radio.lane import Figures, RadioWorld
+from hil.radio.lane import Figures, RadioLane, RadioWorld
 from hil.radio.sweep import HEAD, PARAMETERS, holds, measured, row, runs
 
 
@@ -49,11 +52,25 @@ def _sweep(options: argparse.Namespace) -> bool:
     return default_holds
 
 
+def _day(options: argparse.Namespace) -> bool:
+    lane = RadioLane(options.seed, RadioWorld())
+    _say(
+        "| hour | vehicles | containers alive | identities remembered | largest resident size |\n|---|---|---|---|---|"
+    )
+    for hour in range(1, options.hours + 1):
+        figures = lane.run(sys.maxsize, until_s=3600.0 * hour)
+        gc.collect()
+        resident_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        alive, known = len(gc.get_objects()), len(lane.state.tokens)
+        _say(f"| {hour} | {figures.vehicles} | {alive} | {known} | {resident_mb:.1f} MB |")
+    return holds(lane.figures)
+
+
 def main(arguments: list[str]) -> int:
     """The exit code: 0 when the default world holds."""
     parser = argparse.ArgumentParser(prog="python -m hil.radio", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb, vehicles in (("run", 10_000), ("sweep", 1_000)):
+    for verb, vehicles in (("run", 10_000), ("sweep", 1_000), ("day", 0)):
         added = verbs.add_parser(verb)
         added.add_argument("--vehicles", type=int, default=vehicles)
         added.add_argument("--seed", type=int, default=1, help="the first; under 5000")
@@ -62,8 +79,10 @@ def main(arguments: list[str]) -> int:
         added.add_argument("--examples", type=int, default=10)
         added.add_argument("--only", default="", help="parameters whose name has this in it")
         added.add_argument("--verbose", action="store_true")
+        added.add_argument("--hours", type=int, default=24)
     options = parser.parse_args(arguments)
-    return 0 if (_run if options.verb == "run" else _sweep)(options) else 1
+    work = {"run": _run, "sweep": _sweep, "day": _day}[options.verb]
+    return 0 if work(options) else 1
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from drivers.api import Secret, Stamp, TagRead, token_of
 from edge_agent.control.sightings import SightingTracker
 from edge_agent.model.conveyance import Conveyance, Flag
-from edge_agent.model.effects import Effect, SealBundle
+from edge_agent.model.effects import SealBundle
 from edge_agent.model.inputs import CentreLink, CoreInput, Started, Tick, ZonesChanged
 from edge_agent.model.lane import Zone
 from edge_agent.passage.corridor import CoreConfig, initial_state, step
@@ -173,7 +173,6 @@ class RadioLane:
         self.config = config if config is not None else core_config(Geometry())
         self.state = initial_state(self.config)
         self.figures = Figures()
-        self.effects: list[Effect] = []
         self.tracker = SightingTracker(
             classes=CLASSES,
             site_key=SITE_KEY,
@@ -280,20 +279,24 @@ class RadioLane:
         clear = {token for token, epc in own.items() if self._heard.pop((truck, epc), 0) >= 5}
         if wrong:
             figures.misassigned += 1
-            figures.examples.append(self._describe(conveyance, truck, wrong))
+            self._example("", conveyance, truck, wrong)
         elif Flag.AMBIGUOUS in conveyance.flags:
             figures.ambiguous += 1
-            figures.examples.append("ambiguous " + self._describe(conveyance, truck, have))
+            self._example("ambiguous ", conveyance, truck, have)
         elif clear <= have:
             figures.complete += 1
         else:
             figures.incomplete += 1
-            figures.examples.append("incomplete " + self._describe(conveyance, truck, clear - have))
+            self._example("incomplete ", conveyance, truck, clear - have)
         figures.unread += bool(plan.tags and not have)
         self.tracker.forget(list(have))
         self._feed.forget(truck)
         for tag in plan.tags:
             self._owner.pop(tag.epc, None)
+
+    def _example(self, what: str, conveyance: Conveyance, truck: str, tokens: set[str]) -> None:
+        if len(self.figures.examples) < MOST_EXAMPLES:
+            self.figures.examples.append(what + self._describe(conveyance, truck, tokens))
 
     def _describe(self, conveyance: Conveyance, truck: str, tokens: set[str]) -> str:
         kinds = sorted(

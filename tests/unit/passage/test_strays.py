@@ -203,3 +203,17 @@ def test_a_tag_between_two_trucks_is_nobodys_and_both_records_say_so() -> None:
     assert Flag.AMBIGUOUS in follower.flags
     assert lane.events.count("IDENTITY_AMBIGUOUS") == 2
     assert lane.state.pending == ()
+
+
+def test_two_trucks_worth_of_identities_on_one_are_two_trucks() -> None:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t1")
+    lane.see("second-card")
+    assert Flag.AMBIGUOUS not in lane.first.flags, "two drivers may share a cab"
+    lane.see("t2-tag", IdentityKind.TRANSPONDER)
+    assert Flag.AMBIGUOUS in lane.first.flags
+    assert lane.events.count("MERGED_DETECTION") == 1
+    lane.decide()
+    assert lane.green == ""
