@@ -8,6 +8,7 @@ from edge_agent.model.effects import Severity, WithdrawRequest
 
 from .codes import EventCode
 from .doubt import crossed_in_doubt, may_accuse
+from .kinematics import excuse_ns
 from .leases import withdraw
 from .state import CROSSED, LaneState, Track
 from .turn import Turn
@@ -78,7 +79,8 @@ def _without_lease(turn: Turn, track: Track) -> None:
         turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
         return
     # One that came out of order may be the very vehicle that lost its green: its record is another one then.
-    if turn.now_ns < max(track.excused_ns, turn.state.excused_ns if track.suspect else 0):
+    excused_ns = max(track.excused_ns, _green_ended_ns(turn, track), turn.state.excused_ns if track.suspect else 0)
+    if turn.now_ns < excused_ns:
         turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="withdrawn_inside_commit_distance")
         return
     if not may_accuse(turn.state, track):
@@ -88,6 +90,20 @@ def _without_lease(turn: Turn, track: Track) -> None:
     turn.state = replace(turn.state, counts=replace(counts, violations=counts.violations + 1))
     turn.flag(track, Flag.VIOLATION)
     turn.event(EventCode.VIOLATION, Severity.ALARM, track.id)
+
+
+def _green_ended_ns(turn: Turn, track: Track) -> int:
+    """Until when a crossing is excused because the head itself ended this vehicle's green, with its lease in force or
+    just run out: a driver who has moved off cannot stop at once. 0 where it was not shown to proceed."""
+    before: SignalEvent | None = None
+    ended_ns = 0
+    for shown in track.conveyance.signals:
+        ending = before is not None and before.commanded in PROCEED and shown.commanded not in PROCEED
+        if ending and shown.reason not in CONSUMED:
+            ended_ns = shown.at.mono_ns
+        before = shown
+    kinematics = turn.state.config.kinematics
+    return ended_ns + excuse_ns(kinematics, standing=track.standing is not None) if ended_ns else 0
 
 
 def was_confirmed(shown: SignalEvent | None) -> bool:

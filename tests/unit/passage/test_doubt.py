@@ -2,9 +2,11 @@
 
 import pytest
 
+from drivers.api import Aspect, Grade
 from edge_agent.model.conveyance import Flag, Outcome
 from edge_agent.model.decision import ActKind
 from edge_agent.model.effects import AddSupplement
+from edge_agent.model.inputs import SignalChanged
 from edge_agent.model.lane import Zone
 from edge_agent.passage.codes import CauseCode
 from edge_agent.passage.views import red_causes
@@ -44,6 +46,24 @@ def test_a_driver_who_runs_the_red_is_accused_and_stays_so_when_all_sensors_agre
     assert bundle.outcome is Outcome.VIOLATION
     assert Flag.DOUBTFUL not in bundle.flags
     assert lane.state.counts.violations == 1
+
+
+def test_who_has_moved_off_on_green_is_not_accused_when_the_head_ends_it_under_its_lease() -> None:
+    """A lease that is being renewed, a head that has had enough: red comes just before the nose is over the line."""
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.drive_to_line()
+    lane.wait(8)
+    lane.decide()
+    assert lane.green == truck.conveyance_id
+    lane.wait(2)
+    lease = lane.state.lease
+    assert lease is not None
+    lane.feed(SignalChanged(lane.at, Aspect.RED, Aspect.RED, Grade.LAMP, "lease_expired", "", lease.seq))
+    lane.wait(0.2)
+    lane.on(Zone.BEAM)
+    (record,) = lane.state.conveyances
+    assert Flag.VIOLATION not in record.flags
 
 
 def test_an_accusation_is_taken_back_when_the_beam_outlasts_the_loop() -> None:
