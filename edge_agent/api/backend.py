@@ -49,6 +49,14 @@ class LaneBackend(Protocol):
         """Captures at the lane, newest first."""
         ...
 
+    async def test_signal(self, act: OfficerAct) -> tuple[AnswerAct, lane_pb.TestSignalResponse]:
+        """Test the head for a person at the lane; the response has no outcome yet, and means nothing when refused."""
+        ...
+
+    async def commission_head(self, act: OfficerAct) -> tuple[AnswerAct, lane_pb.CommissionHeadResponse]:
+        """Do the kill test; the response as in `test_signal`."""
+        ...
+
     async def list_passages(self, page_size: int, before_seq: int | None) -> list[lane_pb.Passage]:
         """Sealed passages, newest first."""
         ...

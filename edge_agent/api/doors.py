@@ -44,6 +44,8 @@ ALLOWED: Final[dict[str, frozenset[Role]]] = {
     _LANE + "ConfirmCorridorOrder": _OFFICER,
     _LANE + "SetLaneMode": _STAFF,
     _LANE + "ClearSignalFault": _STAFF,
+    _LANE + "TestSignal": _STAFF,
+    _LANE + "CommissionHead": _STAFF,
     _LANE + "AcknowledgeCondition": _STAFF,
     _DIAGNOSTICS + "ListDevices": _ALL,
     _DIAGNOSTICS + "ListReaders": _ALL,

@@ -4,13 +4,14 @@
 from __future__ import annotations  # grpc's classes are generic for the type checker only
 
 import asyncio
+from collections.abc import Awaitable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
 
 import grpc
 from grpc.aio import ServicerContext
 
-from edge_agent.model.decision import ActResult, OfficerAct, Role
+from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
 from edge_agent.model.effects import AnswerAct
 from edge_agent.model.lane import LaneMode
 from edge_agent.wire import types as wire
@@ -23,6 +24,8 @@ from .errors import Reason, Refusal
 
 ACT_TIMEOUT_S: Final = 5.0
 """Longest wait for the core's answer to an act."""
+TEST_TIMEOUT_S: Final = 20.0
+"""Longest wait for a test of the head, which takes 12 s at worst."""
 WRITE_TIMEOUT_S: Final = 10.0
 """A reader that takes no message for so long is cut off."""
 GAP_S: Final = 0.02
@@ -98,6 +101,20 @@ class LaneServicer(LaneServiceServicer):
         """Clears a latched signal fault."""
         return pb.ClearSignalFaultResponse(outcome=await self._act(requests.clear_fault(request, self._role)))
 
+    async def TestSignal(self, request: pb.TestSignalRequest, context: object) -> pb.TestSignalResponse:
+        """Shows each aspect once in a closed and empty lane."""
+        act = requests.test_head(ActKind.TEST_SIGNAL, request, self._role)
+        answer, response = await self._bounded(self._backend.test_signal(act), TEST_TIMEOUT_S)
+        response.outcome.CopyFrom(outcome(answer))
+        return response
+
+    async def CommissionHead(self, request: pb.CommissionHeadRequest, context: object) -> pb.CommissionHeadResponse:
+        """The kill test of the head's module."""
+        act = requests.test_head(ActKind.TEST_KILL, request, self._role)
+        answer, response = await self._bounded(self._backend.commission_head(act), TEST_TIMEOUT_S)
+        response.outcome.CopyFrom(outcome(answer))
+        return response
+
     async def AcknowledgeCondition(
         self, request: pb.AcknowledgeConditionRequest, context: object
     ) -> pb.AcknowledgeConditionResponse:
@@ -162,13 +179,15 @@ class LaneServicer(LaneServiceServicer):
                 await send(context, pb.WatchPassagesResponse(passage=passage))
 
     async def _act(self, act: OfficerAct) -> pb.ActOutcome:
+        return outcome(await self._bounded(self._backend.act(act), ACT_TIMEOUT_S))
+
+    async def _bounded(self, answer: Awaitable[R], timeout_s: float) -> R:
         try:
-            async with asyncio.timeout(ACT_TIMEOUT_S):
-                answer = await self._backend.act(act)
+            async with asyncio.timeout(timeout_s):
+                return await answer
         except TimeoutError as error:
             text = "the lane has not answered in time: repeat with the same request_id to learn what became of it"
             raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.ACT_UNCONFIRMED, text) from error
-        return outcome(answer)
 
     def _lane(self) -> pb.LaneState:
         lane = self._backend.lane_state(self._role)

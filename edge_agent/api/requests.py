@@ -192,6 +192,14 @@ def clear_fault(request: pb.ClearSignalFaultRequest, role: Role) -> OfficerAct:
     return OfficerAct(ActKind.CLEAR_FAULT, request.request_id, request.officer, role, reason=reason_of(request))
 
 
+def test_head(kind: ActKind, request: pb.TestSignalRequest | pb.CommissionHeadRequest, role: Role) -> OfficerAct:
+    """A test of the head, TEST_SIGNAL or TEST_KILL."""
+    begun(request).done()
+    return OfficerAct(
+        kind, request.request_id, request.officer, role, reason=reason_of(request), lane_empty=request.lane_empty
+    )
+
+
 def acknowledge(request: pb.AcknowledgeConditionRequest, role: Role) -> OfficerAct:
     """A person has seen a condition."""
     fields = begun(request)

@@ -18,6 +18,12 @@ if TYPE_CHECKING:
 ID_MIN: Final = 6
 """Characters of the beginning of an id that may stand for it."""
 
+TEST_TIMEOUT_S: Final = 25.0
+"""Longer than the agent's own bound on a test of the head (20 s)."""
+
+lane_empty = click.option(
+    "--lane-empty", is_flag=True, help="I stand at the lane and see it empty and closed off. Asked for when absent."
+)
 reason = click.option("--reason", required=True, help="Why; goes into the record.")
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
@@ -84,6 +90,17 @@ def ask(agent: Agent, shown: str, question: str, yes: bool) -> None:
         raise Stop(Exit.USAGE, "nobody can be asked here", "repeat with --yes, and an id instead of a place")
     click.echo(shown)
     if not click.confirm(question):
+        raise Stop(Exit.REFUSED, "nothing was done")
+
+
+def ask_at_lane(agent: Agent, said: bool) -> None:
+    """Have the person say that the lane is empty before green is shown to nobody. Stop when they do not."""
+    if said:
+        return
+    if agent.as_json or not sys.stdin.isatty():
+        raise Stop(Exit.USAGE, "nobody can be asked here", "repeat with --lane-empty, standing at the lane")
+    click.echo("GREEN will be shown for about a second.")
+    if not click.confirm("Do you stand at the lane and see it empty and closed off?"):
         raise Stop(Exit.REFUSED, "nothing was done")
 
 

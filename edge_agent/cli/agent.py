@@ -83,12 +83,12 @@ class Agent:
 
         return grpc.insecure_channel(f"unix:{self._path.absolute()}")
 
-    def call(self, method: Callable[..., R], request: Message) -> R:
+    def call(self, method: Callable[..., R], request: Message, timeout_s: float = CALL_TIMEOUT_S) -> R:
         """One call, bounded in time. Stop when it fails."""
         import grpc
 
         try:
-            return method(request, timeout=CALL_TIMEOUT_S)
+            return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
             raise _stop(error) from error
 

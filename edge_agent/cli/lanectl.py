@@ -24,7 +24,9 @@ VERBS: Final = {
     "refer": "Send one conveyance to secondary.",
     "confirm-order": "State which conveyances stand in the corridor.",
     "mode": "Change the lane's mode.",
+    "signal-test": "Show each aspect once, in a closed and empty lane.",
     "clear-fault": "Clear a latched signal fault.",
+    "commission": "Kill test: how long the module takes to turn red by itself.",
     "capture": "Capture what passes a device's link, in maintenance.",
     "replay": "Feed a captured session to the driver again, offline.",
 }

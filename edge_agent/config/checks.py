@@ -183,6 +183,8 @@ def _signal(config: LaneConfig) -> Iterator[Finding]:
     if ("amber" in head.roles) != (signal.amber_ms > 0):
         fitted = "has an amber: give its length" if "amber" in head.roles else "has no role amber: must be 0"
         yield Finding(("signal", "amber_ms"), f"{signal.device} {fitted}")
+    if signal.hardware == "virtual" and head.serial is None and not is_loopback(head.host or ""):
+        yield Finding(("signal", "hardware"), f"virtual, but {head.id} is on another machine: that is a real head")
     least_ms = minimum_amber_ns(kinematics.v_max_kmh, kinematics.reaction_s, kinematics.decel_ms2) // 1_000_000
     if 0 < signal.amber_ms < least_ms:
         yield Finding(("signal", "amber_ms"), f"a driver at {kinematics.v_max_kmh:g} km/h needs {least_ms} ms or more")

@@ -228,6 +228,10 @@ class SignalSection(Section):
     conflict_ms: int = Field(
         default=200, ge=200, le=350, description="Red and green together for so long: fault (NEMA TS 2)"
     )
+    chatter_per_min: int = Field(default=40, ge=6, le=200, description="More changes of aspect in a minute: fault")
+    hardware: Literal["real", "virtual"] = Field(
+        default="real", description="virtual: a simulated module on this computer, which needs no kill test for REMOTE"
+    )
 
 
 class StoreSection(Section):
@@ -405,6 +409,7 @@ class LaneConfig(Section):
             green_max_ns=round(self.policy.green_max_s * _S),
             stall_ns=round(self.policy.stall_after_green_s * _S),
             source_grace_ns=round(self.policy.centre_grace_s * _S),
+            chatter_max=self.signal.chatter_per_min,
         )
 
 

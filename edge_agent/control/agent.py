@@ -57,8 +57,10 @@ from edge_agent.wire.journal import decode_input, decode_record
 from .backend import Backend, Sources
 from .capture_desk import CapturePorts
 from .central_link import CentralLink
+from .commissioning import Commissioning
 from .devices import DeviceRecord, DeviceTable
 from .effects import EffectOutlets
+from .head_test import HeadTests
 from .identity import capture_desk, lane_identity, new_boot_id, open_store, sighting_tracker
 from .inputs import LaneInputs
 from .modules import Modules
@@ -99,6 +101,8 @@ class Agent:
         self.modules = Modules(self.board, clock, config.signal.device)
         self._lines = SharedLines()
         self._zones_from = {d.id for d in config.devices if isinstance(d, LaneIoDevice) and Zone.S.value in d.roles}
+        self.tests = HeadTests(lambda: self.signal, clock, amber=config.signal.amber_ms > 0)
+        self.commissioning = Commissioning(config, self.tests, lambda: self.passage, clock)
         self._sessions: dict[str, object] = {}
         self._cleared = 0
         self._faulty = state.fault is not None
@@ -145,7 +149,7 @@ class Agent:
     def orders(self) -> SignalOrders:
         """What the core asks of the signal now."""
         lease: Lease | None = self.passage.lease
-        return signal_orders(self.passage.state, lease, self._cleared)
+        return signal_orders(self.passage.state, lease, self._cleared, self.tests.asked)
 
     def orders_changed(self) -> None:
         """The core's state moved: count an authorised clearing of a signal fault, and tell the loop."""
@@ -166,6 +170,7 @@ class Agent:
             self.devices.add(camera.view, camera.kind, now, required=camera.required)
         self.passage.submit(Started(at=now, boot_id=self.boot_id, seed=os.urandom(16)))
         self._require_devices(now)
+        self.commissioning.started()
         self.store.on_health = self._store_health
         async with AsyncExitStack() as stack:
             doors = self.config.api
@@ -250,6 +255,8 @@ class Agent:
                 self.inputs.feel(observation)
             if observation.device in self._zones_from:
                 self.inputs.take_snapshot(observation)
+                if self.tests.busy:
+                    self.signal.wake()  # a test ends on any zone, not only on those at the line
         elif isinstance(observation, TagRead):
             self.inputs.tags.put(observation)
         elif isinstance(observation, DeviceUp):
@@ -258,6 +265,7 @@ class Agent:
             if self.modules.session(observation.device) is not None:
                 self.modules.up(observation)
             if observation.device == self.config.signal.device:
+                self.commissioning.up(observation)
                 self._head = self.modules.session(observation.device)
                 self.signal.wake()
 
@@ -266,6 +274,7 @@ class Agent:
         if self.modules.ended(device):
             if device == self.config.signal.device:
                 self._head = None
+                self.tests.lost(error.code)
                 self.signal.wake()
             if device in self._zones_from:
                 self.inputs.lose_zones(error.code)
@@ -289,10 +298,12 @@ class Agent:
     def _signal_changed(self, change: SignalChanged) -> None:
         if change.confirmed is Aspect.RED:
             self._red_shown.set()
+        self.tests.changed(change)
         self.passage.submit(change)
         self.backend.changed()
 
     def _cycle_done(self) -> None:
+        self.tests.looked()
         now_ns = self.clock.stamp().mono_ns
         if self.manager.watchdog_s and now_ns - self._fed_ns >= self.manager.watchdog_s * 0.25e9:
             self._fed_ns = now_ns
@@ -401,6 +412,7 @@ class Agent:
             counters=self._counters,
             readers=self._reader_healths,
             captures=self.captures,
+            commissioning=self.commissioning,
         )
 
 

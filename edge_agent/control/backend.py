@@ -31,7 +31,9 @@ from securecorridor.lane.v1 import types_pb2 as pb
 
 from . import red
 from .capture_desk import CaptureDesk
+from .commissioning import Commissioning
 from .devices import DeviceRecord, DeviceTable, profile_text
+from .head_test import Step
 from .passage_loop import PassageLoop
 from .signal_loop import SignalLoop
 
@@ -60,6 +62,7 @@ class Sources:
     counters: Callable[[str], Mapping[str, float]]
     readers: Callable[[], Sequence[ReaderHealth]]
     captures: CaptureDesk
+    commissioning: Commissioning
 
 
 class Backend:
@@ -141,6 +144,21 @@ class Backend:
             capture_message(each.capture, each.path, each.size_bytes, each.header, running.get(each.capture), now)
             for each in await self._from.captures.found()
         ]
+
+    async def test_signal(self, act: OfficerAct) -> tuple[AnswerAct, lane_pb.TestSignalResponse]:
+        """Every aspect of the head once, for a person at the lane."""
+        answer, steps = await self._from.commissioning.test_signal(act)
+        return answer, _signal_test(steps)
+
+    async def commission_head(self, act: OfficerAct) -> tuple[AnswerAct, lane_pb.CommissionHeadResponse]:
+        """The kill test of the head's module."""
+        answer, done = await self._from.commissioning.kill_test(act)
+        response = lane_pb.CommissionHeadResponse()
+        if done is not None:
+            response.passed, response.sign, response.why = done.result.passed, done.result.sign, done.why
+            if done.result.red_ms >= 0:
+                response.red_after.FromMilliseconds(done.result.red_ms)
+        return answer, response
 
     async def list_passages(self, page_size: int, before_seq: int | None) -> list[lane_pb.Passage]:
         """Sealed passages, newest first."""
@@ -307,3 +325,18 @@ class Backend:
             message.fault_text = record.fault.message
             message.fault_hint = record.fault.hint
         return message
+
+
+def _signal_test(steps: Sequence[Step]) -> lane_pb.TestSignalResponse:
+    response = lane_pb.TestSignalResponse(passed=bool(steps) and all(step.passed for step in steps))
+    for step in steps:
+        message = response.steps.add(
+            aspect=enums.ASPECT.to_wire(step.aspect),
+            passed=step.passed,
+            shown=lane_wire.shown_aspect(step.shown),
+            grade=enums.GRADE.to_wire(step.grade),
+            why=step.why,
+        )
+        if step.confirmed_ms >= 0:
+            message.confirmed_after.FromMilliseconds(step.confirmed_ms)
+    return response

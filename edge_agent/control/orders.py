@@ -4,7 +4,7 @@ from edge_agent.model.decision import Authority, Lease
 from edge_agent.model.lane import LaneMode
 from edge_agent.passage.corridor import LaneState
 from edge_agent.safety.facts import Permit
-from edge_agent.safety.timing import SignalOrders
+from edge_agent.safety.timing import HeadTest, SignalOrders
 
 PERMITS: dict[LaneMode, Permit] = {
     LaneMode.CLOSED: Permit.NONE,
@@ -18,9 +18,12 @@ PERMITS: dict[LaneMode, Permit] = {
 """Only REMOTE rolls; ATTENDED and DEGRADED release standing vehicles; the rest show red."""
 
 
-def signal_orders(state: LaneState, lease: Lease | None, fault_cleared_seq: int) -> SignalOrders:
+def signal_orders(
+    state: LaneState, lease: Lease | None, fault_cleared_seq: int, test: HeadTest | None = None
+) -> SignalOrders:
     """The orders now. `lease` is the one that may show green (granted, committed in time, not withdrawn), which may lag
-    behind the state's own; `fault_cleared_seq` counts authorised clearings of a signal fault and never falls."""
+    behind the state's own; `fault_cleared_seq` counts authorised clearings of a signal fault and never falls; `test` is
+    a signal test under way."""
     return SignalOrders(
         permit=PERMITS.get(state.mode, Permit.NONE),
         hold=_held(state, lease),
@@ -28,6 +31,8 @@ def signal_orders(state: LaneState, lease: Lease | None, fault_cleared_seq: int)
         order_known=state.order_known,
         lease=lease,
         source_alive=_source_alive(state, lease),
+        closed=state.closed_and_empty,
+        test=test,
     )
 
 

@@ -26,8 +26,8 @@ from edge_agent.model.decision import Lease
 from edge_agent.model.inputs import SignalChanged
 from edge_agent.safety import timing
 from edge_agent.safety.facts import Reason, Ruling
-from edge_agent.safety.interlock import rule
-from edge_agent.safety.timing import History, Limits, SignalFault, SignalOrders
+from edge_agent.safety.interlock import rule, rule_test
+from edge_agent.safety.timing import HeadTest, History, Limits, SignalFault, SignalOrders
 
 __all__ = ["Limits", "SignalFault", "SignalLoop", "SignalOrders", "SignalPorts", "SignalState", "interlock_digest"]
 
@@ -41,7 +41,9 @@ class SignalState:
     `commanded` None: unknown (no session, or the last exchange failed). `confirmed` what feedback showed at
     `confirmed_at`, None while unknown, stale or in conflict; `grade` how well. `reasons_since` lists the ruling's
     reasons with the time each appeared. `fault` the latched fault's code or "". `lease_seq` the lease ruled on, 0
-    without. `failures` counts failed cycles, `last_failure` is the code of the last one.
+    without. `failures` counts failed cycles, `last_failure` is the code of the last one. `fed` is when the last write
+    that the module acknowledged was sent, `tripped` whether its watchdog was last seen to have dropped the outputs;
+    `test` the signal test ruled on.
     """
 
     commanded: Aspect | None
@@ -57,6 +59,9 @@ class SignalState:
     last_cycle: Stamp | None
     failures: int
     last_failure: str
+    fed: Stamp | None
+    tripped: bool
+    test: HeadTest | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,8 @@ class SignalLoop:
         self._session: SignalHead | None = None
         self._reading: SignalReadback | None = None
         self._orders: SignalOrders | None = None
+        self._test: HeadTest | None = None
+        self._fed: Stamp | None = None
         self._ruling = Ruling(Aspect.RED, (Reason.MODULE_NOT_READY,))
         self._since = ports.clock.stamp()
         self._reasons_since = {Reason.MODULE_NOT_READY: self._since}
@@ -138,6 +145,9 @@ class SignalLoop:
             last_cycle=self._last_cycle,
             failures=self._failures,
             last_failure=self._last_failure,
+            fed=self._fed,
+            tripped=self._reading is not None and self._reading.tripped,
+            test=self._test,
         )
 
     @property
@@ -189,17 +199,21 @@ class SignalLoop:
                 await self._show(head, sooner)
         self._reading = await head.read()
         aspect = self._judge()
-        if aspect is not self._history.commanded or (whole and not ended):
+        left_alone = self._test is not None and not self._test.feed and aspect is not Aspect.RED
+        if aspect is not self._history.commanded or (whole and not ended and not left_alone):
             await self._show(head, aspect)
 
     def _judge(self) -> Aspect:
         """Put the question to the interlock, with everything as it is at this instant."""
         orders, now = self._ports.orders(), self._ports.clock.stamp()
-        self._orders = orders
-        facts, self._history = timing.classify(
-            self._history, orders, self._ports.zones(), self._reading, now.mono_ns, self._limits
-        )
-        ruling = rule(facts)
+        zones, reading, limits = self._ports.zones(), self._reading, self._limits
+        facts, self._history = timing.classify(self._history, orders, zones, reading, now.mono_ns, limits)
+        self._orders, self._test = orders, orders.test
+        if self._test is None:
+            ruling = rule(facts)
+        else:
+            asked = timing.test_facts(self._history, orders, self._test, zones, reading, now.mono_ns, limits)
+            ruling = rule_test(asked)
         if ruling != self._ruling:
             known = self._reasons_since
             self._reasons_since = {reason: known.get(reason, now) for reason in ruling.reasons}
@@ -208,17 +222,21 @@ class SignalLoop:
 
     async def _show(self, head: SignalHead, aspect: Aspect) -> None:
         """Write one aspect. The only place that asks a head for anything, and green in one line of it."""
+        sent = self._ports.clock.stamp()
         try:
             if aspect is Aspect.GREEN:
-                assert self._lease is not None, "the interlock gives no green without a lease"
-                self._history = timing.begin_green(self._history, self._lease)
+                if self._test is None:
+                    assert self._lease is not None, "the interlock gives no green without a lease"
+                    self._history = timing.begin_green(self._history, self._lease)
+                else:
+                    self._history = timing.begin_test(self._history)
                 await head.write(Aspect.GREEN)
             else:
                 await head.write(aspect)
         except DeviceError:
             self._tell(aspect)  # it may be showing: the record must say that it was tried
             raise
-        now = self._ports.clock.stamp()
+        now, self._fed = self._ports.clock.stamp(), sent
         changed = aspect is not self._history.commanded
         self._history = timing.acknowledged(self._history, aspect, now.mono_ns)
         if changed:
@@ -247,6 +265,7 @@ class SignalLoop:
                 reason=self._ruling.reasons[0].value if self._ruling.reasons else "",
                 fault=self._fault_code(),
                 lease_seq=self._lease.seq if self._lease is not None else 0,
+                test=self._test is not None,
             )
         )
 
@@ -270,7 +289,8 @@ class SignalLoop:
         """Until the next cycle is due, sooner while the head is unsettled, at once when woken."""
         now_ns = self._now_ns()
         soon_ns = now_ns + self._reread_ns
-        early = timing.unsettled(self._history) and soon_ns < self._due_ns
+        watched = timing.unsettled(self._history) or (self._test is not None and not self._test.feed)
+        early = watched and soon_ns < self._due_ns
         delay_ns = max(0, (soon_ns if early else self._due_ns) - now_ns)
         timer = asyncio.get_running_loop().call_later(delay_ns / 1e9, self._bell.set)
         try:

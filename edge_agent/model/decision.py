@@ -107,6 +107,8 @@ class ActKind(StrEnum):
     START_CAPTURE = "start_capture"
     STOP_CAPTURE = "stop_capture"
     DELETE_CAPTURE = "delete_capture"
+    TEST_SIGNAL = "test_signal"
+    TEST_KILL = "test_kill"
 
 
 class Role(StrEnum):
@@ -126,7 +128,8 @@ class OfficerAct:
     `officer` is a pseudonym, never a name. `confirmed_order`: for CONFIRM_ORDER, the conveyance ids the officer sees on
     camera from the stop line upstream (empty: the corridor is empty). `verdict`/`referral`: for DIRECT and REFER.
     `mode`: for SET_MODE, and `duration_s` with maintenance. `condition`: for ACKNOWLEDGE. `capture` names a capture; to
-    start one also `device` and `duration_s`.
+    start one also `device` and `duration_s`. `lane_empty`: for the tests of the
+    head, that the person stands at the lane and sees it empty and closed off.
     """
 
     kind: ActKind
@@ -146,6 +149,7 @@ class OfficerAct:
     capture: str = ""
     device: str = ""
     duration_s: float = 0.0
+    lane_empty: bool = False
 
 
 class ActResult(StrEnum):

@@ -97,7 +97,8 @@ class ConsolePresence:
 @dataclass(frozen=True, slots=True)
 class SignalChanged:
     """The signal loop's commanded or confirmed aspect changed. `reason` is the first reason of its ruling;
-    `fault` names a latched signal fault ("" when none); `lease_seq` the lease the ruling was made on (0: none)."""
+    `fault` names a latched signal fault ("" when none); `lease_seq` the lease the ruling was made on (0: none); `test`:
+    it was shown in a signal test, for nobody."""
 
     at: Stamp
     commanded: Aspect
@@ -106,6 +107,30 @@ class SignalChanged:
     reason: str
     fault: str
     lease_seq: int
+    test: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTested:
+    """A signal test or a kill test of the head's module came to its end. `kind` signal_test or kill_test; `device` the
+    module, `module` the digest of its identity; `by` the person's pseudonym; `facts` what was seen, as small texts."""
+
+    at: Stamp
+    kind: str
+    passed: bool
+    device: str
+    module: str
+    by: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HeadCommissioned:
+    """Whether a kill test on this very module with this profile is on record (`ok`); else `why` not."""
+
+    at: Stamp
+    ok: bool
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +190,8 @@ CoreInput = (
     | CentreLink
     | ConsolePresence
     | SignalChanged
+    | HeadTested
+    | HeadCommissioned
     | DeviceChanged
     | ClockStepped
     | StoreHealth

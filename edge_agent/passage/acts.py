@@ -33,6 +33,8 @@ MAY: dict[ActKind, frozenset[Role]] = {
     ActKind.CONFIRM_ORDER: frozenset({Role.OFFICER}),
     ActKind.SET_MODE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.CLEAR_FAULT: frozenset({Role.OFFICER, Role.TECHNICIAN}),
+    ActKind.TEST_SIGNAL: frozenset({Role.OFFICER, Role.TECHNICIAN}),
+    ActKind.TEST_KILL: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.ACKNOWLEDGE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.START_CAPTURE: frozenset({Role.TECHNICIAN}),
     ActKind.STOP_CAPTURE: frozenset({Role.TECHNICIAN}),
@@ -229,8 +231,10 @@ def _set_mode(turn: Turn, act: OfficerAct) -> Reply:
         return Reply(ActResult.INVALID_ARGUMENT, f"mode must be one of: {names}")
     if mode is LaneMode.MAINTENANCE:
         return maintain(turn, act)
-    if turn.state.fault is not None:
-        return Reply(ActResult.FAILED_PRECONDITION, f"signal fault {turn.state.fault.code}: clear it first")
+    fault = turn.state.fault
+    if fault is not None and mode is not LaneMode.CLOSED:
+        way = "close the lane, test the signal and clear the fault first"
+        return Reply(ActResult.FAILED_PRECONDITION, f"signal fault {fault.code}: {way}")
     if turn.state.maintenance is not None and mode is not LaneMode.CLOSED:
         work = turn.state.maintenance
         return Reply(ActResult.FAILED_PRECONDITION, f"{work.by} works at the lane: set it closed first, then {mode}")
@@ -238,21 +242,45 @@ def _set_mode(turn: Turn, act: OfficerAct) -> Reply:
         return Reply(ActResult.PERMISSION_DENIED, f"mode {mode.value} is for officers")
     if mode is LaneMode.REMOTE and not turn.state.store.up:
         return Reply(ActResult.FAILED_PRECONDITION, f"store is not well ({turn.state.store.code}): no rolling release")
+    if mode is LaneMode.REMOTE and not turn.state.commissioned.up:
+        way = "close the lane, then lanectl commission"
+        return Reply(ActResult.FAILED_PRECONDITION, f"no rolling release: {turn.state.commissioned.code}; {way}")
     turn.state = replace(turn.state, wanted_mode=mode, mode_planned=mode is not LaneMode.ALL_HOLD, maintenance=None)
     return Reply(ActResult.OK, f"mode {mode.value} is set")
 
 
 def _clear_fault(turn: Turn, act: OfficerAct) -> Reply:
-    """An officer's clearing gives the lane its mode back; a technician's leaves it closed for an officer to open."""
-    if turn.state.fault is None:
+    """After a passed signal test, which needs a closed lane: it stays closed until an officer opens it."""
+    fault = turn.state.fault
+    if fault is None:
         return Reply(ActResult.OK, "no fault is latched")
-    kept = act.role is Role.OFFICER or turn.state.wanted_mode is LaneMode.MAINTENANCE
-    mode = turn.state.wanted_mode if kept else LaneMode.CLOSED
-    turn.state = replace(turn.state, fault=None, wanted_mode=mode, mode_planned=True)
+    if turn.state.tested is None:
+        way = "close the lane, then lanectl signal-test" if not turn.state.closed_and_empty else "lanectl signal-test"
+        return Reply(ActResult.FAILED_PRECONDITION, f"no signal test was passed since {fault.code}: {way}")
+    kept = turn.state.wanted_mode is LaneMode.MAINTENANCE
+    mode = LaneMode.MAINTENANCE if kept else LaneMode.CLOSED
+    turn.state = replace(turn.state, fault=None, tested=None, wanted_mode=mode, mode_planned=True)
     title = "The signal fault was cleared"
     turn.condition(ConditionCode.SIGNAL_FAULT, Severity.ALARM, False, title, "")
     turn.event(EventCode.SIGNAL_FAULT, Severity.INFO, fault="", cleared_by=act.officer)
-    return Reply(ActResult.OK, f"fault cleared; the lane is {mode.value}")
+    return Reply(ActResult.OK, "fault cleared; the lane is closed until an officer opens it")
+
+
+def _test_head(turn: Turn, act: OfficerAct) -> Reply:
+    """Whether a test of the head may begin: it shows green to nobody, so nobody may be there."""
+    state, shut = turn.state, (LaneMode.CLOSED, LaneMode.MAINTENANCE)
+    against = (
+        (not act.lane_empty, "somebody at the lane must see that it is empty and closed off (lane_empty)"),
+        (state.wanted_mode not in shut, "close the lane first (lanectl mode closed)"),
+        (state.hold is not None, "the lane is held: an officer clears the hold first"),
+        (bool(state.tracks), f"{len(state.tracks)} vehicle(s) in the lane: lead them out, or an officer confirms it"),
+        (not state.zones.fresh, "zone inputs are not known"),
+        (any(state.zones.levels.values()), "a zone is occupied"),
+    )
+    for applies, text in against:
+        if applies:
+            return Reply(ActResult.FAILED_PRECONDITION, text)
+    return Reply(ActResult.OK, "the test may begin")
 
 
 def _confirm(turn: Turn, act: OfficerAct) -> Reply:
@@ -285,4 +313,6 @@ HANDLERS: dict[ActKind, Callable[[Turn, OfficerAct], Reply]] = {
     ActKind.START_CAPTURE: start_capture,
     ActKind.STOP_CAPTURE: stop_capture,
     ActKind.DELETE_CAPTURE: delete_capture,
+    ActKind.TEST_SIGNAL: _test_head,
+    ActKind.TEST_KILL: _test_head,
 }

@@ -69,6 +69,11 @@ def _mode_told(state: LaneState) -> tuple[str, Stamp | None, str]:
     return f"lane mode is maintenance: {work.reason or 'no reason given'}", work.since, work.by
 
 
+def not_commissioned(state: LaneState) -> Cause:
+    """REMOTE was set, but the head's module has no kill test on record."""
+    return Cause(CauseCode.NOT_COMMISSIONED, f"no rolling release: {state.commissioned.code}", state.commissioned.since)
+
+
 def _line_causes(state: LaneState) -> Iterator[Cause]:
     over = next((t for t in state.tracks if Zone.BEAM in t.over), None)
     if over is not None or state.zones.occupied(Zone.BEAM):
@@ -145,6 +150,8 @@ def _place_causes(state: LaneState, track: Track, officer: bool, held: LeaseHeld
     """Rolling green needs REMOTE, a known order and a vehicle upstream of its commit distance; anything else stands."""
     remote = state.mode is LaneMode.REMOTE
     gentle = state.mode_planned
+    if state.wanted_mode is LaneMode.REMOTE and not state.commissioned.up and not officer:
+        yield not_commissioned(state)
     if not remote and state.mode not in NO_GREEN and not officer:
         yield Cause(
             CauseCode.OFFICER_ONLY, f"mode {state.mode.value}: an officer must release", state.mode_since,

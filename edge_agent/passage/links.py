@@ -10,6 +10,8 @@ from edge_agent.model.inputs import (
     ClockStepped,
     ConsolePresence,
     DeviceChanged,
+    HeadCommissioned,
+    HeadTested,
     SignalChanged,
     Started,
     StoreHealth,
@@ -22,7 +24,7 @@ from .maintenance import interrupt
 from .order import lose_order
 from .requests import ask_all_again
 from .sightings import flood_over
-from .state import DeviceDown, Fault, LaneState, Link, Track, ZoneInputs
+from .state import DeviceDown, Fault, LaneState, Link, Tested, Track, ZoneInputs
 from .turn import Turn
 
 CLOCKS_AGREE_NS = 1_000_000_000
@@ -48,6 +50,7 @@ def on_started(turn: Turn, event: Started) -> None:
         centre=Link(False, turn.at),
         console=Link(False, turn.at),
         signal=None,
+        tested=None,
         devices_down=(),
         pending=(),
         stray_times=(),
@@ -129,7 +132,10 @@ def on_device(turn: Turn, event: DeviceChanged) -> None:
         rest = (*(d for d in turn.state.devices_down if d.device != event.device), down)
         if any(device == event.device for device, _, _ in turn.state.config.geometry.antennas):
             turn.flag_all(Flag.READER_GAP, upstream_only=True)
-    turn.state = replace(turn.state, devices_down=rest)
+    tested = turn.state.tested
+    if tested is not None and tested.device == event.device:
+        tested = None  # what comes back may be another module
+    turn.state = replace(turn.state, devices_down=rest, tested=tested)
     severity = Severity.INFO if event.up else Severity.WARNING
     turn.event(EventCode.DEVICE, severity, device=event.device, up=int(event.up), cause=event.code)
 
@@ -143,12 +149,12 @@ def on_clock(turn: Turn, event: ClockStepped) -> None:
 def on_signal(turn: Turn, event: SignalChanged) -> None:
     """The head was commanded or confirmed otherwise: evidence for the vehicle it concerned; a fault latches."""
     turn.state = replace(turn.state, signal=event)
-    track = _concerned(turn.state, event)
+    track = None if event.test else _concerned(turn.state, event)
     if track is not None and len(track.conveyance.signals) < MOST_SIGNALS:
         shown = SignalEvent(turn.at, event.commanded, event.confirmed, event.grade, event.reason)
         turn.put_conveyance(track, replace(track.conveyance, signals=(*track.conveyance.signals, shown)))
     if event.fault and turn.state.fault is None:
-        turn.state = replace(turn.state, fault=Fault(event.fault, turn.at))
+        turn.state = replace(turn.state, fault=Fault(event.fault, turn.at), tested=None)
         turn.event(EventCode.SIGNAL_FAULT, Severity.ALARM, fault=event.fault)
 
 
@@ -161,6 +167,26 @@ def _concerned(state: LaneState, event: SignalChanged) -> Track | None:
     return over or state.first_upstream
 
 
+def on_head_tested(turn: Turn, event: HeadTested) -> None:
+    """Somebody tested the head: central hears of it; a passed signal test opens the way to clearing a fault."""
+    signal = event.kind == "signal_test"
+    if signal and turn.state.fault is not None:
+        tested = Tested(turn.at, event.by, event.device) if event.passed else None
+        turn.state = replace(turn.state, tested=tested)
+    code = EventCode.SIGNAL_TEST if signal else EventCode.KILL_TEST
+    turn.event(
+        code, Severity.INFO if event.passed else Severity.ALARM, passed=int(event.passed), device=event.device,
+        module=event.module, officer=event.by, **dict(event.facts),
+    )  # fmt: skip
+
+
+def on_commissioned(turn: Turn, event: HeadCommissioned) -> None:
+    """The head's module has a kill test on record, or has none."""
+    if (event.ok, event.why) == (turn.state.commissioned.up, turn.state.commissioned.code):
+        return
+    turn.state = replace(turn.state, commissioned=Link(event.ok, turn.at, event.why))
+
+
 def review_mode(turn: Turn) -> None:
     """The mode in effect: the one that was set, unless a fault, the store or a missing officer takes it back."""
     state = turn.state
@@ -169,7 +195,7 @@ def review_mode(turn: Turn) -> None:
     planned = state.mode_planned
     if state.fault is not None:
         mode, planned = LaneMode.FAULT, False
-    elif mode is LaneMode.REMOTE and (absent or not state.store.up):
+    elif mode is LaneMode.REMOTE and (absent or not state.store.up or not state.commissioned.up):
         mode, planned = LaneMode.DEGRADED, False
     if mode is not state.mode:
         turn.state = replace(state, mode=mode, mode_since=turn.at, mode_planned=planned)
@@ -195,7 +221,11 @@ def review_conditions(turn: Turn) -> None:
     )
     turn.condition(
         ConditionCode.SIGNAL_FAULT, alarm, state.fault is not None, "A signal fault is latched",
-        "repair the head, then clear the fault",
+        "close the lane, repair the head, test the signal, then clear the fault",
+    )  # fmt: skip
+    turn.condition(
+        ConditionCode.NOT_COMMISSIONED, alarm, not state.commissioned.up,
+        f"No rolling release: {state.commissioned.code}", "close the lane, then: lanectl commission",
     )  # fmt: skip
     if ConditionCode.TAG_FLOOD.value in state.conditions and flood_over(turn):
         turn.condition(ConditionCode.TAG_FLOOD, warning, False, "The tags are gone", "")

@@ -177,6 +177,15 @@ class Capturing:
 
 
 @dataclass(frozen=True, slots=True)
+class Tested:
+    """The signal test that was passed since the latched fault came up, on this device."""
+
+    at: Stamp
+    by: str
+    device: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeaseHeld:
     """The lease in force, when it was granted, and since when its vehicle has had one without interruption."""
 
@@ -286,6 +295,8 @@ class LaneState:
     store: Link = field(default_factory=lambda: Link(True))
     signal: SignalChanged | None = None
     fault: Fault | None = None
+    tested: Tested | None = None
+    commissioned: Link = field(default_factory=lambda: Link(True))
     devices_down: tuple[DeviceDown, ...] = ()
     pending: tuple[Pending, ...] = ()
     strays: tuple[tuple[str, int], ...] = ()
@@ -308,6 +319,13 @@ class LaneState:
     def order_known(self) -> bool:
         """The interlock's fact `order_known`."""
         return self.order.known
+
+    @property
+    def closed_and_empty(self) -> bool:
+        """The interlock's fact `closed`: the lane was set CLOSED, or MAINTENANCE, which is a closed lane somebody works
+        at (a latched fault may show as FAULT), with no vehicle known in it."""
+        shut = self.wanted_mode in (LaneMode.CLOSED, LaneMode.MAINTENANCE)
+        return shut and self.mode in (self.wanted_mode, LaneMode.FAULT) and not self.tracks
 
     @property
     def lease(self) -> Lease | None:

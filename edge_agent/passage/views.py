@@ -9,7 +9,7 @@ from edge_agent.model.identity import Assignment, Leg
 from edge_agent.model.lane import LaneMode
 
 from .association import GAP_M
-from .causes import Cause, causes, lane_causes
+from .causes import Cause, causes, lane_causes, not_commissioned
 from .codes import CauseCode
 from .decisions import effective
 from .etag import etag_of, lane_etag
@@ -121,7 +121,9 @@ def red_causes(state: LaneState, now: Stamp) -> tuple[Cause, ...]:
         return ()
     track = state.first_upstream
     if track is None:
-        return (*lane_causes(state), Cause(CauseCode.NO_VEHICLE, "no vehicle is upstream of the stop line"))
+        waits = state.wanted_mode is LaneMode.REMOTE and not state.commissioned.up
+        new = (not_commissioned(state),) if waits else ()
+        return (*lane_causes(state), *new, Cause(CauseCode.NO_VEHICLE, "no vehicle is upstream of the stop line"))
     return causes(state, track, now.mono_ns, None)
 
 

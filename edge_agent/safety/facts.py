@@ -102,6 +102,39 @@ class Reason(StrEnum):
     NOT_STANDING = "not_standing"
     GREEN_OVERDUE = "green_overdue"
     MINIMUM_RED = "minimum_red"
+    LANE_NOT_EMPTY = "lane_not_empty"
+    SIGNAL_TEST = "signal_test"
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTestFacts:
+    """All that the interlock looks at while the head is tested in a closed lane. No lease is involved, and none is
+    used up; a latched fault does not forbid the test, because the test is the way to its clearing."""
+
+    asked: Aspect
+    """The aspect to show now: RED, AMBER or GREEN."""
+    live: bool
+    """The time for this aspect has not run out."""
+    closed: bool
+    """The lane was set CLOSED, and no vehicle is known in it."""
+    hold: bool
+    """A hold on the lane."""
+    lane_empty: bool
+    """Every zone input is freshly known to be free (unknown counts as occupied)."""
+    module_ready: bool
+    """As in `Facts`."""
+    can_confirm: bool
+    """As in `Facts`."""
+    readback: Readback
+    """As in `Facts`."""
+    trouble: bool
+    """The newest reading shows a signal fault, latched already or not."""
+    red_long_enough: bool
+    """As in `Facts`."""
+    showing: Aspect
+    """The aspect commanded now: RED, AMBER or GREEN."""
+    amber_fitted: bool
+    """The head has an amber."""
 
 
 @dataclass(frozen=True, slots=True)

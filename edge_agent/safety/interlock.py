@@ -5,7 +5,7 @@ Why each condition exists and which test proves it: `README.md` beside this file
 
 from drivers.api import Aspect
 
-from .facts import Amber, Facts, LeaseState, Permit, Readback, Reason, Ruling, StopLine
+from .facts import Amber, Facts, HeadTestFacts, LeaseState, Permit, Readback, Reason, Ruling, StopLine
 
 _PLANNED = frozenset({Reason.LEASE_EXPIRED, Reason.MODE, Reason.MINIMUM_RED})
 """The only reasons that may end green through amber; every other one is red at once."""
@@ -64,3 +64,29 @@ def _may_end_in_amber(f: Facts, reasons: tuple[Reason, ...]) -> bool:
         and type(f.permit) is Permit
         and _PLANNED.issuperset(reasons)
     )
+
+
+def rule_test(facts: HeadTestFacts) -> Ruling:
+    """What the head may show while it is tested: the aspect asked for exactly when nothing speaks against it, one at a
+    time with red in between; everything else red. `Ruling.reasons` is empty exactly when that aspect is not red.
+
+    Never raises. A value outside its declared type counts as the unsafe one.
+    """
+    f = facts
+    judged_by_readback = f.readback is Readback.AGREES or f.readback is Readback.DISAGREES
+    green_or_amber = f.asked is Aspect.GREEN or (f.asked is Aspect.AMBER and f.amber_fitted is True)
+    goes_on = f.showing is f.asked
+    from_red = f.showing is Aspect.RED and f.red_long_enough is True
+    checks = (
+        (f.hold is not False, Reason.HOLD),
+        (f.module_ready is not True, Reason.MODULE_NOT_READY),
+        (f.readback is Readback.DISAGREES or f.trouble is not False, Reason.READBACK_DISAGREES),
+        (not judged_by_readback, Reason.READBACK_UNKNOWN),
+        (f.can_confirm is not True, Reason.CANNOT_CONFIRM),
+        (f.closed is not True, Reason.MODE),
+        (not goes_on and not from_red, Reason.MINIMUM_RED),
+        (f.lane_empty is not True, Reason.LANE_NOT_EMPTY),
+        (not green_or_amber or f.live is not True, Reason.SIGNAL_TEST),
+    )
+    reasons = tuple(reason for applies, reason in checks if applies)
+    return Ruling(Aspect.RED, reasons) if reasons else Ruling(f.asked, ())

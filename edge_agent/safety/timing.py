@@ -12,7 +12,7 @@ from drivers.api import Aspect, Grade, InputSnapshot, SignalReadback
 from edge_agent.model.decision import Lease
 from edge_agent.model.lane import Zone
 
-from .facts import Amber, Facts, LeaseState, Permit, Readback, StopLine
+from .facts import Amber, Facts, HeadTestFacts, LeaseState, Permit, Readback, StopLine
 
 _MS = 1_000_000
 _S = 1_000_000_000
@@ -27,6 +27,7 @@ class SignalFault(StrEnum):
     DARK = "SIGNAL_DARK"
     DISAGREES = "SIGNAL_DISAGREES"
     FOREIGN_WRITE = "SIGNAL_FOREIGN_WRITE"
+    CHATTER = "SIGNAL_CHATTER"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,8 @@ class Limits:
     red failure]; `conflict_ns` red and green together [200 ms, not less; with a poll of 100 ms tripped before 450 ms:
     NEMA TS 2]; `red_min_ns` shortest red after green [500 ms]; `amber_ns` length of amber, 0 on heads without (see
     `minimum_amber_ns`); `green_max_ns` longest green [45 s]; `stall_ns` longest stay on the stop loop under green
-    [12 s]; `source_grace_ns` how long a green outlives the source of its lease [0].
+    [12 s]; `source_grace_ns` how long a green outlives the source of its lease [0]; `chatter_max` most changes of the
+    commanded aspect in any minute [40].
     """
 
     stale_ns: int = 300 * _MS
@@ -50,6 +52,17 @@ class Limits:
     green_max_ns: int = 45 * _S
     stall_ns: int = 12 * _S
     source_grace_ns: int = 0
+    chatter_max: int = 40
+
+
+@dataclass(frozen=True, slots=True)
+class HeadTest:
+    """One aspect of a signal test. `feed` False: the aspect is written once and then left to the module's watchdog, to
+    see that it drops it."""
+
+    asked: Aspect
+    deadline_mono_ns: int
+    feed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +71,7 @@ class SignalOrders:
 
     `hold` is a hold on the lane or on the conveyance of `lease`. `fault_cleared_seq` counts authorised fault clearings;
     only an increase clears. `source_alive` is raw (the grace is applied here): whoever gave `lease` can revoke it.
+    `test` is a signal test under way, `closed` that the lane was set CLOSED and no vehicle is known in it.
     """
 
     permit: Permit
@@ -66,6 +80,8 @@ class SignalOrders:
     order_known: bool
     lease: Lease | None
     source_alive: bool
+    closed: bool = False
+    test: HeadTest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +93,8 @@ class History:
     `conflict_ns`: since when without interruption. `fault` the latched one. `green_seq` and `green_for`: lease and
     conveyance of the green in force, or else of the last one, whose lease is used up. `waiting_ns`: under green, since
     when somebody is on the stop loop. `overdue_seq`: leases up to this one have had a green that was withdrawn as
-    overdue.
+    overdue. `trouble`: the fault that the newest reading shows, latched or not. `changes`: when the commanded aspect
+    changed within the last minute.
     """
 
     commanded: Aspect | None = None
@@ -93,6 +110,8 @@ class History:
     waiting_ns: int | None = None
     overdue_seq: int = 0
     source_lost_ns: int | None = None
+    trouble: SignalFault | None = None
+    changes: tuple[int, ...] = ()
 
 
 def classify(
@@ -106,6 +125,7 @@ def classify(
     """The facts at `now_ns`, and the history with what was seen added. Asking twice at one instant changes nothing."""
     occupied = stop_loop_occupied(zones, now_ns, limits.stale_ns)
     history = _with_reading(_with_orders(history, orders, occupied, now_ns), reading, limits)
+    history = _with_chatter(history, now_ns, limits.chatter_max)
     overdue = _overdue_now(history, now_ns, limits)
     if overdue:
         history = replace(history, overdue_seq=history.newest_seq)
@@ -115,7 +135,7 @@ def classify(
         hold=orders.hold,
         fault_latched=history.fault is not None,
         module_ready=history.ready,
-        can_confirm=reading is not None and reading.lamps is not None and reading.grade >= Grade.CONTACT,
+        can_confirm=_can_confirm(reading),
         order_known=orders.order_known,
         lease=lease_state(history, lease, now_ns),
         lease_standing=lease is not None and lease.standing,
@@ -123,12 +143,43 @@ def classify(
         stop_line=stop_line(zones, lease, now_ns, limits.stale_ns),
         source_alive=source_alive(history, now_ns, limits.source_grace_ns),
         readback=readback(history, reading, now_ns, limits),
-        red_long_enough=history.commanded is Aspect.RED and now_ns - history.changed_ns >= limits.red_min_ns,
+        red_long_enough=_red_long_enough(history, now_ns, limits),
         green_overdue=overdue or (lease is not None and lease.seq <= history.overdue_seq),
         showing=history.commanded or Aspect.RED,
         amber=amber_phase(history, now_ns, limits.amber_ns),
     )
     return facts, history
+
+
+def test_facts(
+    history: History,
+    orders: SignalOrders,
+    test: HeadTest,
+    zones: InputSnapshot | None,
+    reading: SignalReadback | None,
+    now_ns: int,
+    limits: Limits,
+) -> HeadTestFacts:
+    """The facts for `test` at `now_ns`; `history` is what `classify` gave for the same instant."""
+    return HeadTestFacts(
+        asked=test.asked,
+        live=now_ns < test.deadline_mono_ns,
+        closed=orders.closed,
+        hold=orders.hold,
+        lane_empty=lane_empty(zones, now_ns, limits.stale_ns),
+        module_ready=history.ready,
+        can_confirm=_can_confirm(reading),
+        readback=readback(history, reading, now_ns, limits),
+        trouble=history.trouble is not None,
+        red_long_enough=_red_long_enough(history, now_ns, limits),
+        showing=history.commanded or Aspect.RED,
+        amber_fitted=limits.amber_ns > 0,
+    )
+
+
+def begin_test(history: History) -> History:
+    """Called before a test's green goes on the wire: it is nobody's, so that no lease can take it over."""
+    return replace(history, green_for="")
 
 
 def begin_green(history: History, lease: Lease) -> History:
@@ -142,13 +193,17 @@ def acknowledged(history: History, aspect: Aspect, now_ns: int) -> History:
     """The module has taken `aspect`. A change must be confirmed from now on."""
     if aspect is history.commanded:
         return history
-    return replace(history, commanded=aspect, changed_ns=now_ns, mismatch_ns=now_ns, waiting_ns=None)
+    changes = _recent(history.changes, now_ns)
+    if history.commanded is not None:  # red after a lost session is no change that the agent made
+        changes = (*changes, now_ns)
+    return replace(history, commanded=aspect, changed_ns=now_ns, mismatch_ns=now_ns, waiting_ns=None, changes=changes)
 
 
 def exchange_lost(history: History) -> History:
     """An exchange failed or the session ended: what the module shows is unknown until red is written and read back.
     A latched fault stays."""
-    return replace(history, commanded=None, ready=False, mismatch_ns=None, conflict_ns=None, waiting_ns=None)
+    lost = replace(history, commanded=None, ready=False, mismatch_ns=None, conflict_ns=None, waiting_ns=None)
+    return replace(lost, trouble=None)
 
 
 def unsettled(history: History) -> bool:
@@ -188,6 +243,13 @@ def stop_line(zones: InputSnapshot | None, lease: Lease | None, now_ns: int, sta
 def stop_loop_occupied(zones: InputSnapshot | None, now_ns: int, stale_ns: int) -> bool:
     """Whether the stop loop is freshly known to be occupied."""
     return zones is not None and _fresh(zones.stamp.mono_ns, now_ns, stale_ns) and zones.levels.get(Zone.S) is True
+
+
+def lane_empty(zones: InputSnapshot | None, now_ns: int, stale_ns: int) -> bool:
+    """Whether every zone is freshly known to be free."""
+    if zones is None or not _fresh(zones.stamp.mono_ns, now_ns, stale_ns):
+        return False
+    return all(zones.levels.get(zone) is False for zone in Zone)
 
 
 def readback(history: History, reading: SignalReadback | None, now_ns: int, limits: Limits) -> Readback:
@@ -245,7 +307,8 @@ def confirmed(reading: SignalReadback | None) -> Aspect | None:
 
 def _with_orders(history: History, orders: SignalOrders, occupied: bool, now_ns: int) -> History:
     """Notice clearings, the newest lease, a waiting vehicle and a lost source."""
-    fault = None if orders.fault_cleared_seq > history.cleared_seq else history.fault
+    clears = orders.fault_cleared_seq > history.cleared_seq
+    fault = None if clears else history.fault
     cleared_seq = max(history.cleared_seq, orders.fault_cleared_seq)
     newest_seq = max(history.newest_seq, orders.lease.seq if orders.lease is not None else 0)
     waiting_ns = _since(history.commanded is Aspect.GREEN and occupied, history.waiting_ns, now_ns)
@@ -256,6 +319,7 @@ def _with_orders(history: History, orders: SignalOrders, occupied: bool, now_ns:
     return replace(
         history,
         fault=fault,
+        changes=() if clears else history.changes,
         cleared_seq=cleared_seq,
         newest_seq=newest_seq,
         waiting_ns=waiting_ns,
@@ -274,8 +338,18 @@ def _with_reading(history: History, reading: SignalReadback | None, limits: Limi
     ready = not reading.tripped and (history.ready or (history.commanded is Aspect.RED and not deviates))
     if (mismatch_ns, conflict_ns, ready) != (history.mismatch_ns, history.conflict_ns, history.ready):
         history = replace(history, mismatch_ns=mismatch_ns, conflict_ns=conflict_ns, ready=ready)
-    fault = history.fault or _fault(history, reading, limits)
-    return history if fault is history.fault else replace(history, fault=fault)
+    trouble = _fault(history, reading, limits)
+    fault = history.fault or trouble
+    if (fault, trouble) == (history.fault, history.trouble):
+        return history
+    return replace(history, fault=fault, trouble=trouble)
+
+
+def _with_chatter(history: History, now_ns: int, most: int) -> History:
+    """A head that changes too often is latched red: whatever drives it so, no driver can follow it."""
+    if history.fault is not None or len(history.changes) <= most or len(_recent(history.changes, now_ns)) <= most:
+        return history
+    return replace(history, fault=SignalFault.CHATTER)
 
 
 def _fault(history: History, reading: SignalReadback, limits: Limits) -> SignalFault | None:
@@ -294,6 +368,19 @@ def _fault(history: History, reading: SignalReadback, limits: Limits) -> SignalF
     if reading.tripped:
         return None  # the module went to its safe state by itself: the session starts anew, with red
     return SignalFault.DARK if reading.lamps is Aspect.DARK else SignalFault.DISAGREES
+
+
+def _can_confirm(reading: SignalReadback | None) -> bool:
+    return reading is not None and reading.lamps is not None and reading.grade >= Grade.CONTACT
+
+
+def _red_long_enough(history: History, now_ns: int, limits: Limits) -> bool:
+    return history.commanded is Aspect.RED and now_ns - history.changed_ns >= limits.red_min_ns
+
+
+def _recent(changes: tuple[int, ...], now_ns: int) -> tuple[int, ...]:
+    """Those of the last minute."""
+    return tuple(at_ns for at_ns in changes if now_ns - at_ns < 60 * _S)
 
 
 def _lamps_agree(history: History, reading: SignalReadback) -> bool:

@@ -20,7 +20,8 @@ HEX_KINDS = frozenset({IdentityKind.DRIVER_CARD, IdentityKind.TRANSPONDER, Ident
 Reveal = Callable[[str], ClearIdentity | None]
 
 HINTS: dict[str, str] = {
-    "FAULT_LATCHED": "find the cause, close the lane, then clear the fault (lanectl clear-fault)",
+    "FAULT_LATCHED": "close the lane, mend the head, lanectl signal-test, then lanectl clear-fault",
+    "HEAD_NOT_COMMISSIONED": "close the lane, then do the kill test (lanectl commission)",
     "HOLD_LANE": "the officer who held it, or another officer, may clear it",
     "HOLD_CONVEYANCE": "an officer may clear it",
     "MODE": "an officer sets the mode",
@@ -55,6 +56,8 @@ HINTS: dict[str, str] = {
     "lease_expired": "nothing to do if central is asked again; else an officer releases the vehicle anew",
     "source_lost": "whoever released is out of reach: check the link to central (lanectl outbox) or the console",
     "green_overdue": "green has lasted too long: speak with the driver, then release anew",
+    "lane_not_empty": "a signal test needs every zone free",
+    "signal_test": "the signal is being tested: wait until it is over",
     "minimum_red": "nothing to do: red lasts this long at least, then green may come",
 }
 

@@ -2,7 +2,7 @@
 
 Wrong is a green that shows while the first truck upstream of S is not the one released; or longer than a limit after
 the grantee's nose crossed S; or beyond the revocation bound; or with no live decision; or before the tail of the truck
-ahead has cleared S.
+ahead has cleared S. The one green that is for nobody is a signal test's, and only while no truck is between A and S.
 """
 
 import heapq
@@ -24,6 +24,7 @@ class Rule(StrEnum):
     AFTER_NOSE = "after_nose"
     BEYOND_REVOCATION = "beyond_revocation"
     TAIL_NOT_CLEAR = "tail_not_clear"
+    TEST_BEFORE_SOMEBODY = "test_before_somebody"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,8 @@ class WrongGreenOracle:
         self._releases: dict[str, _Release] = {}
         self._served: set[str] = set()
         self._closed: dict[str, float] = {}
+        self._in_sight: set[str] = set()
+        self._testing = False
         self._green: _Green | None = None
         self._verdicts: list[Verdict] = []
         self._greens = 0
@@ -119,6 +122,8 @@ class WrongGreenOracle:
                 self._note(event.t, 1, event.kind.value, event.truck, event.x_m)
             elif event.kind in (EventKind.NOSE, EventKind.TAIL) and event.place == "S":
                 self._note(event.t, 1, event.kind.value, event.truck, 1.0 if event.on else -1.0)
+            elif event.kind is EventKind.NOSE and event.place == "A":
+                self._note(event.t, 1, "arrived", event.truck, 1.0 if event.on else -1.0)
 
     def released(self, t: float, truck: str, until: float = float("inf")) -> None:
         """The centre or an officer released this truck, until `until` at most."""
@@ -136,6 +141,10 @@ class WrongGreenOracle:
     def lane_opened(self, t: float, why: str) -> None:
         """This reason no longer holds."""
         self._note(t, 1, "opened", why)
+
+    def signal_test(self, t: float, *, on: bool) -> None:
+        """From `t` on the head is tested in a closed lane, or no longer."""
+        self._note(t, 1, "test", "", float(on))
 
     def settle(self, until: float) -> list[Verdict]:
         """Judge everything up to `until` (world seconds) and return the new verdicts. ValueError when a fact was fed
@@ -180,6 +189,15 @@ class WrongGreenOracle:
                 self._release(fact.t, fact.name, fact.value)
             case "revoked":
                 self._revoke(fact.t, fact.name, fact.text)
+            case _:
+                self._apply_to_lane(fact)
+
+    def _apply_to_lane(self, fact: _Fact) -> None:
+        match fact.kind:
+            case "arrived":
+                self._arrive(fact.t, fact.name, fact.value > 0.0)
+            case "test":
+                self._test(fact.t, fact.value > 0.0)
             case "closed":
                 self._closed[fact.name] = fact.t + fact.value
                 self._owe(
@@ -213,12 +231,32 @@ class WrongGreenOracle:
         if self._green is not None:
             return
         self._greens += 1
+        if self._testing:
+            self._green = _Green(t, "")
+            if self._in_sight:
+                text = f"green of a signal test before {', '.join(sorted(self._in_sight))}"
+                self._owe("start", t, Rule.TEST_BEFORE_SOMEBODY, text)
+            return
         grantee = self._grantee(t)
         self._by_truck[grantee] = self._by_truck.get(grantee, 0) + 1
         self._green = _Green(t, grantee)
         self._judge_start(t, grantee)
         for why, due in self._closed.items():
             self._owe(f"closed {why}", due, Rule.BEYOND_REVOCATION, f"lane closed: {why}")
+
+    def _arrive(self, t: float, truck: str, downstream: bool) -> None:
+        if not downstream:
+            self._in_sight.discard(truck)
+            return
+        self._in_sight.add(truck)
+        if self._testing:
+            text = f"green of a signal test after {truck} came"
+            self._owe("arrived", t + self._limits.after_nose_s, Rule.TEST_BEFORE_SOMEBODY, text)
+
+    def _test(self, t: float, on: bool) -> None:
+        self._testing = on
+        if not on and self._green is not None and not self._green.grantee:
+            self._owe("test over", t + self._limits.revocation_s, Rule.NO_CONVEYANCE, "green outlived its signal test")
 
     def _grantee(self, t: float) -> str:
         """Whom a green that begins now is for: the first upstream of S, or, when the two met within the limit, the
@@ -274,6 +312,7 @@ class WrongGreenOracle:
             self._over_line.append(truck)
 
     def _depart(self, t: float, truck: str) -> None:
+        self._in_sight.discard(truck)
         if truck in self._upstream:
             self._upstream.remove(truck)
             self._grantee_gone(t, truck)
@@ -292,6 +331,7 @@ class WrongGreenOracle:
         if downstream:
             if truck in self._upstream:
                 self._upstream.remove(truck)
+            self._in_sight.discard(truck)
             self._over_line.append(truck)
             self._crossed[truck] = t
             if self._green is not None and self._green.grantee == truck:
@@ -304,6 +344,7 @@ class WrongGreenOracle:
         if truck in self._over_line:
             self._over_line.remove(truck)
         self._upstream.insert(0, truck)
+        self._in_sight.add(truck)
         self._crossed.pop(truck, None)
         self._releases.pop(truck, None)
         self._served.discard(truck)

@@ -220,7 +220,14 @@ class LaneBench:
                 {"kind": "transponder", "prefix_hex": self.reader.prefixes[1]},
             ],
             "devices": [self._reader(), self._module()],
-            "signal": {"device": "io-1", "cycle_ms": 100, "t_rb_ms": 200, "red_min_ms": 500, "stale_ms": 300},
+            "signal": {
+                "device": "io-1",
+                "cycle_ms": 100,
+                "t_rb_ms": 200,
+                "red_min_ms": 500,
+                "stale_ms": 300,
+                "hardware": "virtual",
+            },
             "store": {"path": str(self.store_dir), "reserve_mb": 16, "max_mb": 256},
             "central": {
                 "target": f"unix:{self.dir / 'release.sock'}",

@@ -5,15 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from drivers.api import InputSnapshot, Secret, Stamp, TagRead
+from edge_agent.control.head_test import HeadTests
 from edge_agent.control.inputs import LaneInputs
 from edge_agent.control.orders import signal_orders
 from edge_agent.control.passage_loop import Outlets, PassageLoop
 from edge_agent.control.sightings import SightingTracker, TagClass
 from edge_agent.control.signal_loop import Limits, SignalFault, SignalLoop, SignalOrders, SignalPorts
-from edge_agent.model.decision import OfficerAct
+from edge_agent.model.decision import ActKind, ActResult, OfficerAct
 from edge_agent.model.effects import AnswerAct, AskRelease, EmitEvent, SealBundle, WithdrawRequest
 from edge_agent.model.identity import IdentityKind
-from edge_agent.model.inputs import ConsolePresence, CoreInput, SignalChanged, Started
+from edge_agent.model.inputs import ConsolePresence, CoreInput, HeadTested, SignalChanged, Started
 from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, ZoneSpan
 from edge_agent.passage.corridor import CoreConfig, LaneState, initial_state, step
 from edge_agent.store.records import BundleDraft, RecordClass, RecordDraft, Sealed
@@ -24,6 +25,7 @@ from hil.world import tags
 from hil.world.geometry import Geometry as WorldGeometry
 
 READER = "rfid-1"
+MODULE = "io-1"
 SITE_KEY = b"virtual lane key"
 _ANTENNA_REACH_M = 4.0
 FLOOR_CDBM = -6000
@@ -112,13 +114,14 @@ class VirtualAgent:
         self.inputs = LaneInputs(
             clock=clock, tracker=self.tracker, submit=self.submit, wake=self._wake, stale_ms=_STALE_MS
         )
+        self.tests = HeadTests(lambda: self.signal, clock, amber=False)
         ports_of_signal = SignalPorts(
             head=lambda: self.head if self.head.alive else None,
             zones=self._zones,
             orders=self.orders,
             clock=clock,
             on_change=self._signal_changed,
-            on_cycle=lambda: None,
+            on_cycle=self.tests.looked,
         )
         latched = SignalFault(state.fault.code) if state.fault is not None else None
         self.signal = SignalLoop(ports_of_signal, Limits(), latched=latched)
@@ -130,7 +133,7 @@ class VirtualAgent:
 
     def orders(self) -> SignalOrders:
         """What the core asks of the signal now."""
-        return signal_orders(self.passage.state, self.passage.lease, self._cleared)
+        return signal_orders(self.passage.state, self.passage.lease, self._cleared, self.tests.asked)
 
     def begin(self) -> None:
         """The first input of a life; the store is open."""
@@ -163,7 +166,12 @@ class VirtualAgent:
 
     async def act(self, act: OfficerAct) -> AnswerAct:
         """An officer's act, as the API puts it to the core."""
-        return await self.passage.act(act)
+        answer = await self.passage.act(act)
+        if act.kind is ActKind.TEST_SIGNAL and answer.result is ActResult.OK and not self.tests.busy:
+            steps = await self.tests.run()
+            passed = all(step.passed for step in steps)
+            self.submit(HeadTested(self._clock.stamp(), "signal_test", passed, MODULE, "", act.officer, ()))
+        return answer
 
     def take_snapshot(self, snapshot: InputSnapshot) -> None:
         """A poll of the zone inputs that found a change."""
@@ -215,6 +223,7 @@ class VirtualAgent:
         self.inputs.tick(now)
 
     def _signal_changed(self, change: SignalChanged) -> None:
+        self.tests.changed(change)
         self.submit(change)
 
     def _sealed(self, _sealed: Sealed, effect: SealBundle) -> None:

@@ -6,7 +6,7 @@ what it shows.
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from edge_agent.model.decision import ActKind, OfficerAct, ReferralReason, Role, Verdict
@@ -53,6 +53,7 @@ class VirtualOfficer:
         self._aside: set[str] = set()
         self._tries: dict[str, int] = {}
         self._looks_wrong = 0
+        self._testing = False
 
     def begin(self, group: asyncio.TaskGroup) -> None:
         """Start watching, where this officer does."""
@@ -128,9 +129,15 @@ class VirtualOfficer:
             self._lane.note_act(Played(t, verb, truck, "", "nobody is there"))
             return
         result = message = ""
+        testing = verb is Verb.TEST_SIGNAL
+        if testing:
+            self._lane.oracle.signal_test(t, on=True)
         for act in self._acts(agent.state, verb, args):
             answer = await agent.act(act)
             result, message = answer.result.value, answer.message
+        if testing:
+            self._testing = False
+            self._lane.oracle.signal_test(self._lane.now_s, on=False)
         self._lane.note_act(Played(t, verb, truck, result, message))
 
     def _acts(self, state: LaneState, verb: Verb, args: Args) -> list[OfficerAct]:
@@ -142,6 +149,8 @@ class VirtualOfficer:
             return [self._made(ActKind.CLEAR_HOLD, conveyance_id=name) for name in ("", *held)]
         if verb is Verb.CONFIRM_ORDER:
             return [self._made(ActKind.CONFIRM_ORDER, confirmed_order=self._seen(state))]
+        if verb is Verb.TEST_SIGNAL:
+            return [replace(self._made(ActKind.TEST_SIGNAL), lane_empty=True)]
         if verb is Verb.SET_MODE:
             return [self._made(ActKind.SET_MODE, mode=str(args["mode"]))]
         if not truck:
@@ -205,8 +214,9 @@ class VirtualOfficer:
         lane = self._lane
         if state.fault is not None:
             if not lane.module.feedback_missing:
-                self.play(Verb.CLEAR_FAULT, {})
+                self._mend(state)
             return
+        lane.world.road_closed = False
         if state.wanted_mode is not LaneMode.REMOTE:
             self.play(Verb.SET_MODE, {"mode": "remote"})
             return
@@ -216,6 +226,32 @@ class VirtualOfficer:
             self._looks_wrong = 0
             self.play(Verb.CONFIRM_ORDER, {})
         self._see_who_waits(state)
+
+    def _mend(self, state: LaneState) -> None:
+        """The head is whole again: lead everybody out of the closed lane, test the signal, clear the fault."""
+        views = self._inside()
+        self._lane.world.road_closed = True
+        if state.wanted_mode is not LaneMode.CLOSED:
+            self.play(Verb.SET_MODE, {"mode": "closed"})
+        elif state.tested is not None:
+            self.play(Verb.CLEAR_FAULT, {})
+        elif views:
+            if views[0].state is TruckState.STANDING:
+                self._lead_out(state, views[0].id)
+        elif not state.tracks:
+            if not any(self._lane.faults.levels(self._lane.world.zones()).values()) and not self._testing:
+                self._testing = True
+                self.play(Verb.TEST_SIGNAL, {})
+        elif self._may_confirm(state):
+            self.play(Verb.CONFIRM_ORDER, {})
+
+    def _lead_out(self, state: LaneState, truck: str) -> None:
+        if truck in self._aside:
+            return
+        if self._track(state, truck) is not None:
+            self.play(Verb.DIRECT_CONVEYANCE, {"truck": truck, "verdict": Verdict.MANUAL_LANE.value})
+        self._aside.add(truck)
+        self._lane.later(_SIDE_AFTER_S, lambda: self._lane.direct(truck, "side"))
 
     def _agrees(self, state: LaneState) -> bool:
         """Whether the records upstream of the line are the trucks one sees there, in their order."""

@@ -21,6 +21,7 @@ class Verb(StrEnum):
     CONFIRM_ORDER = "confirm_order"
     SET_MODE = "set_mode"
     CLEAR_FAULT = "clear_fault"
+    TEST_SIGNAL = "test_signal"
     DIRECT_TRUCK = "direct_truck"
     CENTRE_DOWN = "centre_down"
     CENTRE_UP = "centre_up"

@@ -41,6 +41,8 @@ class World:
         self._coming: TruckPlan | None = next(self._plans, None)
         self._added: list[TruckPlan] = []
         self._retry_at = 0.0
+        self.road_closed = False
+        """Nobody enters: the road to the lane is closed off."""
         self._lane: list[Truck] = []
         self._occupied = dict.fromkeys(ZONES, 0)
         self._lamp_queue: list[tuple[float, Lamp]] = []
@@ -258,6 +260,9 @@ class World:
         x = self.geometry.entry_m if plan.start_m is None else plan.start_m
         v = (plan.cruise_kmh if plan.start_kmh is None else plan.start_kmh) * KMH
         leader = self._lane[-1] if self._lane else None
+        if self.road_closed:
+            self._retry_at = t + _BLOCKED_RETRY_S
+            return
         if leader is not None:
             # Safe now, and when both brake their hardest from now on.
             tail = leader.at(t)[0] - leader.plan.length_m

@@ -12,7 +12,8 @@ from edge_agent.cli.agent import Agent, options, request_id
 @acts.yes
 @options(door="technician")
 def command(agent: Agent, reason: str, officer: str, yes: bool) -> None:
-    """Clear a latched signal fault. The lane must be closed; the signal must verify red afterwards."""
+    """Clear a latched signal fault, after a passed `lanectl signal-test`. The lane stays closed until an officer opens
+    it."""
     stub = agent.lane
     from edge_agent.cli.words import signal
     from securecorridor.lane.v1 import lane_service_pb2 as pb

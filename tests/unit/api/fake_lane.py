@@ -65,6 +65,7 @@ class FakeLane:
         self.acts: list[OfficerAct] = []
         self.fail: Exception | None = None
         self.silent = False
+        self.head_well = True
         self.held = False
         self.green = False
         self.etag = 1
@@ -169,6 +170,21 @@ class FakeLane:
         if act.kind is ActKind.CLEAR_HOLD:
             self.held = False
         return ActResult.OK, act.kind.value
+
+    async def test_signal(self, act: OfficerAct) -> tuple[AnswerAct, lane_pb.TestSignalResponse]:
+        red, green, dark = types_pb.ASPECT_RED, types_pb.ASPECT_GREEN, types_pb.ASPECT_DARK
+        steps = [
+            lane_pb.SignalTestStep(aspect=red, passed=True, shown=red, grade=types_pb.GRADE_LAMP),
+            lane_pb.SignalTestStep(aspect=green, passed=self.head_well, shown=dark, why="not confirmed in time"),
+        ]
+        return await self.act(act), lane_pb.TestSignalResponse(passed=self.head_well, steps=steps)
+
+    async def commission_head(self, act: OfficerAct) -> tuple[AnswerAct, lane_pb.CommissionHeadResponse]:
+        response = lane_pb.CommissionHeadResponse(passed=self.head_well, sign="feedback")
+        response.red_after.FromMilliseconds(987)
+        if not self.head_well:
+            response.why = "more than 2000 ms"
+        return await self.act(act), response
 
     async def list_passages(self, page_size: int, before_seq: int | None) -> list[lane_pb.Passage]:
         if self.fail is not None:

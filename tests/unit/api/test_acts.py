@@ -67,6 +67,8 @@ EVERY_ACT = [
         _act(ActKind.CONFIRM_ORDER, etag="lane-1", confirmed_order=(CONVEYANCE,)),
     ),
     ("SetLaneMode", pb.SetLaneModeRequest(**SAID, mode=types.LANE_MODE_REMOTE), _act(ActKind.SET_MODE, mode="remote")),
+    ("TestSignal", pb.TestSignalRequest(**SAID, lane_empty=True), _act(ActKind.TEST_SIGNAL, lane_empty=True)),
+    ("CommissionHead", pb.CommissionHeadRequest(**SAID, lane_empty=True), _act(ActKind.TEST_KILL, lane_empty=True)),
     ("ClearSignalFault", pb.ClearSignalFaultRequest(**SAID), _act(ActKind.CLEAR_FAULT)),
     (
         "AcknowledgeCondition",

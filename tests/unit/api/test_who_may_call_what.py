@@ -20,7 +20,9 @@ from tests.unit.api.fake_lane import FakeLane, channel, open_doors
 OFFICER_ONLY = {
     "ClearHold", "ReleaseConveyance", "ReferConveyance", "DirectConveyance", "ConfirmCorridorOrder",
 }  # fmt: skip
-OFFICER_OR_TECHNICIAN = {"SetLaneMode", "ClearSignalFault", "AcknowledgeCondition", "ListCaptures"}
+OFFICER_OR_TECHNICIAN = {
+    "SetLaneMode", "ClearSignalFault", "TestSignal", "CommissionHead", "AcknowledgeCondition", "ListCaptures",
+}  # fmt: skip
 TECHNICIAN_ONLY = {"StartCapture", "StopCapture", "DeleteCapture"}
 MEDIA_ONLY = {"ReportSightings"}
 

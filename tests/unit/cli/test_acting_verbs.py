@@ -123,3 +123,21 @@ async def test_a_person_is_shown_the_vehicle_and_asked(tmp_path: Path, answer: s
         assert f"conveyance  {CONVEYANCE}, place 1, requested".encode() in out
         assert b"driver yes, cargo no" in out
         assert len(ctl.lane.acts) == acts
+
+
+@pytest.mark.real_time
+async def test_the_head_is_tested_by_somebody_who_says_that_the_lane_is_empty(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        for verb, kind in (("signal-test", ActKind.TEST_SIGNAL), ("commission", ActKind.TEST_KILL)):
+            asked = await ctl(verb, "--reason", "new lamp", "--officer", "tech-7")
+            assert (asked.code, "--lane-empty" in asked.err) == (2, True)
+            ctl.lane.head_well = True
+            passed = await ctl(verb, "--reason", "new lamp", "--officer", "tech-7", "--lane-empty")
+            assert (passed.code, "passed" in passed.out) == (0, True), passed
+            assert (ctl.lane.acts[-1].kind, ctl.lane.acts[-1].role, ctl.lane.acts[-1].lane_empty) == (
+                kind, Role.TECHNICIAN, True,
+            )  # fmt: skip
+            ctl.lane.head_well = False
+            failed = await ctl(verb, "--reason", "new lamp", "--officer", "tech-7", "--lane-empty", "--json")
+            assert failed.code == 3
+            assert "_FAILED" in failed.err

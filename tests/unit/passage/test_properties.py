@@ -17,6 +17,7 @@ from edge_agent.model.inputs import (
     ConsolePresence,
     CoreInput,
     DeviceChanged,
+    HeadTested,
     SignalChanged,
     Started,
     StoreHealth,
@@ -244,6 +245,8 @@ class Player:
             shown = lane.state.tracks[index % len(lane.state.tracks)].conveyance
             digest = identity_digest(shown.assignments)
             act = replace(act, conveyance_id=shown.conveyance_id, etag=etag_of(shown), identity_digest=digest)
+        if kind is ActKind.CLEAR_FAULT and index % 2 == 0:
+            lane.feed(HeadTested(lane.at, "signal_test", True, "io-1", "", "p", ()))
         lane.send(act)
         assert lane.feed(ActReceived(lane.at, act)), "a repeat is answered too"
 

@@ -325,9 +325,15 @@ OPEN: dict[Reason, Bools] = {
     Reason.NOT_STANDING: _is("lease", LeaseState.NONE),
 }
 FOREIGN = _is("showing", Aspect.FLASHING_RED, Aspect.DARK)
+ONLY_OF_A_TEST = frozenset({Reason.LANE_NOT_EMPTY, Reason.SIGNAL_TEST})
 
 
-@pytest.mark.parametrize("reason", list(Reason))
+@pytest.mark.parametrize("reason", sorted(ONLY_OF_A_TEST))
+def test_reasons_of_the_signal_test_are_never_given_for_a_lease(answers: Answers, reason: Reason) -> None:
+    assert not answers.where(lambda ruling: reason in ruling.reasons).any()
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason not in ONLY_OF_A_TEST])
 def test_a_reason_is_given_exactly_when_its_cause_is_there(answers: Answers, reason: Reason) -> None:
     given = answers.where(lambda ruling: reason in ruling.reasons)
     wrong = (given != CAUSES[reason]) & ~FOREIGN & ~OPEN.get(reason, np.False_)

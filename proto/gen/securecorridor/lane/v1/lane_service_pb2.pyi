@@ -9,7 +9,8 @@ message. Reading is open to every role. Acts:
   HoldLane, HoldConveyance                                   any role
   ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder     officer
   SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
-  ClearSignalFault                                           officer; technician: leaves the lane CLOSED
+  ClearSignalFault                                           officer or technician; the lane stays CLOSED
+  TestSignal, CommissionHead                                 officer or technician, at the lane
   AcknowledgeCondition                                       officer or technician
 
 Every act carries `request_id` (a UUID made by the caller): repeating it returns the first answer and does nothing
@@ -1317,3 +1318,167 @@ class AcknowledgeConditionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeConditionResponse: _TypeAlias = AcknowledgeConditionResponse  # noqa: Y015
+
+@_typing.final
+class TestSignalRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LANE_EMPTY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    officer: _builtins.str
+    reason: _builtins.str
+    lane_empty: _builtins.bool
+    """Somebody stands at the lane and sees it empty and closed off. Must be true."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        officer: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        lane_empty: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lane_empty", b"lane_empty", "officer", b"officer", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestSignalRequest: _TypeAlias = TestSignalRequest  # noqa: Y015
+
+@_typing.final
+class SignalTestStep(_message.Message):
+    """One aspect of a signal test."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ASPECT_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    SHOWN_FIELD_NUMBER: _builtins.int
+    GRADE_FIELD_NUMBER: _builtins.int
+    CONFIRMED_AFTER_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    aspect: _types_pb2.Aspect.ValueType
+    passed: _builtins.bool
+    shown: _types_pb2.Aspect.ValueType
+    """What feedback showed last; UNSPECIFIED: nothing."""
+    grade: _types_pb2.Grade.ValueType
+    why: _builtins.str
+    """Why it failed: a reason of the interlock, or words."""
+    @_builtins.property
+    def confirmed_after(self) -> _duration_pb2.Duration:
+        """From the command to its confirmation; absent without one."""
+
+    def __init__(
+        self,
+        *,
+        aspect: _types_pb2.Aspect.ValueType = ...,
+        passed: _builtins.bool = ...,
+        shown: _types_pb2.Aspect.ValueType = ...,
+        grade: _types_pb2.Grade.ValueType = ...,
+        confirmed_after: _duration_pb2.Duration | None = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["confirmed_after", b"confirmed_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aspect", b"aspect", "confirmed_after", b"confirmed_after", "grade", b"grade", "passed", b"passed", "shown", b"shown", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignalTestStep: _TypeAlias = SignalTestStep  # noqa: Y015
+
+@_typing.final
+class TestSignalResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    passed: _builtins.bool
+    """Every step passed."""
+    @_builtins.property
+    def outcome(self) -> Global___ActOutcome: ...
+    @_builtins.property
+    def steps(self) -> _containers.RepeatedCompositeFieldContainer[Global___SignalTestStep]: ...
+    def __init__(
+        self,
+        *,
+        outcome: Global___ActOutcome | None = ...,
+        passed: _builtins.bool = ...,
+        steps: _abc.Iterable[Global___SignalTestStep] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "passed", b"passed", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TestSignalResponse: _TypeAlias = TestSignalResponse  # noqa: Y015
+
+@_typing.final
+class CommissionHeadRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LANE_EMPTY_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    officer: _builtins.str
+    reason: _builtins.str
+    lane_empty: _builtins.bool
+    """As in TestSignalRequest."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        officer: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        lane_empty: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["lane_empty", b"lane_empty", "officer", b"officer", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommissionHeadRequest: _TypeAlias = CommissionHeadRequest  # noqa: Y015
+
+@_typing.final
+class CommissionHeadResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    PASSED_FIELD_NUMBER: _builtins.int
+    RED_AFTER_FIELD_NUMBER: _builtins.int
+    SIGN_FIELD_NUMBER: _builtins.int
+    WHY_FIELD_NUMBER: _builtins.int
+    passed: _builtins.bool
+    sign: _builtins.str
+    """What showed it: feedback, outputs, or watchdog (the module's own word, where it answers nothing else by then)."""
+    why: _builtins.str
+    """Why it failed, or why the module may not be used for REMOTE all the same."""
+    @_builtins.property
+    def outcome(self) -> Global___ActOutcome: ...
+    @_builtins.property
+    def red_after(self) -> _duration_pb2.Duration:
+        """From the last write that fed the module to red; absent when it did not turn red."""
+
+    def __init__(
+        self,
+        *,
+        outcome: Global___ActOutcome | None = ...,
+        passed: _builtins.bool = ...,
+        red_after: _duration_pb2.Duration | None = ...,
+        sign: _builtins.str = ...,
+        why: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "red_after", b"red_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome", "passed", b"passed", "red_after", b"red_after", "sign", b"sign", "why", b"why"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CommissionHeadResponse: _TypeAlias = CommissionHeadResponse  # noqa: Y015

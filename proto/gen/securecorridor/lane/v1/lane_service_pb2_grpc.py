@@ -99,6 +99,16 @@ class LaneServiceStub:
                 request_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SetLaneModeRequest.SerializeToString,
                 response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SetLaneModeResponse.FromString,
                 _registered_method=True)
+        self.TestSignal = channel.unary_unary(
+                '/securecorridor.lane.v1.LaneService/TestSignal',
+                request_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TestSignalRequest.SerializeToString,
+                response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TestSignalResponse.FromString,
+                _registered_method=True)
+        self.CommissionHead = channel.unary_unary(
+                '/securecorridor.lane.v1.LaneService/CommissionHead',
+                request_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.CommissionHeadRequest.SerializeToString,
+                response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.CommissionHeadResponse.FromString,
+                _registered_method=True)
         self.ClearSignalFault = channel.unary_unary(
                 '/securecorridor.lane.v1.LaneService/ClearSignalFault',
                 request_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.ClearSignalFaultRequest.SerializeToString,
@@ -207,8 +217,27 @@ class LaneServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TestSignal(self, request, context):
+        """Shows each aspect of the head once, for about a second, with red in between, and tells what feedback confirmed. Only
+        in a CLOSED lane without any vehicle, which somebody at the lane sees; whatever changes that ends it in red at once,
+        and so does the end of this call. Takes up to 12 s. Unlike other acts a repeat with the same request_id runs again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CommissionHead(self, request, context):
+        """The kill test: shows green as TestSignal does, then stops writing and measures how long the module takes to turn red
+        by itself. Passed, it is kept on record for this very module, firmware and profile: REMOTE needs that on real
+        hardware. Takes up to 12 s; repeats as TestSignal.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ClearSignalFault(self, request, context):
-        """Clears a latched signal fault; the signal must verify red afterwards.
+        """Clears a latched signal fault. FAILED_PRECONDITION without a passed TestSignal since the fault. The lane is CLOSED
+        afterwards, until an officer opens it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -288,6 +317,16 @@ def add_LaneServiceServicer_to_server(servicer, server):
                     servicer.SetLaneMode,
                     request_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SetLaneModeRequest.FromString,
                     response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SetLaneModeResponse.SerializeToString,
+            ),
+            'TestSignal': grpc.unary_unary_rpc_method_handler(
+                    servicer.TestSignal,
+                    request_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TestSignalRequest.FromString,
+                    response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TestSignalResponse.SerializeToString,
+            ),
+            'CommissionHead': grpc.unary_unary_rpc_method_handler(
+                    servicer.CommissionHead,
+                    request_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.CommissionHeadRequest.FromString,
+                    response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.CommissionHeadResponse.SerializeToString,
             ),
             'ClearSignalFault': grpc.unary_unary_rpc_method_handler(
                     servicer.ClearSignalFault,
@@ -651,6 +690,60 @@ class LaneService:
             '/securecorridor.lane.v1.LaneService/SetLaneMode',
             securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SetLaneModeRequest.SerializeToString,
             securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SetLaneModeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TestSignal(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/securecorridor.lane.v1.LaneService/TestSignal',
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TestSignalRequest.SerializeToString,
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TestSignalResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CommissionHead(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/securecorridor.lane.v1.LaneService/CommissionHead',
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.CommissionHeadRequest.SerializeToString,
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.CommissionHeadResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -9,7 +9,8 @@ message. Reading is open to every role. Acts:
   HoldLane, HoldConveyance                                   any role
   ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder     officer
   SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
-  ClearSignalFault                                           officer; technician: leaves the lane CLOSED
+  ClearSignalFault                                           officer or technician; the lane stays CLOSED
+  TestSignal, CommissionHead                                 officer or technician, at the lane
   AcknowledgeCondition                                       officer or technician
 
 Every act carries `request_id` (a UUID made by the caller): repeating it returns the first answer and does nothing
@@ -78,8 +79,20 @@ class LaneServiceStub:
     """
     SetLaneMode: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.SetLaneModeRequest, _lane_service_pb2.SetLaneModeResponse]
     """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
+    TestSignal: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.TestSignalRequest, _lane_service_pb2.TestSignalResponse]
+    """Shows each aspect of the head once, for about a second, with red in between, and tells what feedback confirmed. Only
+    in a CLOSED lane without any vehicle, which somebody at the lane sees; whatever changes that ends it in red at once,
+    and so does the end of this call. Takes up to 12 s. Unlike other acts a repeat with the same request_id runs again.
+    """
+    CommissionHead: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.CommissionHeadRequest, _lane_service_pb2.CommissionHeadResponse]
+    """The kill test: shows green as TestSignal does, then stops writing and measures how long the module takes to turn red
+    by itself. Passed, it is kept on record for this very module, firmware and profile: REMOTE needs that on real
+    hardware. Takes up to 12 s; repeats as TestSignal.
+    """
     ClearSignalFault: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.ClearSignalFaultRequest, _lane_service_pb2.ClearSignalFaultResponse]
-    """Clears a latched signal fault; the signal must verify red afterwards."""
+    """Clears a latched signal fault. FAILED_PRECONDITION without a passed TestSignal since the fault. The lane is CLOSED
+    afterwards, until an officer opens it.
+    """
     AcknowledgeCondition: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.AcknowledgeConditionRequest, _lane_service_pb2.AcknowledgeConditionResponse]
     """Records that a person has seen a condition."""
 
@@ -116,8 +129,20 @@ class LaneServiceAsyncStub(LaneServiceStub):
     """
     SetLaneMode: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.SetLaneModeRequest, _lane_service_pb2.SetLaneModeResponse]  # type: ignore[assignment]
     """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
+    TestSignal: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.TestSignalRequest, _lane_service_pb2.TestSignalResponse]  # type: ignore[assignment]
+    """Shows each aspect of the head once, for about a second, with red in between, and tells what feedback confirmed. Only
+    in a CLOSED lane without any vehicle, which somebody at the lane sees; whatever changes that ends it in red at once,
+    and so does the end of this call. Takes up to 12 s. Unlike other acts a repeat with the same request_id runs again.
+    """
+    CommissionHead: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.CommissionHeadRequest, _lane_service_pb2.CommissionHeadResponse]  # type: ignore[assignment]
+    """The kill test: shows green as TestSignal does, then stops writing and measures how long the module takes to turn red
+    by itself. Passed, it is kept on record for this very module, firmware and profile: REMOTE needs that on real
+    hardware. Takes up to 12 s; repeats as TestSignal.
+    """
     ClearSignalFault: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.ClearSignalFaultRequest, _lane_service_pb2.ClearSignalFaultResponse]  # type: ignore[assignment]
-    """Clears a latched signal fault; the signal must verify red afterwards."""
+    """Clears a latched signal fault. FAILED_PRECONDITION without a passed TestSignal since the fault. The lane is CLOSED
+    afterwards, until an officer opens it.
+    """
     AcknowledgeCondition: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.AcknowledgeConditionRequest, _lane_service_pb2.AcknowledgeConditionResponse]  # type: ignore[assignment]
     """Records that a person has seen a condition."""
 
@@ -231,12 +256,36 @@ class LaneServiceServicer(metaclass=_abc_1.ABCMeta):
         """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
 
     @_abc_1.abstractmethod
+    def TestSignal(
+        self,
+        request: _lane_service_pb2.TestSignalRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lane_service_pb2.TestSignalResponse, _abc.Awaitable[_lane_service_pb2.TestSignalResponse]]:
+        """Shows each aspect of the head once, for about a second, with red in between, and tells what feedback confirmed. Only
+        in a CLOSED lane without any vehicle, which somebody at the lane sees; whatever changes that ends it in red at once,
+        and so does the end of this call. Takes up to 12 s. Unlike other acts a repeat with the same request_id runs again.
+        """
+
+    @_abc_1.abstractmethod
+    def CommissionHead(
+        self,
+        request: _lane_service_pb2.CommissionHeadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lane_service_pb2.CommissionHeadResponse, _abc.Awaitable[_lane_service_pb2.CommissionHeadResponse]]:
+        """The kill test: shows green as TestSignal does, then stops writing and measures how long the module takes to turn red
+        by itself. Passed, it is kept on record for this very module, firmware and profile: REMOTE needs that on real
+        hardware. Takes up to 12 s; repeats as TestSignal.
+        """
+
+    @_abc_1.abstractmethod
     def ClearSignalFault(
         self,
         request: _lane_service_pb2.ClearSignalFaultRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lane_service_pb2.ClearSignalFaultResponse, _abc.Awaitable[_lane_service_pb2.ClearSignalFaultResponse]]:
-        """Clears a latched signal fault; the signal must verify red afterwards."""
+        """Clears a latched signal fault. FAILED_PRECONDITION without a passed TestSignal since the fault. The lane is CLOSED
+        afterwards, until an officer opens it.
+        """
 
     @_abc_1.abstractmethod
     def AcknowledgeCondition(
