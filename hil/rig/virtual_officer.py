@@ -25,6 +25,7 @@ _LOOK_S = 1.0
 _THINK_S = 6.0
 _SIDE_AFTER_S = 1.0
 _WRONG_LOOKS = 3
+_WAVE_AGAIN_S = 15.0
 _PATIENCE = 3
 """Releases that bring no green: then the truck goes to a staffed lane."""
 _ASIDE = {"refer_secondary": Verdict.REFER_SECONDARY, "refuse_return": Verdict.REFUSE_RETURN}
@@ -54,6 +55,7 @@ class VirtualOfficer:
         self._tries: dict[str, int] = {}
         self._looks_wrong = 0
         self._testing = False
+        self._waved: dict[str, float] = {}
 
     def begin(self, group: asyncio.TaskGroup) -> None:
         """Start watching, where this officer does."""
@@ -236,7 +238,7 @@ class VirtualOfficer:
         elif state.tested is not None:
             self.play(Verb.CLEAR_FAULT, {})
         elif views:
-            if views[0].state is TruckState.STANDING:
+            if views[0].state is TruckState.STANDING and views[0].nose_m >= -3.5:
                 self._lead_out(state, views[0].id)
         elif not state.tracks:
             if not any(self._lane.faults.levels(self._lane.world.zones()).values()) and not self._testing:
@@ -246,9 +248,12 @@ class VirtualOfficer:
             self.play(Verb.CONFIRM_ORDER, {})
 
     def _lead_out(self, state: LaneState, truck: str) -> None:
-        if truck in self._aside:
+        """Wave it aside; again when it still stands there after a while."""
+        now = self._lane.now_s
+        if now - self._waved.get(truck, -_WAVE_AGAIN_S) < _WAVE_AGAIN_S:
             return
-        if self._track(state, truck) is not None:
+        self._waved[truck] = now
+        if self._track(state, truck) is not None and truck not in self._aside:
             self.play(Verb.DIRECT_CONVEYANCE, {"truck": truck, "verdict": Verdict.MANUAL_LANE.value})
         self._aside.add(truck)
         self._lane.later(_SIDE_AFTER_S, lambda: self._lane.direct(truck, "side"))
