@@ -347,7 +347,7 @@ def _with_reading(history: History, reading: SignalReadback | None, limits: Limi
 
 def _with_chatter(history: History, now_ns: int, most: int) -> History:
     """A head that changes too often is latched red: whatever drives it so, no driver can follow it."""
-    if history.fault is not None or len(history.changes) <= most or len(_recent(history.changes, now_ns)) <= most:
+    if history.fault is not None or len(_recent(history.changes, now_ns)) <= most:
         return history
     return replace(history, fault=SignalFault.CHATTER)
 

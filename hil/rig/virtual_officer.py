@@ -244,8 +244,12 @@ class VirtualOfficer:
             if not any(self._lane.faults.levels(self._lane.world.zones()).values()) and not self._testing:
                 self._testing = True
                 self.play(Verb.TEST_SIGNAL, {})
-        elif self._may_confirm(state):
+        elif self._may_confirm(state) and not self._leaving():
             self.play(Verb.CONFIRM_ORDER, {})
+
+    def _leaving(self) -> bool:
+        """Whether a truck past the line has not left the lane yet."""
+        return any(view.nose_m > 0.0 for view in self._lane.world.trucks())
 
     def _lead_out(self, state: LaneState, truck: str) -> None:
         """Wave it aside; again when it still stands there after a while."""

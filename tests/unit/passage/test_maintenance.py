@@ -7,7 +7,7 @@ import pytest
 from drivers.api import Aspect, Grade
 from edge_agent.model.decision import ActKind, ActResult, Role
 from edge_agent.model.effects import EmitEvent
-from edge_agent.model.inputs import CaptureEnded, SignalChanged
+from edge_agent.model.inputs import CaptureEnded, HeadTested, SignalChanged
 from edge_agent.model.lane import LanePolicy
 from edge_agent.passage.corridor import fold, initial_state
 from edge_agent.passage.views import red_causes, view
@@ -110,6 +110,8 @@ def test_a_lane_with_a_signal_fault_may_be_maintained_and_is_closed_after() -> N
     assert lane.act(ActKind.SET_MODE, TECHNICIAN, mode="maintenance", duration_s=1200).result is ActResult.OK
     assert lane.mode == "fault"
     assert capture(lane) is ActResult.OK
+    assert lane.act(ActKind.TEST_SIGNAL, TECHNICIAN, lane_empty=True).result is ActResult.OK
+    lane.feed(HeadTested(lane.at, "signal_test", True, "io-1", "", "p1", ()))
     lane.act(ActKind.CLEAR_FAULT, TECHNICIAN)
     assert lane.mode == "maintenance"
     lane.wait(1201, pace=60)
