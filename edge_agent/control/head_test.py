@@ -21,6 +21,11 @@ _HOLD_NS = _NS
 _BOUND_NS = 3 * _NS
 """For one aspect, minimum red before it included."""
 _RED_BOUND_NS = 2 * _NS
+_TRIPPED = "WATCHDOG_TRIPPED"
+_HEARD_NS = _NS
+"""Within it the end of a session is told with its cause."""
+_LOST_TOUCH = frozenset({"", Reason.MODULE_NOT_READY.value, Reason.READBACK_UNKNOWN.value})
+"""Grounds for red that a tripped module gives too, before it is known that it was that."""
 _FREE = frozenset({Reason.SIGNAL_TEST, Reason.MINIMUM_RED})
 """Reasons that are part of every test."""
 
@@ -111,22 +116,30 @@ class HeadTests:
             self._end()
 
     async def _left_alone(self) -> KillTest:
+        """Nothing is written while green shows; how the module's own doing is heard of depends on who asks it first."""
         began_ns = fed_ns = self._now_ns()
         bound_ns = 2 * self._longest_ns
+        failures = self._signal().state().failures
+        ended_ns: int | None = None
         self._ask(Aspect.GREEN, bound_ns + _NS, feed=False)
-        while self._now_ns() < began_ns + bound_ns:
+        while self._now_ns() < (began_ns + bound_ns if ended_ns is None else ended_ns + _HEARD_NS):
             await self._next()
             state = self._signal().state()
-            sign = "watchdog" if self._lost == "WATCHDOG_TRIPPED" else _gone(state)
-            if sign:
-                red_ns = self._now_ns() - fed_ns
-                why = f"more than {self._longest_ns // 1_000_000} ms" if red_ns > self._longest_ns else ""
-                return KillTest(not why, red_ns // 1_000_000, sign, why)
-            if self._dropped or self._lost:
-                return KillTest(False, -1, "", self._dropped or self._lost)
-            if state.fed is not None:
+            told = self._lost or (state.last_failure if state.failures > failures else "")
+            sign = "watchdog" if told == _TRIPPED else _gone(state)
+            if (sign or self._dropped or self._lost) and ended_ns is None:
+                ended_ns = self._now_ns()
+            if sign and ended_ns is not None:
+                return self._measured(ended_ns - fed_ns, sign)
+            if self._dropped not in _LOST_TOUCH or self._lost:
+                return KillTest(False, -1, "", self._lost or self._dropped)
+            if ended_ns is None and state.fed is not None:
                 fed_ns = state.fed.mono_ns
-        return KillTest(False, -1, "", "the module did not turn red by itself")
+        return KillTest(False, -1, "", self._dropped or "the module did not turn red by itself")
+
+    def _measured(self, red_ns: int, sign: str) -> KillTest:
+        why = f"more than {self._longest_ns // 1_000_000} ms" if red_ns > self._longest_ns else ""
+        return KillTest(not why, red_ns // 1_000_000, sign, why)
 
     async def _show(self, aspect: Aspect) -> Step:
         bound_ns = _RED_BOUND_NS if aspect is Aspect.RED else _BOUND_NS

@@ -10,7 +10,7 @@ from edge_agent.model.inputs import ActReceived
 from edge_agent.model.lane import LaneMode
 
 from .causes import lane_causes
-from .codes import ConditionCode, EventCode
+from .codes import EventCode
 from .confirm import confirm_order
 from .etag import etag_of, lane_etag, what_changed
 from .maintenance import delete_capture, maintain, start_capture, stop_capture
@@ -111,8 +111,6 @@ def _hold(turn: Turn, act: OfficerAct, earlier: Hold | None) -> Hold:
 def _hold_lane(turn: Turn, act: OfficerAct) -> Reply:
     hold = _hold(turn, act, turn.state.hold)
     turn.state = replace(turn.state, hold=hold)
-    title = "The lane is held"
-    turn.condition(ConditionCode.LANE_HOLD, Severity.WARNING, True, title, "an officer can clear the hold")
     return Reply(ActResult.OK, "lane held", tuple(role.value for role in hold.clear_roles))
 
 
@@ -139,7 +137,6 @@ def _clear_hold(turn: Turn, act: OfficerAct) -> Reply:
         turn.put_conveyance(track, replace(track.conveyance, hold=None))
         return Reply(ActResult.OK, "vehicle no longer held")
     turn.state = replace(turn.state, hold=None)
-    turn.condition(ConditionCode.LANE_HOLD, Severity.WARNING, False, "The lane is no longer held", "")
     return Reply(ActResult.OK, "lane no longer held")
 
 
@@ -260,8 +257,6 @@ def _clear_fault(turn: Turn, act: OfficerAct) -> Reply:
     kept = turn.state.wanted_mode is LaneMode.MAINTENANCE
     mode = LaneMode.MAINTENANCE if kept else LaneMode.CLOSED
     turn.state = replace(turn.state, fault=None, tested=None, wanted_mode=mode, mode_planned=True)
-    title = "The signal fault was cleared"
-    turn.condition(ConditionCode.SIGNAL_FAULT, Severity.ALARM, False, title, "")
     turn.event(EventCode.SIGNAL_FAULT, Severity.INFO, fault="", cleared_by=act.officer)
     return Reply(ActResult.OK, "fault cleared; the lane is closed until an officer opens it")
 

@@ -29,6 +29,20 @@ from .turn import Turn
 
 CLOCKS_AGREE_NS = 1_000_000_000
 """How far wall and monotonic clock may differ about an outage within one boot of the computer."""
+_FOLLOWING = frozenset(
+    code.value
+    for code in (
+        ConditionCode.ORDER_UNKNOWN,
+        ConditionCode.CENTRE_LOST,
+        ConditionCode.CONSOLE_ABSENT,
+        ConditionCode.STORE_DEGRADED,
+        ConditionCode.SIGNAL_FAULT,
+        ConditionCode.NOT_COMMISSIONED,
+        ConditionCode.LANE_HOLD,
+        ConditionCode.DEVICE_DOWN,
+    )
+)
+"""Conditions that `review_conditions` raises: a new life, whose board is empty, must hear of them again."""
 MOST_SIGNALS = 256
 """Signal changes kept per vehicle; more than this is a defect of the head, and the lane's events have them all."""
 
@@ -56,6 +70,7 @@ def on_started(turn: Turn, event: Started) -> None:
         stray_times=(),
         loose=(),
         mode_since=turn.at,
+        conditions=tuple(code for code in state.conditions if code not in _FOLLOWING),
     )
     if held is not None:
         turn.effects.append(WithdrawLease(turn.at, held.lease.seq, "restarted", True))
@@ -184,7 +199,9 @@ def on_commissioned(turn: Turn, event: HeadCommissioned) -> None:
     """The head's module has a kill test on record, or has none."""
     if (event.ok, event.why) == (turn.state.commissioned.up, turn.state.commissioned.code):
         return
-    turn.state = replace(turn.state, commissioned=Link(event.ok, turn.at, event.why))
+    # The condition is raised anew with its text.
+    told = tuple(code for code in turn.state.conditions if event.ok or code != ConditionCode.NOT_COMMISSIONED.value)
+    turn.state = replace(turn.state, commissioned=Link(event.ok, turn.at, event.why), conditions=told)
 
 
 def review_mode(turn: Turn) -> None:
@@ -227,6 +244,9 @@ def review_conditions(turn: Turn) -> None:
         ConditionCode.NOT_COMMISSIONED, alarm, not state.commissioned.up,
         f"No rolling release: {state.commissioned.code}", "close the lane, then: lanectl commission",
     )  # fmt: skip
+    turn.condition(
+        ConditionCode.LANE_HOLD, warning, state.hold is not None, "The lane is held", "an officer can clear the hold"
+    )
     if ConditionCode.TAG_FLOOD.value in state.conditions and flood_over(turn):
         turn.condition(ConditionCode.TAG_FLOOD, warning, False, "The tags are gone", "")
     required = any(down.required for down in state.devices_down)

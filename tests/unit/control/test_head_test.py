@@ -216,3 +216,35 @@ async def test_a_head_that_does_not_answer_fails_both() -> None:
         assert not steps[0].passed
         assert not (await lane.tests.kill()).passed
         lane.live.fail = lambda _: None
+
+
+async def test_a_trip_that_first_looks_like_a_lost_session_is_told_by_its_cause() -> None:
+    for code in ("WATCHDOG_TRIPPED", "MODBUS_LINK_LOST", ""):
+        async with closed() as lane:
+            lane.module.watchdog_ms = 60_000
+            test = asyncio.create_task(lane.tests.kill())
+            await _until(lambda: lane.tests.asked is not None and not lane.tests.asked.feed)
+            fed = lane.loop.state().fed
+            assert fed is not None
+            await asyncio.sleep(0.6)
+            lane.live.fail = lambda _: DeviceError("NO_SESSION", "the session is ending")
+            await asyncio.sleep(0.2)
+            if code:
+                lane.tests.lost(code)
+            result = await test
+            lane.live.fail = lambda _: None
+            if code == "WATCHDOG_TRIPPED":
+                assert (result.passed, result.sign) == (True, "watchdog")
+                assert 600 <= result.red_ms <= 750, "when it was first noticed, not when it was explained"
+            else:
+                assert (result.passed, result.red_ms) == (False, -1)
+
+
+async def test_a_refused_red_after_the_trip_is_the_sign() -> None:
+    async with closed() as lane:
+        tripped = DeviceError("WATCHDOG_TRIPPED", "released its outputs")
+        lane.live.fail = lambda what: tripped if lane.module.tripped and what == "red" else None
+        result = await lane.tests.kill()
+        assert (result.passed, result.sign) == (True, "watchdog")
+        assert 1_000 <= result.red_ms <= 1_100
+        lane.live.fail = lambda _: None

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.api import Aspect, Grade
 from edge_agent.model.decision import ActKind, ActResult, Role
-from edge_agent.model.effects import EmitEvent
+from edge_agent.model.effects import EmitEvent, SetCondition
 from edge_agent.model.inputs import (
     DeviceChanged,
     HeadCommissioned,
@@ -162,3 +162,16 @@ def test_what_is_known_of_the_head_comes_back_from_the_journal() -> None:
     assert decode_input(encode_input(told)) == told
     again = decode_record(type(lane.state), encode_record(lane.state))
     assert (again.tested, again.commissioned) == (lane.state.tested, lane.state.commissioned)
+
+
+def test_a_new_life_tells_again_what_keeps_the_lane_red_and_a_new_reason_replaces_the_old() -> None:
+    lane = _closed_with_fault()
+    lane.act(ActKind.HOLD_LANE)
+    lane.feed(HeadCommissioned(lane.at, False, "nothing on record"))
+    lane.effects.clear()
+    lane.feed(Started(lane.at, "boot-2", b"seed"))
+    assert {("SIGNAL_FAULT", True), ("LANE_HOLD", True), ("HEAD_NOT_COMMISSIONED", True)} <= set(lane.conditions)
+    lane.effects.clear()
+    lane.feed(HeadCommissioned(lane.at, False, "of another module"))
+    told = [e.title for e in lane.effects if isinstance(e, SetCondition)]
+    assert told == ["No rolling release: of another module"]
