@@ -4,11 +4,43 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 TARGETS = Path(__file__).resolve().parents[1] / "targets"
 
+CAPABILITIES = {
+    "device_clock": "events of the devices carry this machine's CLOCK_MONOTONIC",
+    "set_inputs": "set the module's inputs: vehicles over the zones",
+    "set_tags": "put tags into the reader's field and take them out",
+    "script_centre": "the release service answers as a test says",
+    "kill_centre": "end the release service, and start it again on its data",
+    "freeze_centre": "stop the release service without closing its connections, and let it go on",
+    "kill_agent": "end the agent with SIGKILL or SIGTERM, and start it again",
+    "freeze_agent": "stop the agent's process, and let it go on",
+    "starve_agent": "load the agent's processor",
+    "step_clock": "step the wall clock the agent sees",
+    "reconfigure": "start the agent with another configuration",
+    "cut_link": "take the module's cable or network away, and give it back",
+    "mute_device": "keep a device powered and connected but silent",
+    "power_cycle": "switch the module's power off and on",
+    "lamp_faults": "break a lamp's circuit, and bridge a relay",
+    "second_master": "write to the module beside the agent",
+    "wrong_device": "put another device on a port or address",
+    "line_noise": "put bytes on a reader's serial line",
+    "cut_reader": "take a reader's cable away, and give it back",
+}
+"""What a bench may be able to do, and what each word means."""
+
 Positive = Annotated[float, Field(gt=0)]
+
+
+def _known(capability: str) -> str:
+    if capability not in CAPABILITIES:
+        raise ValueError(f"unknown capability {capability}; known: {', '.join(CAPABILITIES)}")
+    return capability
+
+
+Capability = Annotated[str, AfterValidator(_known)]
 
 
 class _Strict(BaseModel):
@@ -69,11 +101,12 @@ class Safety(_Strict):
 
 
 class Target(_Strict):
-    """A whole target file."""
+    """A whole target file. `virtual`: nothing of it is hardware, so that nothing excuses a test that is left out."""
 
     name: str
+    virtual: bool
     devices: dict[str, Device]
-    capabilities: frozenset[str]
+    capabilities: frozenset[Capability]
     limits: Limits
     tolerances: Tolerances
     safety: Safety
@@ -88,6 +121,11 @@ class Target(_Strict):
         }
 
 
+def target_path(name: str) -> Path:
+    """The file of a target that is given by its name in `hil/targets`, or as a path that ends with `.yaml`."""
+    return Path(name) if name.endswith(".yaml") else TARGETS / f"{name}.yaml"
+
+
 def load_target(name: str) -> Target:
-    """The target of this name from `hil/targets`. OSError: no such file; ValueError: unknown, missing or wrong keys."""
-    return Target.model_validate(yaml.safe_load((TARGETS / f"{name}.yaml").read_text()))
+    """The target of this name or path. OSError: no such file; ValueError: unknown, missing or wrong keys."""
+    return Target.model_validate(yaml.safe_load(target_path(name).read_text()))

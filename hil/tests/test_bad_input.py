@@ -23,7 +23,11 @@ from hil.tests.store_dump import acknowledged
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import types_pb2 as types
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(90)]
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.timeout(90),
+    pytest.mark.capability("device_clock", "set_inputs", "set_tags", "script_centre"),
+]
 
 Edit = Callable[[dict[str, Any]], None]
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,6 +160,7 @@ def test_a_second_agent_on_the_same_store_is_refused(stage: Stage, tmp_path: Pat
     stage.run(a_truck_is_served(lane))
 
 
+@pytest.mark.capability("reconfigure")
 def test_a_serial_port_that_does_not_exist(stage: Stage, limits: Limits) -> None:
     lane = stage.lane
 
@@ -167,6 +172,7 @@ def test_a_serial_port_that_does_not_exist(stage: Stage, limits: Limits) -> None
     stage.run(no_port())
 
 
+@pytest.mark.capability("reconfigure", "wrong_device")
 def test_a_wrong_device_on_the_serial_port(stage: Stage, limits: Limits, tmp_path: Path) -> None:
     lane = stage.lane
 
@@ -184,6 +190,7 @@ def test_a_wrong_device_on_the_serial_port(stage: Stage, limits: Limits, tmp_pat
     stage.run(wrong_device())
 
 
+@pytest.mark.capability("reconfigure", "wrong_device")
 def test_a_web_server_on_the_modbus_port(stage: Stage, limits: Limits) -> None:
     lane = stage.lane
 
@@ -199,6 +206,7 @@ def test_a_web_server_on_the_modbus_port(stage: Stage, limits: Limits) -> None:
     stage.run(wrong_device())
 
 
+@pytest.mark.capability("reconfigure")
 def test_no_module_on_the_network(stage: Stage, limits: Limits) -> None:
     lane = stage.lane
 
@@ -211,6 +219,7 @@ def test_no_module_on_the_network(stage: Stage, limits: Limits) -> None:
     stage.run(no_module())
 
 
+@pytest.mark.capability("reconfigure", "line_noise")
 def test_noise_on_the_serial_line(stage: Stage) -> None:
     lane = stage.lane
 
@@ -234,6 +243,7 @@ def test_noise_on_the_serial_line(stage: Stage) -> None:
     stage.run(noise())
 
 
+@pytest.mark.capability("reconfigure")
 def test_nothing_stored_was_lost(stage: Stage) -> None:
     """After all of the above: what was sealed at any time is there, and central has all of it."""
     lane = stage.lane
@@ -252,6 +262,7 @@ def test_nothing_stored_was_lost(stage: Stage) -> None:
 CAMERA = {"view": "overview", "kind": "rtsp", "required": True}
 
 
+@pytest.mark.capability("reconfigure")
 def test_a_camera_that_is_not_there(tmp_path: Path, limits: Limits) -> None:
     url = f"rtsp://127.0.0.1:{free_port()}/overview"
     with opened(tmp_path, overrides={}, media=True) as stage:
@@ -267,6 +278,7 @@ def test_a_camera_that_is_not_there(tmp_path: Path, limits: Limits) -> None:
         stage.run(no_camera())
 
 
+@pytest.mark.capability("reconfigure", "power_cycle")
 @pytest.mark.parametrize("profile", ["forgets_its_host", "energise_to_stop"])
 def test_a_profile_that_cannot_be_safe(tmp_path: Path, limits: Limits, profile: str) -> None:
     """The installed program with one more profile beside the others."""

@@ -16,7 +16,11 @@ from hil.tests.stage import Stage, measured, ms, resident_mb
 from securecorridor.lane.v1 import types_pb2 as types
 from securecorridor.release.v1 import record_pb2
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.timeout(120),
+    pytest.mark.capability("device_clock", "set_inputs", "set_tags", "script_centre"),
+]
 
 TARGETS = ("virtual", "virtual-rtu")
 TRUCKS = 4
@@ -147,6 +151,7 @@ def test_memory_of_the_control_process(passages: list[Passage], stage: Stage, ta
     assert used <= limit_mb
 
 
+@pytest.mark.capability("kill_agent")
 def test_start_up(stage: Stage, target: Target) -> None:
     lane = stage.lane
 

@@ -18,7 +18,11 @@ from hil.tests.stage import Stage, measured, ms, opened
 from hil.tests.store_dump import acknowledged
 from securecorridor.lane.v1 import types_pb2 as types
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.timeout(120),
+    pytest.mark.capability("device_clock", "set_inputs", "set_tags", "script_centre"),
+]
 
 REPEATS = 3
 KILLS = 6
@@ -71,6 +75,7 @@ async def recover(lane: PuppetLane, orphan: Orphan, limits: Limits) -> None:
     assert "abandoned" in sealed[0].flags
 
 
+@pytest.mark.capability("kill_agent", "freeze_agent")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_red_without_the_agent(stage: Stage, limits: Limits, number: signal.Signals) -> None:
     lane = stage.lane
@@ -88,6 +93,7 @@ def test_red_without_the_agent(stage: Stage, limits: Limits, number: signal.Sign
     assert max(late) <= limits.kill_to_red_s * 1000
 
 
+@pytest.mark.capability("kill_agent", "freeze_agent")
 def test_a_thawed_agent_gives_no_old_green(stage: Stage, limits: Limits) -> None:
     lane = stage.lane
 
@@ -110,6 +116,7 @@ def test_a_thawed_agent_gives_no_old_green(stage: Stage, limits: Limits) -> None
     stage.run(freeze_and_thaw())
 
 
+@pytest.mark.capability("kill_agent")
 def test_after_a_restart_nobody_rolls_until_the_officer_has_looked(stage: Stage, limits: Limits) -> None:
     lane = stage.lane
 
@@ -133,6 +140,7 @@ def test_after_a_restart_nobody_rolls_until_the_officer_has_looked(stage: Stage,
     stage.run(come_too_early())
 
 
+@pytest.mark.capability("kill_agent")
 def test_kills_at_random_moments_lose_nothing(stage: Stage) -> None:
     lane = stage.lane
     chance = random.Random(7)
@@ -173,6 +181,7 @@ def test_kills_at_random_moments_lose_nothing(stage: Stage) -> None:
     assert stats["chain_ok"]
 
 
+@pytest.mark.capability("kill_centre")
 def test_the_release_service_is_killed_during_a_passage(stage: Stage) -> None:
     lane = stage.lane
 
@@ -196,6 +205,7 @@ def test_the_release_service_is_killed_during_a_passage(stage: Stage) -> None:
     assert have == acknowledged(lane.bench.store_dir)
 
 
+@pytest.mark.capability("kill_agent")
 def test_told_to_end_it_leaves_red_and_nothing_else(tmp_path: Path, limits: Limits) -> None:
     with opened(tmp_path) as stage:
         lane = stage.lane

@@ -12,11 +12,16 @@ from hil.rig.target import Limits, Target
 from hil.tests.stage import Stage, measured, ms
 from hil.tests.store_dump import acknowledged
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(90)]
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.timeout(90),
+    pytest.mark.capability("device_clock", "set_inputs", "set_tags", "script_centre"),
+]
 
 QUEUED = 2
 
 
+@pytest.mark.capability("freeze_centre")
 def test_a_frozen_centre_ends_green_and_a_thawed_one_brings_the_lane_back(
     stage: Stage, limits: Limits, target: Target
 ) -> None:
@@ -46,6 +51,7 @@ def test_a_frozen_centre_ends_green_and_a_thawed_one_brings_the_lane_back(
     assert late <= bound + target.tolerances.scheduling_ms
 
 
+@pytest.mark.capability("freeze_centre")
 def test_what_was_sealed_during_an_outage_is_delivered_in_order(stage: Stage) -> None:
     lane = stage.lane
 

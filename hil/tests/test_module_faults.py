@@ -12,7 +12,11 @@ from hil.rig.target import Target
 from hil.tests.stage import Stage, measured, ms, opened
 from securecorridor.lane.v1 import types_pb2 as types
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.timeout(120),
+    pytest.mark.capability("device_clock", "set_inputs", "set_tags", "script_centre"),
+]
 
 TARGETS = ("virtual", "virtual-rtu")
 
@@ -39,6 +43,7 @@ async def ends_in_red(lane: PuppetLane, verb: str, shown: str, **fields: str) ->
     return ms(red["at_ns"], deviates["at_ns"])
 
 
+@pytest.mark.capability("lamp_faults")
 def test_a_lamp_that_does_not_follow(tmp_path_factory: pytest.TempPathFactory, target: Target) -> None:
     with opened(tmp_path_factory.mktemp("lamp"), **target.bench_options()) as stage:
         lane = stage.lane
@@ -55,6 +60,7 @@ def test_a_lamp_that_does_not_follow(tmp_path_factory: pytest.TempPathFactory, t
         held_to("readback fault to RED on the wire", late, target.limits.readback_fault_to_red_ms, target)
 
 
+@pytest.mark.capability("lamp_faults")
 def test_red_and_green_together(tmp_path_factory: pytest.TempPathFactory, target: Target) -> None:
     with opened(tmp_path_factory.mktemp("conflict"), **target.bench_options()) as stage:
         lane = stage.lane
@@ -68,6 +74,7 @@ def test_red_and_green_together(tmp_path_factory: pytest.TempPathFactory, target
         held_to("red and green together to RED on the wire", late, target.limits.conflict_to_red_ms, target)
 
 
+@pytest.mark.capability("cut_link", "mute_device")
 def test_recovery_after_the_link_is_back(stage: Stage, target: Target) -> None:
     """Unplugged or not to be reached, then silent: each time until the module is red by itself and the lane knows."""
     lane = stage.lane
@@ -99,6 +106,7 @@ def test_recovery_after_the_link_is_back(stage: Stage, target: Target) -> None:
     assert max(took) <= limit_s
 
 
+@pytest.mark.capability("kill_agent")
 def test_a_killed_agent_leaves_red(stage: Stage, target: Target) -> None:
     lane = stage.lane
 

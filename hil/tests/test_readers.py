@@ -20,7 +20,7 @@ from tests.conformance.rfid.encompass_pty import virtual_encompass
 from tests.conformance.rfid.llrp_process import virtual_llrp
 from tests.conformance.rfid.pty_reader import virtual_reader
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120), pytest.mark.capability("set_tags")]
 
 T = TypeVar("T")
 
@@ -122,6 +122,7 @@ async def kept(family: Family, folder: Path) -> AsyncIterator[tuple[Device, Kept
                 await agent
 
 
+@pytest.mark.capability("cut_reader")
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 async def test_a_pulled_cable_is_noticed_and_the_reader_read_again(tmp_path: Path, limits: Limits, name: str) -> None:
     family = FAMILIES[name]
@@ -147,6 +148,7 @@ async def test_a_pulled_cable_is_noticed_and_the_reader_read_again(tmp_path: Pat
     assert max(again) <= limits.reader_again_s
 
 
+@pytest.mark.capability("mute_device")
 @pytest.mark.parametrize("name", sorted(FAMILIES))
 async def test_a_silent_reader_is_given_up_and_read_again(tmp_path: Path, limits: Limits, name: str) -> None:
     family = FAMILIES[name]

@@ -11,6 +11,8 @@ from types import TracebackType
 from typing import Self
 
 _LONGEST_FRAME = 260
+_FUNCTION_AT = 7  # after the MBAP header
+_WRITES = (5, 6, 15, 16)
 
 
 class _Mapping(ctypes.Structure):
@@ -67,13 +69,22 @@ def serve_rtu(path: str, baud: int, unit: int, ready: Callable[[], None]) -> Non
             table.tab_registers[101] = 1 if table.tab_registers[100] else 0
 
 
+def generic(slave: "Slave") -> None:
+    """Make a plain slave look like the generic profile's module: the head's feedback, and a watchdog that starts when a
+    time is written."""
+    table = slave.mapping
+    table.tab_input_bits[8], table.tab_input_bits[10] = 1 - table.tab_bits[0], table.tab_bits[0]
+    table.tab_registers[101] = 1 if table.tab_registers[100] else 0
+
+
 class LibmodbusError(OSError):
     """A call that libmodbus refused, with its own text."""
 
 
 class Slave:
     """A libmodbus TCP slave in a thread: 1024 coils, 64 inputs, registers 0-0x2fff. `after` sees every request after it
-    was carried out, and may change the tables."""
+    was carried out, and may change the tables. `refuse_writes`: the exception code that answers writes (0: none).
+    """
 
     def __init__(self, after: Callable[["Slave"], None] | None = None) -> None:
         self._library = _load()
@@ -87,6 +98,7 @@ class Slave:
         self._client: socket.socket | None = None
         self._ending = False
         self.requests = 0
+        self.refuse_writes = 0
         self._thread = threading.Thread(target=self._serve, name="libmodbus-slave", daemon=True)
 
     def __enter__(self) -> Self:
@@ -121,9 +133,13 @@ class Slave:
             if number < 0:
                 return
             with socket.socket(fileno=os.dup(number)) as copy:
-                self._client = copy.dup()
+                previous, self._client = self._client, copy.dup()
+            if previous is not None:
+                previous.close()
             while (size := self._library.modbus_receive(self._context, frame)) >= 0:
-                if size:
+                if size and self.refuse_writes and frame[_FUNCTION_AT] in _WRITES:
+                    self._library.modbus_reply_exception(self._context, frame, self.refuse_writes)
+                elif size:
                     self._library.modbus_reply(self._context, frame, size, ctypes.byref(self.mapping))
                     self.requests += 1
                     if self._after is not None:

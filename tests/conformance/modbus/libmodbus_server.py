@@ -6,7 +6,7 @@ import os
 import sys
 import threading
 
-from tests.conformance.modbus.libmodbus import Slave, serve_rtu
+from tests.conformance.modbus.libmodbus import Slave, generic, serve_rtu
 
 
 def _ready(port: int = 0) -> None:
@@ -20,7 +20,7 @@ def main() -> None:
         threading.Thread(target=serve_rtu, args=(sys.argv[1], int(sys.argv[2]), 1, _ready), daemon=True).start()
         sys.stdin.read()
         os._exit(0)  # libmodbus waits in C for a frame that never comes
-    with Slave() as slave:
+    with Slave(generic) as slave:
         _ready(slave.port)
         sys.stdin.read()
 
