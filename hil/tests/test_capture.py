@@ -15,7 +15,11 @@ from hil.rig.puppet import PuppetLane, PuppetTruck
 from hil.tests.stage import Stage
 from securecorridor.lane.v1 import types_pb2 as types
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.timeout(120),
+    pytest.mark.capability("device_clock", "set_inputs", "set_tags", "kill_agent"),
+]
 
 WHY = ("--officer", "tech-1", "--reason", "reads are few")
 

@@ -42,7 +42,8 @@ def test_a_name_that_nothing_has_is_found(change: dict[str, object], told: str) 
 
 def test_a_row_without_a_test_is_refused() -> None:
     row = yaml.safe_load(CATALOGUE.read_text())["own_echo"]
-    for change in ({"shown_by": []}, {"providers": []}, {"colour": "red"}):
+    wrong: list[dict[str, object]] = [{"shown_by": []}, {"providers": []}, {"colour": "red"}]
+    for change in wrong:
         with pytest.raises(ValidationError):
             Fault.model_validate({**row, **change})
 

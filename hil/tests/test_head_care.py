@@ -17,7 +17,11 @@ from hil.tests.stage import Stage, measured, opened
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1 import types_pb2 as types
 
-pytestmark = [pytest.mark.real_time, pytest.mark.timeout(120)]
+pytestmark = [
+    pytest.mark.real_time,
+    pytest.mark.timeout(120),
+    pytest.mark.capability("device_clock", "set_inputs", "set_tags", "script_centre", "lamp_faults", "reconfigure"),
+]
 WATCHDOG_MS = 600
 LONGEST_MS = 2_000
 
