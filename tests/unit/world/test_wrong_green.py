@@ -219,3 +219,47 @@ def test_running_green_is_counted() -> None:
     oracle.lamp(6, "green")
     oracle.settle(10)
     assert oracle.counts().green_s == pytest.approx(4.0)
+
+
+def _arrives(t: float, truck: str) -> WorldEvent:
+    return WorldEvent(t, EventKind.NOSE, truck, "A")
+
+
+def test_a_signal_test_may_show_green_to_nobody() -> None:
+    oracle = _oracle(_enter(1, "T1"), _arrives(4, "T1"), _nose(20, "T1"), _tail(25, "T1"), _enter(28, "T2"))
+    oracle.lane_closed(2, "mode")
+    oracle.signal_test(30, on=True)
+    for t, aspect in ((31.0, "green"), (32.0, "red")):
+        oracle.lamp(t, aspect)
+    oracle.signal_test(33, on=False)
+    assert _rules(oracle) == []
+
+
+@pytest.mark.parametrize(
+    ("arrives", "over", "red", "rules"),
+    [
+        (10.0, 40.0, 32.0, [Rule.TEST_BEFORE_SOMEBODY]),
+        (31.5, 40.0, 31.7, []),
+        (31.5, 40.0, 32.0, [Rule.TEST_BEFORE_SOMEBODY]),
+        (99.0, 31.5, 31.7, []),
+        (99.0, 31.5, 32.0, [Rule.NO_CONVEYANCE]),
+    ],
+)
+def test_the_green_of_a_signal_test_ends_with_the_test_and_before_whoever_comes(
+    arrives: float, over: float, red: float, rules: list[Rule]
+) -> None:
+    oracle = _oracle(_enter(1, "T1"), _arrives(arrives, "T1"))
+    oracle.signal_test(30, on=True)
+    oracle.lamp(31.0, "green")
+    oracle.lamp(red, "red")
+    oracle.signal_test(over, on=False)
+    assert _rules(oracle) == rules
+
+
+def test_a_green_for_nobody_outside_a_test_is_wrong() -> None:
+    oracle = _oracle(_enter(1, "T1"))
+    oracle.signal_test(30, on=True)
+    oracle.signal_test(31, on=False)
+    oracle.lamp(32.0, "green")
+    oracle.lamp(33.0, "red")
+    assert _rules(oracle) == [Rule.NO_LIVE_DECISION]
