@@ -70,7 +70,7 @@ def _line(settings: LaneIoSettings) -> TcpLine | SerialLine:
 def _plan(settings: LaneIoSettings) -> LaneIoPlan:
     outputs = settings.outputs
     head = None
-    if outputs:
+    if "green" in outputs:
         amber = outputs.get("amber")
         head = HeadWiring(outputs["green"].point, amber.point if amber else None)
     return LaneIoPlan(
@@ -84,4 +84,5 @@ def _plan(settings: LaneIoSettings) -> LaneIoPlan:
         misses_allowed=settings.misses_allowed,
         watchdog_ms=settings.watchdog_ms,
         pulse_ms=settings.pulse_ms,
+        actuators=settings.actuators,
     )

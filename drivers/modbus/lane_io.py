@@ -28,6 +28,7 @@ from drivers.api import (
     SignalReadback,
     Stamp,
 )
+from drivers.modbus.actuators import Actuators, check_actuators
 from drivers.modbus.bus import ModbusBus, Priority
 from drivers.modbus.head_codec import HeadWiring, lamps_shown, wired_grade
 from drivers.modbus.identity import identify, report
@@ -94,6 +95,7 @@ class LaneIo:
         self._inputs_profile = inputs_profile or profile
         self._clock = clock
         check_points(device, plan, profile, self._inputs_profile)
+        check_actuators(device, plan.actuators, profile, plan.watchdog_ms)
         self._grade = wired_grade(plan.inputs, plan.lamp_feedback)
         self._watchdog = self._make_watchdog()
         self._continuity = Continuity(plan.inputs, round(plan.stale_s * 1e9))
@@ -103,6 +105,8 @@ class LaneIo:
         self._identified = False
         self._live = False
         self._counted = profile.connections is not None
+        self.actuators = Actuators(device, plan.actuators, profile, self._ask, lambda: self._live, self._end_with)
+        """The outputs beside the head."""
         self.expected_identity = ""
         """The identity of the session before, "" when there was none: any other module is refused (MODULE_CHANGED)."""
 
@@ -262,6 +266,7 @@ class LaneIo:
             await self._watchdog.arm()
             self._sent.found["watchdog_ms"] = str(self._watchdog.time_ms)
         await self._write_head(head, Aspect.RED, Priority.RED)
+        await self.actuators.release()
         block = await self._read_block(head)
         if any(block):
             raise DeviceError("MODBUS_READBACK", f"{self._device}: outputs read back {block} after red was written")
@@ -441,6 +446,7 @@ class LaneIo:
         with suppress(DeviceError, TimeoutError):
             async with asyncio.timeout(_LEAVE_RED_S):
                 await self._write_head(head, Aspect.RED, Priority.RED)
+                await self.actuators.release()
 
     # ---- exchanges and faults ----
 
@@ -486,6 +492,9 @@ class LaneIo:
         if error.code.startswith("WATCHDOG_") or isinstance(error, LinkLost | ProtocolViolation | DeviceRefused):
             self._sent.fault = self._sent.fault or error
         raise error
+
+    def _end_with(self, error: DeviceError) -> None:
+        self._sent.fault = self._sent.fault or error
 
     def _no_session(self) -> LinkLost:
         return LinkLost("NO_SESSION", f"{self._device}: no live session")

@@ -83,6 +83,12 @@ def write_bits(address: int, values: tuple[bool, ...]) -> Request:
     return Request(WRITE_COILS, address, len(values), bytes(packed))
 
 
+def write_bit(address: int, value: bool) -> Request:
+    """Write one coil (5). ValueError out of range."""
+    _check_range(address, 1, 1)
+    return Request(WRITE_COIL, address, 0xFF00 if value else 0)
+
+
 def pulse_bit(address: int, units: int) -> Request:
     """Start a timed pulse: function 5 with a duration in place of 0xFF00, as some relay modules take it."""
     _check_range(address, 1, 1)

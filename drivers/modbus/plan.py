@@ -1,7 +1,7 @@
 """What a session of a lane I/O module does: settings that fit its profile, without their file form."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from drivers.api import EdgeError
 from drivers.modbus.head_codec import HeadWiring
@@ -24,6 +24,7 @@ class LaneIoPlan:
     misses_allowed: int = 1
     watchdog_ms: int = 1000
     pulse_ms: int = 1500
+    actuators: Mapping[str, int] = field(default_factory=dict)
 
 
 def check_points(device: str, plan: LaneIoPlan, profile: Profile, inputs_profile: Profile) -> None:
@@ -37,5 +38,10 @@ def check_points(device: str, plan: LaneIoPlan, profile: Profile, inputs_profile
     if plan.head is not None and plan.head.first + plan.head.count > outputs:
         last = plan.head.first + plan.head.count - 1
         wrong.append(f"roles.green or amber: point {last}, but {profile.model} has {outputs} outputs")
+    wrong += [
+        f"roles.{role}: point {point}, but {profile.model} has {outputs} outputs"
+        for role, point in plan.actuators.items()
+        if point >= outputs
+    ]
     if wrong:
         raise EdgeError("ROLE_INVALID", f"{device}: " + "; ".join(wrong), "points count from 0")

@@ -4,7 +4,7 @@ The driver is imported when a session is made, so that reading a configuration s
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -26,9 +26,23 @@ InputRole = Literal[
     "red_feedback",
     "amber_feedback",
     "green_feedback",
+    "barrier_up",
+    "barrier_down",
+    "barrier_presence",
 ]
-OutputRole = Literal["green", "amber"]
-OUTPUT_ROLES = frozenset({"green", "amber"})
+HeadRole = Literal["green", "amber"]
+ActuatorRole = Literal[
+    "barrier_raise",
+    "barrier_lower",
+    "sign_proceed",
+    "sign_secondary",
+    "sign_closed",
+    "beacon",
+    "tone",
+]
+HEAD_ROLES: frozenset[str] = frozenset(get_args(HeadRole))
+ACTUATOR_ROLES: frozenset[str] = frozenset(get_args(ActuatorRole))
+OUTPUT_ROLES = HEAD_ROLES | ACTUATOR_ROLES
 
 
 class _Settings(BaseModel):
@@ -81,7 +95,7 @@ class LaneIoSettings(_Settings):
     pulse_ms: Annotated[int, Field(ge=1000, le=1500)] = 1500
     feedback_grade: Literal["contact", "lamp"] = "contact"
     inputs_module: InputsModuleSettings | None = None
-    roles: dict[InputRole | OutputRole, PointSettings]
+    roles: dict[InputRole | HeadRole | ActuatorRole, PointSettings]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -106,11 +120,26 @@ class LaneIoSettings(_Settings):
         for role, wiring in self.outputs.items():
             if wiring.active == "low":
                 raise ValueError(f"roles.{role}: active low would need a coil on for red; wire energise to proceed")
+        self._check_actuators()
         if "amber" in self.roles and "green" not in self.roles:
             raise ValueError("roles.amber without roles.green")
         felt = {"red_feedback", "green_feedback"} & self.roles.keys()
         if "amber" in self.roles and felt and "amber_feedback" not in self.roles:
             raise ValueError("roles.amber_feedback is missing: a lit amber could not be told from a dark head")
+
+    def _check_actuators(self) -> None:
+        """The head is written as one block with everything between its points; its writes must not move anything."""
+        head = [self.roles[role].point for role in ("green", "amber") if role in self.roles]
+        for role, point in self.actuators.items():
+            if not head:
+                raise ValueError(f"roles.{role}: needs the module of the head, whose writes keep its watchdog fed")
+            if min(head) <= point <= max(head):
+                raise ValueError(f"roles.{role}: point {point} lies within the head's {min(head)}-{max(head)}")
+
+    @property
+    def actuators(self) -> dict[str, int]:
+        """Points of the outputs beside the head."""
+        return {role: wiring.point for role, wiring in self.roles.items() if role in ACTUATOR_ROLES}
 
     @property
     def inputs(self) -> dict[str, PointSettings]:

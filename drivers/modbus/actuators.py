@@ -1,0 +1,114 @@
+"""Single outputs of an I/O module beside the signal head: pulses to a barrier's operator, sign texts, beacon, tone.
+
+Switched one at a time with function 5, which feeds no watchdog whose feed rule is function 15. Everything is off at the
+start and at the end of a session, and off when the module's watchdog lets go: off is the state that asks for nothing.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+from drivers.api import DeviceError, EdgeError, LinkLost
+from drivers.modbus.bus import Priority
+from drivers.modbus.pdu_codec import Request, pulse_bit, write_bit
+from drivers.modbus.settings.profile import Profile
+
+PULSED_ROLES = frozenset({"barrier_raise", "barrier_lower"})
+"""Outputs that are only ever on for a moment."""
+_OFF_TRIES = 3
+
+
+class Ask(Protocol):
+    """One exchange with the module."""
+
+    def __call__(self, request: Request, priority: Priority = ...) -> Awaitable[tuple[int, ...]]:
+        """The reply's values; DeviceError."""
+        ...
+
+
+def check_actuators(device: str, points: Mapping[str, int], profile: Profile, watchdog_ms: int) -> None:
+    """What is on must go off by itself when this computer dies. EdgeError ROLE_INVALID when it would not."""
+    if not points:
+        return
+    if profile.green_refusal:
+        what = f"{device}: roles {', '.join(sorted(points))}: {profile.green_refusal}"
+        raise EdgeError("ROLE_INVALID", what, "outputs must go off by themselves: use a module that may show green")
+    watchdog = profile.watchdog
+    lets_go = watchdog is not None and watchdog.min_ms <= watchdog_ms <= watchdog.max_ms
+    steady = sorted(points.keys() - PULSED_ROLES)
+    if steady and not lets_go:
+        what = f"{device}: roles {', '.join(steady)}: only pulses end by themselves on {profile.model}"
+        raise EdgeError("ROLE_INVALID", what, "use a module with a watchdog that releases its outputs")
+
+
+class Actuators:
+    """The outputs of one session, by role. `live` tells whether the session is up; `broken` is told of an output that
+    could not be switched off, which ends the session."""
+
+    def __init__(
+        self,
+        device: str,
+        points: Mapping[str, int],
+        profile: Profile,
+        ask: Ask,
+        live: Callable[[], bool],
+        broken: Callable[[DeviceError], None],
+    ) -> None:
+        self._device = device
+        self._points = points
+        self._profile = profile
+        self._ask = ask
+        self._live = live
+        self._broken = broken
+
+    @property
+    def roles(self) -> frozenset[str]:
+        """The roles wired."""
+        return frozenset(self._points)
+
+    async def release(self) -> None:
+        """Everything off. For the session itself."""
+        for point in self._points.values():
+            await self._switch(point, on=False)
+
+    async def switch(self, role: str, *, on: bool) -> None:
+        """Switch an output and leave it so. LinkLost NO_SESSION without a session, DeviceError."""
+        if role in PULSED_ROLES:
+            raise EdgeError("ROLE_INVALID", f"{role} is only pulsed")
+        self._check_live()
+        await self._switch(self._points[role], on=on)
+
+    async def pulse(self, role: str, ms: int) -> None:
+        """Switch an output on for `ms`, by the module's own timer where it has one. DeviceError: whether it was on is
+        not known, but it is off, or the session has ended and the module lets go of it."""
+        self._check_live()
+        point, timed = self._points[role], self._profile.pulse
+        if timed is not None:
+            await self._ask(pulse_bit(timed.base + point, max(1, ms // timed.unit_ms)), Priority.WRITE)
+            return
+        try:
+            await self._switch(point, on=True)
+            await asyncio.sleep(ms / 1000)
+        finally:
+            await self._end(point, role)
+
+    async def _end(self, point: int, role: str) -> None:
+        for left in reversed(range(_OFF_TRIES)):
+            try:
+                await self._switch(point, on=False)
+            except DeviceError as error:
+                if left:
+                    continue
+                what = f"{self._device}: the pulse on {role} could not be ended"
+                self._broken(DeviceError("MODBUS_PULSE_NOT_ENDED", what, "the module's watchdog ends it"))
+                raise
+            return
+
+    async def _switch(self, point: int, *, on: bool) -> None:
+        outputs = self._profile.outputs
+        assert outputs is not None, "checked when the session was made"
+        await self._ask(write_bit(outputs.write_base + point, on), Priority.WRITE)
+
+    def _check_live(self) -> None:
+        if not self._live():
+            raise LinkLost("NO_SESSION", f"{self._device}: no live session")
