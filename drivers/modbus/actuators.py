@@ -50,6 +50,7 @@ class Actuators:
         device: str,
         points: Mapping[str, int],
         profile: Profile,
+        arm_pulse_ms: int,
         ask: Ask,
         live: Callable[[], bool],
         broken: Callable[[DeviceError], None],
@@ -57,6 +58,7 @@ class Actuators:
         self._device = device
         self._points = points
         self._profile = profile
+        self._arm_pulse_ms = arm_pulse_ms
         self._ask = ask
         self._live = live
         self._broken = broken
@@ -78,17 +80,18 @@ class Actuators:
         self._check_live()
         await self._switch(self._points[role], on=on)
 
-    async def pulse(self, role: str, ms: int) -> None:
-        """Switch an output on for `ms`, by the module's own timer where it has one. DeviceError: whether it was on is
-        not known, but it is off, or the session has ended and the module lets go of it."""
+    async def pulse(self, role: str) -> None:
+        """Switch an output on for the time that the operator's profile says, by the module's own timer where it has
+        one. DeviceError: whether it was on is not known, but it is off, or the session has ended and the module lets go
+        of it."""
         self._check_live()
         point, timed = self._points[role], self._profile.pulse
         if timed is not None:
-            await self._ask(pulse_bit(timed.base + point, max(1, ms // timed.unit_ms)), Priority.WRITE)
+            await self._ask(pulse_bit(timed.base + point, max(1, self._arm_pulse_ms // timed.unit_ms)), Priority.WRITE)
             return
         try:
             await self._switch(point, on=True)
-            await asyncio.sleep(ms / 1000)
+            await asyncio.sleep(self._arm_pulse_ms / 1000)
         finally:
             await self._end(point, role)
 
@@ -96,7 +99,7 @@ class Actuators:
         for left in reversed(range(_OFF_TRIES)):
             try:
                 await self._switch(point, on=False)
-            except DeviceError as error:
+            except DeviceError:
                 if left:
                     continue
                 what = f"{self._device}: the pulse on {role} could not be ended"

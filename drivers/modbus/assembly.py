@@ -10,7 +10,8 @@ from drivers.modbus.head_codec import HeadWiring
 from drivers.modbus.input_codec import InputPoint
 from drivers.modbus.lane_io import LaneIo
 from drivers.modbus.plan import LaneIoPlan
-from drivers.modbus.settings import LaneIoSettings
+from drivers.modbus.settings import LaneIoSettings, default_barrier_dir
+from drivers.modbus.settings.barrier import load_barrier
 from drivers.modbus.settings.profile import Profile, Timeouts, load_profile
 from drivers.modbus.shared_line import SharedLines
 
@@ -85,4 +86,7 @@ def _plan(settings: LaneIoSettings) -> LaneIoPlan:
         watchdog_ms=settings.watchdog_ms,
         pulse_ms=settings.pulse_ms,
         actuators=settings.actuators,
+        arm_pulse_ms=load_barrier(default_barrier_dir() / f"{settings.barrier}.yaml").pulse_ms
+        if settings.barrier
+        else 0,
     )

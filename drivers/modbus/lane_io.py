@@ -105,7 +105,9 @@ class LaneIo:
         self._identified = False
         self._live = False
         self._counted = profile.connections is not None
-        self.actuators = Actuators(device, plan.actuators, profile, self._ask, lambda: self._live, self._end_with)
+        self.actuators = Actuators(
+            device, plan.actuators, profile, plan.arm_pulse_ms, self._ask, lambda: self._live, self._end_with
+        )
         """The outputs beside the head."""
         self.expected_identity = ""
         """The identity of the session before, "" when there was none: any other module is refused (MODULE_CHANGED)."""

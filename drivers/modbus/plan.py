@@ -25,6 +25,7 @@ class LaneIoPlan:
     watchdog_ms: int = 1000
     pulse_ms: int = 1500
     actuators: Mapping[str, int] = field(default_factory=dict)
+    arm_pulse_ms: int = 0
 
 
 def check_points(device: str, plan: LaneIoPlan, profile: Profile, inputs_profile: Profile) -> None:

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from itertools import combinations, pairwise
 
 from edge_agent.model.decision import Role
+from edge_agent.model.lane import Zone
 from edge_agent.safety.timing import minimum_amber_ns
 
 from .marks import Loc
@@ -43,7 +44,7 @@ def findings(config: LaneConfig | ConsoleConfig) -> list[Finding]:
         return list(_console(config.console))
     checks = (
         _lane, _geometry, _antennas, _classes, _devices, _roles,
-        _signal, _policy, _central, _doors, _media, _ports,
+        _signal, _barrier, _policy, _central, _doors, _media, _ports,
     )  # fmt: skip
     found = [finding for check in checks for finding in check(config)]
     return found + list(_console(config.console) if config.console is not None else ())
@@ -190,6 +191,20 @@ def _signal(config: LaneConfig) -> Iterator[Finding]:
         yield Finding(("signal", "amber_ms"), f"a driver at {kinematics.v_max_kmh:g} km/h needs {least_ms} ms or more")
     if signal.stale_ms < 2 * head.poll_ms:
         yield Finding(("signal", "stale_ms"), f"must be at least two polls of {head.id} ({head.poll_ms} ms each)")
+
+
+def _barrier(config: LaneConfig) -> Iterator[Finding]:
+    """An arm that is wired is configured, and one that is configured is wired, where the interlock can see it."""
+    wired = [(index, d) for index, d in enumerate(config.devices) if isinstance(d, LaneIoDevice) and d.barrier]
+    if config.barrier is None:
+        for index, device in wired:
+            yield Finding(("devices", index, "barrier"), f"{device.id} has an arm: the section barrier is missing")
+    elif not wired:
+        yield Finding(("barrier",), "no I/O module has the barrier's roles")
+    for index, device in wired:
+        if Zone.S.value not in device.roles:
+            text = "the arm's limit switches must be seen in one poll with the zones: wire them to one module"
+            yield Finding(("devices", index, "barrier"), text)
 
 
 def _policy(config: LaneConfig) -> Iterator[Finding]:

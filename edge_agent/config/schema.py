@@ -14,6 +14,7 @@ from drivers.rfid.settings.llrp import LlrpTls
 from edge_agent.model.decision import Role
 from edge_agent.model.identity import IdentityKind
 from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, ZoneSpan
+from edge_agent.safety.barrier import ArmLimits
 from edge_agent.safety.timing import Limits
 
 _MS = 1_000_000
@@ -234,6 +235,14 @@ class SignalSection(Section):
     )
 
 
+class BarrierSection(Section):
+    """The barrier arm's T values; its contacts are roles of the head's I/O module."""
+
+    travel_s: float = Field(default=10.0, ge=1, le=60, description="A movement that takes longer is a fault")
+    clear_s: float = Field(default=2.0, ge=1, le=60, description="Nobody near for so long before it is asked down")
+    settle_ms: int = Field(default=500, ge=200, le=5000, description="Limit switches may contradict so long")
+
+
 class StoreSection(Section):
     """The journal and outbox on disk."""
 
@@ -339,6 +348,7 @@ class LaneConfig(Section):
     classes: tuple[TagClassSection, ...] = Field(min_length=1, description="Which transponders are what")
     devices: tuple[Device, ...] = Field(min_length=1, description="Readers and I/O modules")
     signal: SignalSection = Field(description="The head and its times")
+    barrier: BarrierSection | None = Field(default=None, description="The barrier arm, when this lane has one")
     store: StoreSection = Field(description="Journal and outbox")
     central: CentralSection = Field(description="The release service")
     api: ApiSection = Field(description="The agent's own doors")
@@ -410,6 +420,16 @@ class LaneConfig(Section):
             stall_ns=round(self.policy.stall_after_green_s * _S),
             source_grace_ns=round(self.policy.centre_grace_s * _S),
             chatter_max=self.signal.chatter_per_min,
+            barrier=self.barrier is not None,
+        )
+
+    def to_arm_limits(self, barrier: BarrierSection) -> ArmLimits:
+        """The T values of the barrier arm, in ns."""
+        return ArmLimits(
+            stale_ns=self.signal.stale_ms * _MS,
+            travel_ns=round(barrier.travel_s * _S),
+            free_ns=round(barrier.clear_s * _S),
+            settle_ns=barrier.settle_ms * _MS,
         )
 
 

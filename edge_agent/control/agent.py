@@ -54,6 +54,7 @@ from edge_agent.safety.timing import SignalFault
 from edge_agent.store.store import Store
 from edge_agent.wire.journal import decode_input, decode_record
 
+from .arm import make_arm
 from .backend import Backend, Sources
 from .capture_desk import CapturePorts
 from .central_link import CentralLink
@@ -138,6 +139,7 @@ class Agent:
             self.outlets.link_ports(),
             drain_per_s=config.central.drain_per_s,
         )
+        self.arm = make_arm(self, state)
         self._restarts = {device.id: asyncio.Event() for device in config.devices}
         self.captures = capture_desk(config, identity, self._capture_ports())
         self.backend = Backend(self._sources(identity.lane, identity.agent_version))
@@ -150,6 +152,10 @@ class Agent:
         """What the core asks of the signal now."""
         lease: Lease | None = self.passage.lease
         return signal_orders(self.passage.state, lease, self._cleared, self.tests.asked)
+
+    def head(self) -> LaneIo | None:
+        """The live session of the head's module."""
+        return self._head
 
     def orders_changed(self) -> None:
         """The core's state moved: count an authorised clearing of a signal fault, and tell the loop."""
@@ -204,6 +210,8 @@ class Agent:
 
     async def _run_devices(self) -> None:
         async with asyncio.TaskGroup() as group:
+            if self.arm is not None:
+                group.create_task(self.arm.run(), name="arm")
             for device in self.config.devices:
                 group.create_task(self._keep_device(device), name=f"device:{device.id}")
             group.create_task(watch_loop_lag(self.metrics.loop_lag), name="loop-lag")

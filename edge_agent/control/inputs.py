@@ -1,17 +1,19 @@
 """From observations to core inputs: zone snapshots reduced to changes, tags to sightings, staleness and clock steps."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.api import Clock, InputSnapshot, Stamp, TagRead
 from edge_agent.model.inputs import ClockStepped, CoreInput, SightingChanged, ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
 from edge_agent.runtime.channel import Channel, Overflow
+from edge_agent.safety.barrier import DOWN_ROLE, UP_ROLE
 
 from .sightings import SightingTracker
 
 CLOCK_STEP_MS = 500
 _SWEEP_NS = 100_000_000
+_LIMITS = (UP_ROLE, DOWN_ROLE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,11 @@ class _Seen:
     session: int
     levels: Mapping[Zone, bool]
     edges: Mapping[Zone, int]
+    arm: tuple[bool | None, ...]
 
-    def at_line(self) -> tuple[int, int | None, bool | None]:
-        """What the interlock looks at: session, edges of the beam, stop loop."""
-        return self.session, self.edges.get(Zone.BEAM), self.levels.get(Zone.S)
+    def at_line(self) -> tuple[int, int | None, bool | None, tuple[bool | None, ...]]:
+        """What the interlock looks at: session, edges of the beam, stop loop, limit switches of the barrier arm."""
+        return self.session, self.edges.get(Zone.BEAM), self.levels.get(Zone.S), self.arm
 
 
 class LaneInputs:
@@ -60,13 +63,15 @@ class LaneInputs:
         self.snapshot = snapshot
         levels = {zone: snapshot.levels[zone.value] for zone in Zone if zone.value in snapshot.levels}
         edges = {zone: snapshot.edges.get(zone.value, 0) for zone in levels}
-        now = _Seen(snapshot.session, levels, edges)
+        now = _Seen(snapshot.session, levels, edges, tuple(snapshot.levels.get(role) for role in _LIMITS))
         before = self._seen
         if now == before and not self._lost:
             return
-        self._seen, self._lost = now, False
+        back, self._seen, self._lost = self._lost, now, False
         if before is None or now.at_line() != before.at_line():
             self._wake()
+        if before is not None and not back and replace(before, arm=now.arm) == now:
+            return  # only the arm moved: its own loop tells the core
         self._submit(ZonesChanged(at=snapshot.stamp, session=snapshot.session, levels=levels, edges=edges))
 
     def feel(self, snapshot: InputSnapshot) -> None:

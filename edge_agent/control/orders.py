@@ -1,10 +1,14 @@
 """What the core's state orders of the signal: one pure function, so that every root that joins the two agrees."""
 
+from drivers.api import Aspect
 from edge_agent.model.decision import Authority, Lease
-from edge_agent.model.lane import LaneMode
+from edge_agent.model.lane import LaneMode, Zone
 from edge_agent.passage.corridor import LaneState
-from edge_agent.safety.facts import Permit
+from edge_agent.safety.barrier import ArmOrders
+from edge_agent.safety.facts import Permit, Reason
 from edge_agent.safety.timing import HeadTest, SignalOrders
+
+from .signal_loop import SignalState
 
 PERMITS: dict[LaneMode, Permit] = {
     LaneMode.CLOSED: Permit.NONE,
@@ -16,6 +20,8 @@ PERMITS: dict[LaneMode, Permit] = {
     LaneMode.MAINTENANCE: Permit.NONE,
 }
 """Only REMOTE rolls; ATTENDED and DEGRADED release standing vehicles; the rest show red."""
+_BUT_FOR_ARM = frozenset({Reason.BARRIER_NOT_UP, Reason.MINIMUM_RED})
+"""With nothing else against green the arm goes up; the minimum red ends by itself meanwhile."""
 
 
 def signal_orders(
@@ -33,7 +39,27 @@ def signal_orders(
         source_alive=_source_alive(state, lease),
         closed=state.closed_and_empty,
         test=test,
+        arm_fault=state.barrier_fault is not None,
     )
+
+
+def arm_orders(state: LaneState, signal: SignalState) -> ArmOrders:
+    """What the core and the signal tell the barrier arm. Needed up: green is shown, or would be but for the arm. Sure:
+    the order is known, nobody is over the line, and nobody works at the lane."""
+    over_line = any(Zone.BEAM in track.over for track in state.tracks)
+    return ArmOrders(
+        needed=but_for_arm(signal),
+        red=signal.commanded is Aspect.RED and signal.confirmed is Aspect.RED,
+        sure=state.order_known and state.zones.fresh and state.maintenance is None and not over_line,
+        cleared_seq=state.barrier_cleared,
+    )
+
+
+def but_for_arm(signal: SignalState) -> bool:
+    """Whether green is shown, or nothing but the arm stands against it."""
+    reasons = frozenset(signal.ruling.reasons)
+    waits = Reason.BARRIER_NOT_UP in reasons and reasons <= _BUT_FOR_ARM
+    return waits or signal.ruling.aspect is Aspect.GREEN or signal.commanded is Aspect.GREEN
 
 
 def _held(state: LaneState, lease: Lease | None) -> bool:

@@ -349,8 +349,8 @@ class SignalLoop:
 
 
 def interlock_digest() -> str:
-    """SHA-256 over the bytes of the interlock's three modules in this order, in hex: goes into every bundle."""
+    """SHA-256 over the bytes of the interlock's four modules in this order, in hex: goes into every bundle."""
     digest = hashlib.sha256()
-    for name in ("facts.py", "timing.py", "interlock.py"):
+    for name in ("facts.py", "timing.py", "interlock.py", "barrier.py"):
         digest.update(files("edge_agent.safety").joinpath(name).read_bytes())
     return digest.hexdigest()

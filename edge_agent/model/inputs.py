@@ -134,6 +134,18 @@ class HeadCommissioned:
 
 
 @dataclass(frozen=True, slots=True)
+class BarrierChanged:
+    """The barrier arm is elsewhere (`arm`: up, down, between, both or unknown, by its limit switches), was asked for
+    another movement (`asked`: none, raise or lower; `reasons` against lowering it), or has a fault ("" for none)."""
+
+    at: Stamp
+    arm: str
+    asked: str
+    fault: str
+    reasons: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceChanged:
     """A device came up or went down; `required` when policy withholds green without it (camera, reader)."""
 
@@ -192,6 +204,7 @@ CoreInput = (
     | SignalChanged
     | HeadTested
     | HeadCommissioned
+    | BarrierChanged
     | DeviceChanged
     | ClockStepped
     | StoreHealth

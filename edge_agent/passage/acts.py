@@ -249,6 +249,8 @@ def _set_mode(turn: Turn, act: OfficerAct) -> Reply:
 def _clear_fault(turn: Turn, act: OfficerAct) -> Reply:
     """After a passed signal test, which needs a closed lane: it stays closed until an officer opens it."""
     fault = turn.state.fault
+    if fault is None and turn.state.barrier_fault is not None:
+        return _clear_arm(turn, act)
     if fault is None:
         return Reply(ActResult.OK, "no fault is latched")
     if turn.state.tested is None:
@@ -276,6 +278,13 @@ def _test_head(turn: Turn, act: OfficerAct) -> Reply:
         if applies:
             return Reply(ActResult.FAILED_PRECONDITION, text)
     return Reply(ActResult.OK, "the test may begin")
+
+
+def _clear_arm(turn: Turn, act: OfficerAct) -> Reply:
+    """The arm's fault is over when a person says so, who has looked at the arm."""
+    turn.state = replace(turn.state, barrier_fault=None, barrier_cleared=turn.state.barrier_cleared + 1)
+    turn.event(EventCode.BARRIER_FAULT, Severity.INFO, fault="", cleared_by=act.officer)
+    return Reply(ActResult.OK, "the fault of the barrier arm is cleared")
 
 
 def _confirm(turn: Turn, act: OfficerAct) -> Reply:

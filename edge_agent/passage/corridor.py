@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from edge_agent.model.effects import Effect
 from edge_agent.model.inputs import (
     ActReceived,
+    BarrierChanged,
     CaptureEnded,
     CentreLink,
     ClockStepped,
@@ -30,6 +31,7 @@ from .decisions import on_decision
 from .due import due_ns
 from .leases import review_lease
 from .links import (
+    on_barrier,
     on_centre,
     on_clock,
     on_commissioned,
@@ -69,6 +71,7 @@ HANDLERS: dict[type[CoreInput], Callable[..., None]] = {
     SignalChanged: on_signal,
     HeadTested: on_head_tested,
     HeadCommissioned: on_commissioned,
+    BarrierChanged: on_barrier,
     DeviceChanged: on_device,
     ClockStepped: on_clock,
     StoreHealth: on_store,

@@ -6,6 +6,7 @@ from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.effects import Severity, WithdrawLease
 from edge_agent.model.inputs import (
+    BarrierChanged,
     CentreLink,
     ClockStepped,
     ConsolePresence,
@@ -65,6 +66,7 @@ def on_started(turn: Turn, event: Started) -> None:
         console=Link(False, turn.at),
         signal=None,
         tested=None,
+        barrier=None,
         devices_down=(),
         pending=(),
         stray_times=(),
@@ -173,6 +175,17 @@ def on_signal(turn: Turn, event: SignalChanged) -> None:
         turn.event(EventCode.SIGNAL_FAULT, Severity.ALARM, fault=event.fault)
 
 
+def on_barrier(turn: Turn, event: BarrierChanged) -> None:
+    """The arm is elsewhere, was asked for a movement, or has a fault, which latches."""
+    before = turn.state.barrier
+    turn.state = replace(turn.state, barrier=event)
+    if event.asked != "none" and (before is None or before.asked != event.asked):
+        turn.event(EventCode.BARRIER, Severity.INFO, asked=event.asked, arm=event.arm)
+    if event.fault and turn.state.barrier_fault is None:
+        turn.state = replace(turn.state, barrier_fault=Fault(event.fault, turn.at))
+        turn.event(EventCode.BARRIER_FAULT, Severity.ALARM, fault=event.fault, arm=event.arm)
+
+
 def _concerned(state: LaneState, event: SignalChanged) -> Track | None:
     """The vehicle over the line, else the first upstream of it; a change made on a lease in force is its holder's."""
     lease = state.lease
@@ -246,6 +259,11 @@ def review_conditions(turn: Turn) -> None:
     )  # fmt: skip
     turn.condition(
         ConditionCode.LANE_HOLD, warning, state.hold is not None, "The lane is held", "an officer can clear the hold"
+    )
+    fault = state.barrier_fault
+    title = f"The barrier arm has a fault: {fault.code}" if fault is not None else "The barrier arm is well again"
+    turn.condition(
+        ConditionCode.BARRIER_FAULT, alarm, fault is not None, title, "look at the arm, repair it, then clear the fault"
     )
     if ConditionCode.TAG_FLOOD.value in state.conditions and flood_over(turn):
         turn.condition(ConditionCode.TAG_FLOOD, warning, False, "The tags are gone", "")

@@ -7,7 +7,7 @@ from drivers.api import Stamp
 from edge_agent.model.conveyance import Conveyance, ZoneTimes
 from edge_agent.model.decision import ActKind, ActResult, Hold, Lease
 from edge_agent.model.identity import Sighting
-from edge_agent.model.inputs import SignalChanged
+from edge_agent.model.inputs import BarrierChanged, SignalChanged
 from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, Zone
 
 from .identity_digest import NO_IDENTITY
@@ -149,7 +149,7 @@ class DeviceDown:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A signal fault, latched until an authorised person clears it."""
+    """A fault of the signal or of the barrier arm, latched until an authorised person clears it."""
 
     code: str
     since: Stamp
@@ -272,6 +272,7 @@ class LaneState:
     physical order, most downstream first; before `due_ns` no tick changes anything; `seen` is the last input that did
     change something; `gap_end`: when zone inputs last came back after a gap; `stray_times`: the latest strays of each
     antenna; `named`: the antennas that a condition about antennas names now; `tokens`: the latest identities given;
+    `barrier_cleared`: how often a fault of the arm was cleared;
     `told`: what central has told of other lanes (conveyance, token, lane);
     `excused_ns`: until then a crossing by a vehicle that came out of order is not the driver's doing."""
 
@@ -297,6 +298,9 @@ class LaneState:
     fault: Fault | None = None
     tested: Tested | None = None
     commissioned: Link = field(default_factory=lambda: Link(True))
+    barrier: BarrierChanged | None = None
+    barrier_fault: Fault | None = None
+    barrier_cleared: int = 0
     devices_down: tuple[DeviceDown, ...] = ()
     pending: tuple[Pending, ...] = ()
     strays: tuple[tuple[str, int], ...] = ()

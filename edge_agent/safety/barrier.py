@@ -72,7 +72,8 @@ class ArmReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ArmFacts:
-    """All that the rule looks at, at one instant. `free_long`: nobody near for the whole clearing time. `red`: red is
+    """All that the rule looks at, at one instant. `fault`: one is latched, or a movement that nobody asked for is being
+    judged. `free_long`: nobody near for the whole clearing time. `red`: red is
     commanded and freshly confirmed. `sure`: the order of the corridor is known and nobody is over the line. `needed`:
     green is shown, or nothing but the arm speaks against it. `asked`: the movement under way."""
 
@@ -181,7 +182,7 @@ def classify_arm(
     free_since = _since(near is Near.FREE, history.free_since_ns, now_ns)
     history = replace(history, free_since_ns=free_since)
     facts = ArmFacts(
-        fault=history.fault is not None,
+        fault=history.fault is not None or history.astray_since_ns is not None,
         arm=arm,
         near=near,
         free_long=free_since is not None and now_ns - free_since >= limits.free_ns,

@@ -75,6 +75,8 @@ class Facts:
     readback: Readback
     red_long_enough: bool
     """Red has been shown for the minimum time since the last green (no chatter towards green)."""
+    arm_up: bool
+    """The barrier arm is freshly known to be up and has no fault; true on a lane without an arm."""
     green_overdue: bool
     """The green in force has lasted its maximum, or the vehicle has stalled on it."""
     showing: Aspect
@@ -101,6 +103,7 @@ class Reason(StrEnum):
     ORDER_UNKNOWN = "order_unknown"
     NOT_STANDING = "not_standing"
     GREEN_OVERDUE = "green_overdue"
+    BARRIER_NOT_UP = "barrier_not_up"
     MINIMUM_RED = "minimum_red"
     LANE_NOT_EMPTY = "lane_not_empty"
     SIGNAL_TEST = "signal_test"

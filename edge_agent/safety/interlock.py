@@ -50,6 +50,7 @@ def _against(f: Facts) -> tuple[Reason, ...]:
         (f.order_known is not True and f.lease_standing is not True, Reason.ORDER_UNKNOWN),
         (f.lease_standing is not False and f.stop_loop_occupied is not True, Reason.NOT_STANDING),
         (f.green_overdue is not False, Reason.GREEN_OVERDUE),
+        (f.arm_up is not True, Reason.BARRIER_NOT_UP),
         (f.showing is not Aspect.GREEN and f.red_long_enough is not True, Reason.MINIMUM_RED),
     )
     return tuple(reason for applies, reason in checks if applies)

@@ -12,6 +12,7 @@ from drivers.api import Aspect, Grade, InputSnapshot, SignalReadback
 from edge_agent.model.decision import Lease
 from edge_agent.model.lane import Zone
 
+from .barrier import arm_up
 from .facts import Amber, Facts, HeadTestFacts, LeaseState, Permit, Readback, StopLine
 
 _MS = 1_000_000
@@ -40,7 +41,8 @@ class Limits:
     NEMA TS 2]; `red_min_ns` shortest red after green [500 ms]; `amber_ns` length of amber, 0 on heads without (see
     `minimum_amber_ns`); `green_max_ns` longest green [45 s]; `stall_ns` longest stay on the stop loop under green
     [12 s]; `source_grace_ns` how long a green outlives the source of its lease [0]; `chatter_max` most changes of the
-    commanded aspect in any minute [40].
+    commanded aspect in any minute [40]; `barrier` a barrier
+    arm is fitted.
     """
 
     stale_ns: int = 300 * _MS
@@ -53,6 +55,7 @@ class Limits:
     stall_ns: int = 12 * _S
     source_grace_ns: int = 0
     chatter_max: int = 40
+    barrier: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,7 @@ class SignalOrders:
     `hold` is a hold on the lane or on the conveyance of `lease`. `fault_cleared_seq` counts authorised fault clearings;
     only an increase clears. `source_alive` is raw (the grace is applied here): whoever gave `lease` can revoke it.
     `test` is a signal test under way, `closed` that the lane was set CLOSED and no vehicle is known in it.
+    `arm_fault`: a fault of the barrier arm is latched.
     """
 
     permit: Permit
@@ -82,6 +86,7 @@ class SignalOrders:
     source_alive: bool
     closed: bool = False
     test: HeadTest | None = None
+    arm_fault: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +149,7 @@ def classify(
         source_alive=source_alive(history, now_ns, limits.source_grace_ns),
         readback=readback(history, reading, now_ns, limits),
         red_long_enough=_red_long_enough(history, now_ns, limits),
+        arm_up=not limits.barrier or (arm_up(zones, now_ns, limits.stale_ns) and not orders.arm_fault),
         green_overdue=overdue or (lease is not None and lease.seq <= history.overdue_seq),
         showing=history.commanded or Aspect.RED,
         amber=amber_phase(history, now_ns, limits.amber_ns),

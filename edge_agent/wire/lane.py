@@ -55,6 +55,7 @@ HINTS: dict[str, str] = {
     "no_lease": "nothing to do: no vehicle has been released to the line yet",
     "lease_expired": "nothing to do if central is asked again; else an officer releases the vehicle anew",
     "source_lost": "whoever released is out of reach: check the link to central (lanectl outbox) or the console",
+    "barrier_not_up": "the barrier arm goes up first; if it does not, look at its condition and at the arm",
     "green_overdue": "green has lasted too long: speak with the driver, then release anew",
     "lane_not_empty": "a signal test needs every zone free",
     "signal_test": "the signal is being tested: wait until it is over",

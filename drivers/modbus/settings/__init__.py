@@ -42,6 +42,7 @@ ActuatorRole = Literal[
 ]
 HEAD_ROLES: frozenset[str] = frozenset(get_args(HeadRole))
 ACTUATOR_ROLES: frozenset[str] = frozenset(get_args(ActuatorRole))
+BARRIER_ROLES = frozenset({"barrier_raise", "barrier_lower", "barrier_up", "barrier_down", "barrier_presence"})
 OUTPUT_ROLES = HEAD_ROLES | ACTUATOR_ROLES
 
 
@@ -80,7 +81,8 @@ class LaneIoSettings(_Settings):
     (a new session of the snapshots). `misses_allowed`: failed polls in a row before the session ends counts this + 1.
     `watchdog_ms`: host-lost time set in the module. `pulse_ms`: green time of a timed pulse, started again long before
     it ends. `feedback_grade`: what the feedback inputs feel. `inputs_module`: for a module without inputs of its own;
-    it must answer, or the session ends. `roles`: lane role -> point.
+    it must answer, or the session ends. `barrier`: a file name of `firmware_configs/barriers` without its ending, when
+    the barrier roles are wired. `roles`: lane role -> point.
     """
 
     host: str | None = None
@@ -95,6 +97,7 @@ class LaneIoSettings(_Settings):
     pulse_ms: Annotated[int, Field(ge=1000, le=1500)] = 1500
     feedback_grade: Literal["contact", "lamp"] = "contact"
     inputs_module: InputsModuleSettings | None = None
+    barrier: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] | None = None
     roles: dict[InputRole | HeadRole | ActuatorRole, PointSettings]
 
     @model_validator(mode="after")
@@ -121,6 +124,7 @@ class LaneIoSettings(_Settings):
             if wiring.active == "low":
                 raise ValueError(f"roles.{role}: active low would need a coil on for red; wire energise to proceed")
         self._check_actuators()
+        self._check_barrier()
         if "amber" in self.roles and "green" not in self.roles:
             raise ValueError("roles.amber without roles.green")
         felt = {"red_feedback", "green_feedback"} & self.roles.keys()
@@ -135,6 +139,17 @@ class LaneIoSettings(_Settings):
                 raise ValueError(f"roles.{role}: needs the module of the head, whose writes keep its watchdog fed")
             if min(head) <= point <= max(head):
                 raise ValueError(f"roles.{role}: point {point} lies within the head's {min(head)}-{max(head)}")
+
+    def _check_barrier(self) -> None:
+        """An arm has all of its contacts or none: without limit switches and presence nobody may move it."""
+        wired = BARRIER_ROLES & self.roles.keys()
+        if not wired and self.barrier is None:
+            return
+        missing = sorted(BARRIER_ROLES - wired)
+        if missing:
+            raise ValueError(f"a barrier needs roles {', '.join(missing)} too")
+        if self.barrier is None:
+            raise ValueError("barrier is missing: which profile of firmware_configs/barriers is the operator's")
 
     @property
     def actuators(self) -> dict[str, int]:
@@ -156,6 +171,11 @@ def default_profile_dir() -> Path:
     """Where the profiles are: beside the installed package, or in the source tree."""
     packaged = Path(__file__).parents[2] / "_profiles" / "modbus"
     return packaged if packaged.is_dir() else Path(__file__).parents[3] / "firmware_configs" / "modbus"
+
+
+def default_barrier_dir() -> Path:
+    """Where the barrier profiles are: beside those of the modules."""
+    return default_profile_dir().with_name("barriers")
 
 
 def make_lane_io(

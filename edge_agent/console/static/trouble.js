@@ -105,6 +105,7 @@ const INTERLOCK = {
   source_lost: ['Who gave the release is out of contact', ''],
   order_unknown: ['The order of the vehicles is not known', ''],
   not_standing: ['Must stand at the line', ''],
+  barrier_not_up: ['The barrier arm is not up', 'It goes up first. If it stays down, send somebody to look at it.'],
   green_overdue: ['The green lasted too long', ''],
   minimum_red: ['Red stays for its shortest time', ''],
 };

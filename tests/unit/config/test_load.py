@@ -125,6 +125,31 @@ def test_every_key_has_a_description_and_its_unit(section: type[BaseModel]) -> N
             assert units.search(name), name
 
 
+ARM = """    barrier: pulse_pair
+    roles:
+      barrier_raise: { point: 1 }
+      barrier_lower: { point: 2 }
+      barrier_up: { point: 7 }
+      barrier_down: { point: 8 }
+      barrier_presence: { point: 9 }
+"""
+
+
+def test_an_arm_is_wired_and_configured_or_neither() -> None:
+    wired = changed("    roles:\n", ARM)
+    section = "barrier: { travel_s: 8, clear_s: 3 }\n\nstore:"
+    config = parse(wired.replace("\nstore:", "\n" + section).encode(), NAME, LaneConfig)
+    assert config.barrier is not None
+    limits = config.to_arm_limits(config.barrier)
+    assert (limits.travel_ns, limits.free_ns, limits.stale_ns) == (8_000_000_000, 3_000_000_000, 300_000_000)
+    assert config.to_limits().barrier
+    assert "the section barrier is missing" in errors_of(wired)[0]
+    assert "no I/O module has the barrier's roles" in errors_of(TEXT.replace("\nstore:", "\n" + section))[0]
+    assert not load_config(EXAMPLE).to_limits().barrier
+    half = wired.replace("      barrier_up: { point: 7 }\n", "")
+    assert "a barrier needs roles barrier_up" in errors_of(half)[0]
+
+
 def test_a_missing_key_points_at_its_section() -> None:
     text = changed("    region: na\n", "")
     assert errors_of(text) == [f"lane.yaml:{place_of(text, 'id: rfid-1')}: devices.0.region: Field required"]

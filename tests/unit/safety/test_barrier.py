@@ -249,9 +249,9 @@ def test_both_limit_switches_for_a_moment_are_no_fault() -> None:
 def test_an_arm_that_moves_unasked_is_a_fault_after_the_settling_time(rest: str, then: tuple[str, ...]) -> None:
     story = Story()
     story.at(1000, rest)
-    story.at(2000, *then)
+    assert story.at(2000, *then, orders=NEEDED).move is Move.NONE, "a movement of its own is not hidden by another"
     story.at(2500, *then)
-    assert story.history.fault is None
+    assert (story.history.fault, story.facts.fault) == (None, True)
     story.look(2500 * MS + 1, zones(2500, *then))
     assert story.history.fault is ArmFault.MOVED_UNASKED
 

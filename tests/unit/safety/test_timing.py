@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from drivers.api import InputSnapshot
+from drivers.api import InputSnapshot, Stamp
 from edge_agent.model.decision import Lease
 from edge_agent.safety import timing
 from edge_agent.safety.facts import Amber, LeaseState, Readback, StopLine
@@ -263,3 +263,24 @@ def test_a_lost_exchange_forgets_all_but_the_fault() -> None:
 )
 def test_unsettled(history: History, wanted: bool) -> None:
     assert timing.unsettled(history) is wanted
+
+
+def test_no_green_on_an_arm_that_is_not_up() -> None:
+    """The interlock looks at both limit switches itself; a lane without an arm asks for none."""
+    arm = replace(LIMITS, barrier=True)
+    up = replace(zones(), levels={**zones().levels, "barrier_up": True, "barrier_down": False})
+    for inputs, fault, expected in (
+        (up, False, True),
+        (up, True, False),
+        (replace(up, levels={**up.levels, "barrier_down": True}), False, False),
+        (replace(up, levels={**up.levels, "barrier_up": False}), False, False),
+        (replace(up, stamp=Stamp(NOW - arm.stale_ns - 1, 0)), False, False),
+        (replace(up, stamp=Stamp(NOW - arm.stale_ns, 0)), False, True),
+        (zones(), False, False),
+        (None, False, False),
+    ):
+        told = replace(orders(lease()), arm_fault=fault)
+        facts, _ = timing.classify(steady(), told, inputs, shown(), NOW, arm)
+        assert facts.arm_up is expected, (inputs, fault)
+        assert timing.classify(steady(), told, inputs, shown(), NOW, LIMITS)[0].arm_up
+    assert not Limits().barrier
