@@ -5,16 +5,15 @@ start and at the end of a session, and off when the module's watchdog lets go: o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Protocol
 
 from drivers.api import DeviceError, EdgeError, LinkLost
 from drivers.modbus.bus import Priority
 from drivers.modbus.pdu_codec import Request, pulse_bit, write_bit
+from drivers.modbus.plan import PULSED_ROLES, LaneIoPlan
 from drivers.modbus.settings.profile import Profile
 
-PULSED_ROLES = frozenset({"barrier_raise", "barrier_lower"})
-"""Outputs that are only ever on for a moment."""
 _OFF_TRIES = 3
 
 
@@ -26,21 +25,6 @@ class Ask(Protocol):
         ...
 
 
-def check_actuators(device: str, points: Mapping[str, int], profile: Profile, watchdog_ms: int) -> None:
-    """What is on must go off by itself when this computer dies. EdgeError ROLE_INVALID when it would not."""
-    if not points:
-        return
-    if profile.green_refusal:
-        what = f"{device}: roles {', '.join(sorted(points))}: {profile.green_refusal}"
-        raise EdgeError("ROLE_INVALID", what, "outputs must go off by themselves: use a module that may show green")
-    watchdog = profile.watchdog
-    lets_go = watchdog is not None and watchdog.min_ms <= watchdog_ms <= watchdog.max_ms
-    steady = sorted(points.keys() - PULSED_ROLES)
-    if steady and not lets_go:
-        what = f"{device}: roles {', '.join(steady)}: only pulses end by themselves on {profile.model}"
-        raise EdgeError("ROLE_INVALID", what, "use a module with a watchdog that releases its outputs")
-
-
 class Actuators:
     """The outputs of one session, by role. `live` tells whether the session is up; `broken` is told of an output that
     could not be switched off, which ends the session."""
@@ -48,17 +32,16 @@ class Actuators:
     def __init__(
         self,
         device: str,
-        points: Mapping[str, int],
+        plan: LaneIoPlan,
         profile: Profile,
-        arm_pulse_ms: int,
         ask: Ask,
         live: Callable[[], bool],
         broken: Callable[[DeviceError], None],
     ) -> None:
         self._device = device
-        self._points = points
+        self._points = plan.actuators
         self._profile = profile
-        self._arm_pulse_ms = arm_pulse_ms
+        self._arm_pulse_ms = plan.arm_pulse_ms
         self._ask = ask
         self._live = live
         self._broken = broken

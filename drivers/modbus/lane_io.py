@@ -28,7 +28,7 @@ from drivers.api import (
     SignalReadback,
     Stamp,
 )
-from drivers.modbus.actuators import Actuators, check_actuators
+from drivers.modbus.actuators import Actuators
 from drivers.modbus.bus import ModbusBus, Priority
 from drivers.modbus.head_codec import HeadWiring, lamps_shown, wired_grade
 from drivers.modbus.identity import identify, report
@@ -95,7 +95,6 @@ class LaneIo:
         self._inputs_profile = inputs_profile or profile
         self._clock = clock
         check_points(device, plan, profile, self._inputs_profile)
-        check_actuators(device, plan.actuators, profile, plan.watchdog_ms)
         self._grade = wired_grade(plan.inputs, plan.lamp_feedback)
         self._watchdog = self._make_watchdog()
         self._continuity = Continuity(plan.inputs, round(plan.stale_s * 1e9))
@@ -105,10 +104,7 @@ class LaneIo:
         self._identified = False
         self._live = False
         self._counted = profile.connections is not None
-        self.actuators = Actuators(
-            device, plan.actuators, profile, plan.arm_pulse_ms, self._ask, lambda: self._live, self._end_with
-        )
-        """The outputs beside the head."""
+        self.actuators = Actuators(device, plan, profile, self._ask, lambda: self._live, self._end_with)
         self.expected_identity = ""
         """The identity of the session before, "" when there was none: any other module is refused (MODULE_CHANGED)."""
 

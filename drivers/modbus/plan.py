@@ -8,11 +8,15 @@ from drivers.modbus.head_codec import HeadWiring
 from drivers.modbus.input_codec import InputPoint
 from drivers.modbus.settings.profile import Profile
 
+PULSED_ROLES = frozenset({"barrier_raise", "barrier_lower"})
+"""Outputs that are only ever on for a moment."""
+
 
 @dataclass(frozen=True, slots=True)
 class LaneIoPlan:
     """What a session does: validated settings without their file form. `head` None: inputs only. `inputs_unit`: whose
-    inputs they are, None for those of `unit` itself."""
+    inputs they are, None for those of `unit` itself. `actuators`: points of the outputs beside the head; `arm_pulse_ms`
+    how long a pulse to the barrier's operator is."""
 
     unit: int
     inputs: Mapping[str, InputPoint]
@@ -46,3 +50,18 @@ def check_points(device: str, plan: LaneIoPlan, profile: Profile, inputs_profile
     ]
     if wrong:
         raise EdgeError("ROLE_INVALID", f"{device}: " + "; ".join(wrong), "points count from 0")
+    if plan.actuators:
+        _check_actuators(device, plan, profile)
+
+
+def _check_actuators(device: str, plan: LaneIoPlan, profile: Profile) -> None:
+    """What is on must go off by itself when this computer dies."""
+    if profile.green_refusal:
+        what = f"{device}: roles {', '.join(sorted(plan.actuators))}: {profile.green_refusal}"
+        raise EdgeError("ROLE_INVALID", what, "outputs must go off by themselves: use a module that may show green")
+    watchdog = profile.watchdog
+    lets_go = watchdog is not None and watchdog.min_ms <= plan.watchdog_ms <= watchdog.max_ms
+    steady = sorted(plan.actuators.keys() - PULSED_ROLES)
+    if steady and not lets_go:
+        what = f"{device}: roles {', '.join(steady)}: only pulses end by themselves on {profile.model}"
+        raise EdgeError("ROLE_INVALID", what, "use a module with a watchdog that releases its outputs")

@@ -146,6 +146,9 @@ class Story:
         self.facts, self.history = classify_arm(self.history, orders, snapshot, now_ns, LIMITS)
         return rule_arm(self.facts)
 
+    def fault(self) -> ArmFault | None:
+        return self.history.fault
+
     def at(self, ms: int, *on: str, orders: ArmOrders = RESTING, session: int = 1) -> ArmRuling:
         """A look on a snapshot taken now."""
         return self.look(ms * MS, zones(ms, *on, session=session), orders)
@@ -211,9 +214,9 @@ def test_an_arm_needed_up_while_it_comes_down_is_turned_back_once() -> None:
 def test_a_movement_without_its_limit_switch_is_a_fault_after_its_time(move: Move) -> None:
     story = Story(begin_move(ArmHistory(), move, 0))
     story.look(LIMITS.travel_ns, replace(zones(0), stamp=Stamp(LIMITS.travel_ns, 0)))
-    assert story.history.fault is None
+    assert story.fault() is None
     story.look(LIMITS.travel_ns + 1, replace(zones(0), stamp=Stamp(LIMITS.travel_ns, 0)), NEEDED)
-    assert story.history.fault is ArmFault.NOT_MOVED
+    assert story.fault() is ArmFault.NOT_MOVED
     assert rule_arm(story.facts).move is Move.NONE, "a faulty arm is asked for nothing"
     assert story.history.asked is Move.NONE
 
@@ -221,17 +224,17 @@ def test_a_movement_without_its_limit_switch_is_a_fault_after_its_time(move: Mov
 def test_inputs_lost_under_way_do_not_hide_that_the_arm_did_not_arrive() -> None:
     story = Story(begin_move(ArmHistory(), Move.RAISE, 0))
     story.look(LIMITS.travel_ns + 1, None)
-    assert story.history.fault is ArmFault.NOT_MOVED
+    assert story.fault() is ArmFault.NOT_MOVED
 
 
 def test_both_limit_switches_are_a_fault_after_the_settling_time() -> None:
     story = Story()
     story.at(1000, "barrier_up", "barrier_down")
     story.at(1500, "barrier_up", "barrier_down")
-    assert (story.history.fault, story.facts.arm) == (None, Arm.BOTH)
+    assert (story.fault(), story.facts.arm) == (None, Arm.BOTH)
     snapshot = zones(1500, "barrier_up", "barrier_down")
     story.look(1500 * MS + 1, snapshot)
-    assert story.history.fault is ArmFault.LIMITS
+    assert story.fault() is ArmFault.LIMITS
     assert story.facts.fault
 
 
@@ -240,7 +243,7 @@ def test_both_limit_switches_for_a_moment_are_no_fault() -> None:
     for at_ms in range(0, 3000, 400):
         story.at(at_ms, "barrier_up", "barrier_down")
         story.at(at_ms + 200, "barrier_up")
-    assert story.history.fault is None
+    assert story.fault() is None
 
 
 @pytest.mark.parametrize(
@@ -251,9 +254,9 @@ def test_an_arm_that_moves_unasked_is_a_fault_after_the_settling_time(rest: str,
     story.at(1000, rest)
     assert story.at(2000, *then, orders=NEEDED).move is Move.NONE, "a movement of its own is not hidden by another"
     story.at(2500, *then)
-    assert (story.history.fault, story.facts.fault) == (None, True)
+    assert (story.fault(), story.facts.fault) == (None, True)
     story.look(2500 * MS + 1, zones(2500, *then))
-    assert story.history.fault is ArmFault.MOVED_UNASKED
+    assert story.fault() is ArmFault.MOVED_UNASKED
 
 
 def test_a_limit_switch_that_bounces_is_no_movement() -> None:
@@ -261,7 +264,7 @@ def test_a_limit_switch_that_bounces_is_no_movement() -> None:
     for at_ms in range(0, 3000, 400):
         story.at(at_ms, "barrier_up")
         story.at(at_ms + 200)
-    assert story.history.fault is None
+    assert story.fault() is None
 
 
 def test_what_an_arm_did_while_nobody_looked_is_no_fault() -> None:
@@ -270,14 +273,14 @@ def test_what_an_arm_did_while_nobody_looked_is_no_fault() -> None:
     story.look(1000 * MS, None)
     story.at(2000, "barrier_down", session=2)
     story.at(3000, "barrier_down", session=2)
-    assert (story.history.fault, story.history.rest) == (None, Arm.DOWN)
+    assert (story.fault(), story.history.rest) == (None, Arm.DOWN)
 
 
 def test_the_arm_at_rest_nowhere_is_not_known_to_have_moved() -> None:
     story = Story()
     story.at(0)
     story.at(1000)
-    assert (story.history.rest, story.history.fault) == (None, None)
+    assert (story.history.rest, story.fault()) == (None, None)
     assert story.at(2000, orders=NEEDED).move is Move.RAISE
 
 
@@ -286,12 +289,12 @@ def test_a_fault_stays_until_it_is_cleared_and_is_not_replaced_by_another() -> N
     story.look(LIMITS.travel_ns + 1, None)
     story.at(20_000, "barrier_up", "barrier_down")
     story.at(21_000, "barrier_up", "barrier_down")
-    assert story.history.fault is ArmFault.NOT_MOVED
+    assert story.fault() is ArmFault.NOT_MOVED
     story.at(22_000, "barrier_up")
     story.at(25_000, "barrier_up")
     assert rule_arm(story.facts).reasons == (ArmReason.FAULT,)
     story.at(26_000, "barrier_up", orders=replace(RESTING, cleared_seq=1))
-    assert story.history.fault is None
+    assert story.fault() is None
     assert rule_arm(story.facts).move is Move.LOWER
     again = replace(story.history, fault=ArmFault.LIMITS)
     _, kept = classify_arm(again, replace(RESTING, cleared_seq=1), zones(26_000, "barrier_up"), 26_000 * MS, LIMITS)
@@ -303,7 +306,7 @@ def test_a_clearing_forgets_the_movement_and_where_the_arm_rested() -> None:
     story.at(100, orders=replace(RESTING, cleared_seq=3))
     assert (story.history.asked, story.history.rest, story.history.cleared_seq) == (Move.NONE, None, 3)
     story.at(5000, orders=replace(RESTING, cleared_seq=3))
-    assert story.history.fault is None
+    assert story.fault() is None
 
 
 def test_the_facts_carry_the_orders() -> None:
