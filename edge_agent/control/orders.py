@@ -56,7 +56,9 @@ def arm_orders(state: LaneState, signal: SignalState) -> ArmOrders:
 
 
 def but_for_arm(signal: SignalState) -> bool:
-    """Whether green is shown, or nothing but the arm stands against it."""
+    """Whether green is shown to a vehicle, or nothing but the arm stands against it. A test of the head moves no arm."""
+    if signal.test is not None:
+        return False
     reasons = frozenset(signal.ruling.reasons)
     waits = Reason.BARRIER_NOT_UP in reasons and reasons <= _BUT_FOR_ARM
     return waits or signal.ruling.aspect is Aspect.GREEN or signal.commanded is Aspect.GREEN

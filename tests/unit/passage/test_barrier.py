@@ -13,6 +13,7 @@ from edge_agent.model.inputs import BarrierChanged, SignalChanged
 from edge_agent.model.lane import Zone
 from edge_agent.passage.corridor import LaneState
 from edge_agent.safety.facts import Reason, Ruling
+from edge_agent.safety.timing import HeadTest
 from edge_agent.wire.journal import decode_input, decode_record, encode_input, encode_record
 
 from .story import Lane, stamp
@@ -66,10 +67,11 @@ def test_the_journal_keeps_what_the_arm_did() -> None:
     assert decode_input(encode_input(event)) == event
 
 
+TEST = HeadTest(Aspect.GREEN, 1)
 SIGNAL = SignalState(
     commanded=Aspect.RED, since=stamp(0), confirmed=Aspect.RED, grade=Grade.LAMP, confirmed_at=stamp(0),
     ruling=Ruling(Aspect.RED, (Reason.BARRIER_NOT_UP,)), reasons_since=(), fault="", lease_seq=0, cycles=1,
-    last_cycle=None, failures=0, last_failure="",
+    last_cycle=None, failures=0, last_failure="", fed=None, tripped=False, test=None,
 )  # fmt: skip
 
 
@@ -83,6 +85,7 @@ SIGNAL = SignalState(
         ({"ruling": Ruling(Aspect.RED, (Reason.HOLD,)), "commanded": Aspect.GREEN}, True, False),
         ({"ruling": Ruling(Aspect.GREEN, ()), "commanded": Aspect.GREEN}, True, False),
         ({"confirmed": None}, True, False),
+        ({"ruling": Ruling(Aspect.GREEN, ()), "commanded": Aspect.GREEN, "test": TEST}, False, False),
         ({"commanded": None}, True, False),
     ],
 )
