@@ -56,7 +56,7 @@ def arm_orders(state: LaneState, signal: SignalState) -> ArmOrders:
 
 
 def but_for_arm(signal: SignalState) -> bool:
-    """Whether green is shown to a vehicle, or nothing but the arm stands against it. A test of the head moves no arm."""
+    """Whether a vehicle has green, or has none but for the arm. A test of the head moves no arm."""
     if signal.test is not None:
         return False
     reasons = frozenset(signal.ruling.reasons)
