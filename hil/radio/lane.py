@@ -6,7 +6,7 @@ a rule of their own (one green per truck, after a delay from A), because only wh
 
 import heapq
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -60,8 +60,10 @@ class RadioWorld:
     strays: tuple[StrayTag, ...] = ()
 
 
-COUNTED = ("vehicles", "misassigned", "ambiguous", "complete", "incomplete", "unread", "strays", "reads")
+COUNTED = ("vehicles", "misassigned", "ambiguous", "complete", "incomplete", "unread", "doubled", "strays", "reads")
 MOST_EXAMPLES = 40
+KEPT = 32
+"""Trucks that are known for a while after their record was sealed."""
 
 
 @dataclass(slots=True)
@@ -70,7 +72,8 @@ class Figures:
 
     `misassigned`: a tag on its record that it does not bear. `ambiguous`: flagged so. `complete`: every tag of its own
     that the antennas heard clearly (5 reads or more) is on the record. `incomplete`: the rest. `unread`: of all, those
-    that bear tags and have none on the record. `strays` and `reads` are not of vehicles."""
+    that bear tags and have none on the record. `doubled`: a second record of one truck, made where two stood so close
+    that a loop saw one; its tags are judged too. `strays` and `reads` are not of vehicles."""
 
     vehicles: int = 0
     misassigned: int = 0
@@ -78,6 +81,7 @@ class Figures:
     complete: int = 0
     incomplete: int = 0
     unread: int = 0
+    doubled: int = 0
     strays: int = 0
     reads: int = 0
     examples: list[str] = field(default_factory=list)
@@ -194,6 +198,7 @@ class RadioLane:
         self._edges = dict.fromkeys(Zone, 0)
         self._levels = dict.fromkeys(Zone, False)
         self._owner: dict[str, str] = {}
+        self._judged: deque[str] = deque()
         self._heard: Counter[tuple[str, str]] = Counter()
         self._truck_of: dict[str, str] = {}
         self._swept_s = 0.0
@@ -274,8 +279,13 @@ class RadioLane:
         plan = self._feed.arrivals[truck].plan
         own = {token_of(Secret(bytes.fromhex(tag.epc)), SITE_KEY): tag.epc for tag in plan.tags}
         have = {a.sighting.claim.token for a in conveyance.assignments}
-        figures.vehicles += 1
         wrong = have - own.keys()
+        if truck in self._judged:
+            figures.doubled += 1
+            figures.misassigned += bool(wrong)
+            self._example("doubled ", conveyance, truck, have)
+            return
+        figures.vehicles += 1
         clear = {token for token, epc in own.items() if self._heard.pop((truck, epc), 0) >= 5}
         if wrong:
             figures.misassigned += 1
@@ -290,9 +300,12 @@ class RadioLane:
             self._example("incomplete ", conveyance, truck, clear - have)
         figures.unread += bool(plan.tags and not have)
         self.tracker.forget(list(have))
-        self._feed.forget(truck)
-        for tag in plan.tags:
-            self._owner.pop(tag.epc, None)
+        self._judged.append(truck)
+        if len(self._judged) > KEPT:
+            gone = self._judged.popleft()
+            for tag in self._feed.arrivals[gone].plan.tags:
+                self._owner.pop(tag.epc, None)
+            self._feed.forget(gone)
 
     def _example(self, what: str, conveyance: Conveyance, truck: str, tokens: set[str]) -> None:
         if len(self.figures.examples) < MOST_EXAMPLES:
