@@ -23,6 +23,8 @@ os.environ["PATH"] = os.pathsep.join(
     [str(Path(sys.executable).parent), str(ROOT / ".dev" / "bin"), os.environ.get("PATH", os.defpath)]
 )
 
+_CALL_ENDS_S = 5.0
+
 settings.register_profile(
     "ci", max_examples=100, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -119,5 +121,8 @@ def _run(test: Callable[..., Any], arguments: dict[str, Any], real: bool) -> Non
 
 async def _checked(test: Callable[..., Any], arguments: dict[str, Any]) -> None:
     await test(**arguments)
+    calls = {task for task in asyncio.all_tasks() if "_AioCall." in getattr(task.get_coro(), "__qualname__", "")}
+    if calls:  # gRPC keeps a task for each call of a client; it ends by itself once the call's end has come in
+        await asyncio.wait(calls, timeout=_CALL_ENDS_S)
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
     assert not left, f"tasks left running: {', '.join(sorted(task.get_name() for task in left))}"

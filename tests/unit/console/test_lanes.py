@@ -275,7 +275,9 @@ async def test_a_hold_is_tried_while_the_agent_is_away_and_says_whether_it_arriv
                 status, answer = await hold
         assert (status, answer["ok"]) == (200, True)
         status, answer = await act(http, url, "hold_lane")
-        assert (status, answer["ok"]) == (503, False)
+        # Which of the two depends on what gRPC was at when the time was over: connecting, or waiting to.
+        assert status in (503, 504)
+        assert not answer["ok"]
     assert len(lane.acts) == 1
 
 
