@@ -243,6 +243,13 @@ class BarrierSection(Section):
     settle_ms: int = Field(default=500, ge=200, le=5000, description="Limit switches may contradict so long")
 
 
+class NoticesSection(Section):
+    """Beacon and tone, where they are wired to the head's I/O module; a message sign there needs no times."""
+
+    beacon_s: float = Field(default=60.0, ge=1, le=3600, description="A violation keeps the beacon on for so long")
+    tone_s: float = Field(default=5.0, ge=0.5, le=60, description="A violation sounds the tone for so long")
+
+
 class StoreSection(Section):
     """The journal and outbox on disk."""
 
@@ -349,6 +356,7 @@ class LaneConfig(Section):
     devices: tuple[Device, ...] = Field(min_length=1, description="Readers and I/O modules")
     signal: SignalSection = Field(description="The head and its times")
     barrier: BarrierSection | None = Field(default=None, description="The barrier arm, when this lane has one")
+    notices: NoticesSection = Field(default_factory=NoticesSection, description="Beacon and tone")
     store: StoreSection = Field(description="Journal and outbox")
     central: CentralSection = Field(description="The release service")
     api: ApiSection = Field(description="The agent's own doors")

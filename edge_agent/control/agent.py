@@ -65,6 +65,7 @@ from .head_test import HeadTests
 from .identity import capture_desk, lane_identity, new_boot_id, open_store, sighting_tracker
 from .inputs import LaneInputs
 from .modules import Modules
+from .notices import make_notices
 from .orders import signal_orders
 from .passage_loop import PassageLoop
 from .readers import ReaderWatch
@@ -140,6 +141,7 @@ class Agent:
             drain_per_s=config.central.drain_per_s,
         )
         self.arm = make_arm(self, state)
+        self.notices = make_notices(self)
         self._restarts = {device.id: asyncio.Event() for device in config.devices}
         self.captures = capture_desk(config, identity, self._capture_ports())
         self.backend = Backend(self._sources(identity.lane, identity.agent_version))
@@ -210,6 +212,8 @@ class Agent:
 
     async def _run_devices(self) -> None:
         async with asyncio.TaskGroup() as group:
+            if self.notices is not None:
+                group.create_task(self.notices.run(), name="notices")
             if self.arm is not None:
                 group.create_task(self.arm.run(), name="arm")
             for device in self.config.devices:

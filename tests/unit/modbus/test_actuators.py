@@ -86,6 +86,18 @@ async def test_outputs_go_off_when_the_head_is_written_no_more_however_often_the
             assert not any(b.module.state.outputs)
 
 
+async def test_the_sign_falls_to_its_default_text_when_the_agent_dies() -> None:
+    """Its default is what it shows with no input energised; a killed agent says no last word."""
+    async with bench() as b:
+        io = b.session(roles={**ROLES, "sign_proceed": {"point": 6}, "sign_closed": {"point": 7}}, watchdog_ms=300)
+        async with b.running(io):
+            await io.actuators.switch("sign_proceed", on=True)
+            assert b.module.state.outputs[6]
+            b.port.cut()
+            await until(lambda: not b.module.state.outputs[6])
+            assert b.named("watchdog_tripped")
+
+
 async def test_a_cancelled_pulse_is_ended() -> None:
     async with bench() as b:
         io = b.session(roles={**ROLES, **ARM}, barrier="pulse_pair")

@@ -344,3 +344,57 @@ def test_never_down_on_presence_doubt_or_stale_inputs(looks: list[tuple[int, set
             assert on == {"barrier_up"}
         if ruling.move is not Move.NONE:
             story.history = begin_move(story.history, ruling.move, now * MS)
+
+
+def test_a_movement_that_begins_forgets_where_the_arm_rested() -> None:
+    before = ArmHistory(rest=Arm.UP, astray_since_ns=5, session=1)
+    assert begin_move(before, Move.LOWER, 7) == ArmHistory(asked=Move.LOWER, asked_ns=7, session=1)
+
+
+def test_the_time_of_a_movement_counts_from_its_beginning() -> None:
+    began = 5000 * MS
+    story = Story(begin_move(ArmHistory(), Move.RAISE, began))
+    story.look(began + LIMITS.travel_ns, None)
+    assert story.fault() is None
+    story.look(began + LIMITS.travel_ns + 1, None)
+    assert story.fault() is ArmFault.NOT_MOVED
+
+
+@pytest.mark.parametrize(
+    ("move", "away", "there"), [(Move.RAISE, "barrier_down", "barrier_up"), (Move.LOWER, "barrier_up", "barrier_down")]
+)
+def test_each_movement_ends_at_its_own_limit_switch_and_rests_there(move: Move, away: str, there: str) -> None:
+    story = Story(begin_move(ArmHistory(), move, 0))
+    story.at(100, away)
+    assert story.facts.asked is move
+    story.at(200, there)
+    assert story.facts.asked is Move.NONE
+    assert story.history.rest is story.facts.arm
+
+
+def test_a_clearing_takes_the_arm_where_it_is_found() -> None:
+    story = Story(ArmHistory(rest=Arm.UP, session=1))
+    story.at(100, "barrier_down", orders=replace(RESTING, cleared_seq=1))
+    assert (story.history.rest, story.history.astray_since_ns) == (Arm.DOWN, None)
+
+
+def test_a_new_session_of_the_inputs_begins_every_judgement_anew() -> None:
+    story = Story()
+    for at_ms, session in ((0, 1), (400, 1), (600, 2)):
+        story.at(at_ms, "barrier_up", "barrier_down", session=session)
+    assert story.fault() is None
+    story = Story()
+    story.at(0, "barrier_up")
+    story.at(100)
+    story.at(200, session=2)
+    assert (story.history.rest, story.history.astray_since_ns) == (None, None)
+
+
+def test_a_fault_ends_the_judgement_it_came_from() -> None:
+    story = Story()
+    story.at(0, "barrier_up")
+    story.at(100)
+    story.at(700)
+    assert story.history == ArmHistory(
+        rest=None, astray_since_ns=None, fault=ArmFault.MOVED_UNASKED, session=1, free_since_ns=0
+    )

@@ -1,0 +1,190 @@
+"""Sign, beacon and tone: what they say for a state of the lane, and the loop that keeps them so, on virtual time."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from drivers.api import Aspect, DeviceTimeout, Grade
+from edge_agent.control.notices import Notice, NoticeLimits, NoticeLoop, alarms, sign_text
+from edge_agent.control.signal_loop import SignalState
+from edge_agent.model.decision import ActKind, Verdict
+from edge_agent.model.lane import LaneMode
+from edge_agent.passage.corridor import LaneState
+from edge_agent.passage.state import Fault
+from edge_agent.safety.facts import Reason, Ruling
+from edge_agent.safety.timing import HeadTest
+from tests.unit.control.signal_rig import LoopClock
+from tests.unit.passage.story import Lane, stamp
+
+S = 1_000_000_000
+LIMITS = NoticeLimits(60 * S, 5 * S)
+RED = SignalState(
+    commanded=Aspect.RED, since=stamp(0), confirmed=Aspect.RED, grade=Grade.LAMP, confirmed_at=stamp(0),
+    ruling=Ruling(Aspect.RED, (Reason.NO_LEASE,)), reasons_since=(), fault="", lease_seq=0, cycles=1,
+    last_cycle=None, failures=0, last_failure="", fed=None, tripped=False, test=None,
+)  # fmt: skip
+GREEN = replace(RED, commanded=Aspect.GREEN, confirmed=Aspect.GREEN, ruling=Ruling(Aspect.GREEN, ()))
+
+
+def lane(mode: LaneMode = LaneMode.REMOTE) -> LaneState:
+    state = Lane().start().state
+    return replace(state, mode=mode, wanted_mode=mode)
+
+
+def test_proceed_is_said_with_a_confirmed_green_only() -> None:
+    assert sign_text(lane(), GREEN) is Notice.PROCEED
+    for change in (
+        {"commanded": Aspect.RED},
+        {"commanded": Aspect.AMBER},
+        {"commanded": None},
+        {"confirmed": Aspect.RED},
+        {"confirmed": Aspect.DARK},
+        {"confirmed": None},
+        {"grade": Grade.COIL},
+        {"fault": "SIGNAL_CONFLICT"},
+        {"test": HeadTest(Aspect.GREEN, 1)},
+    ):
+        assert sign_text(lane(), replace(GREEN, **change)) is None, change
+
+
+@pytest.mark.parametrize("mode", list(LaneMode))
+def test_the_sign_never_says_more_than_the_light(mode: LaneMode) -> None:
+    for commanded in (None, *Aspect):
+        for confirmed in (None, *Aspect):
+            text = sign_text(lane(mode), replace(RED, commanded=commanded, confirmed=confirmed))
+            if text is Notice.PROCEED:
+                assert (commanded, confirmed) == (Aspect.GREEN, Aspect.GREEN)
+            elif text is not None:
+                assert (commanded, confirmed) == (Aspect.RED, Aspect.RED)
+
+
+def test_a_closed_lane_says_so_and_every_other_one_says_stop() -> None:
+    said = {mode for mode in LaneMode if sign_text(lane(mode), RED) is Notice.CLOSED}
+    assert said == {LaneMode.CLOSED, LaneMode.MAINTENANCE}
+
+
+def test_the_first_vehicle_that_is_referred_is_sent_to_secondary_unless_held() -> None:
+    story = Lane().start()
+    story.arrive()
+    assert sign_text(story.state, RED) is None
+    story.decide(Verdict.REFER_SECONDARY)
+    assert sign_text(story.state, RED) is Notice.SECONDARY
+    assert sign_text(story.state, GREEN) is Notice.PROCEED
+    story.act(ActKind.HOLD_LANE)
+    assert sign_text(story.state, RED) is None
+    story.act(ActKind.CLEAR_HOLD)
+    story.act(ActKind.HOLD_CONVEYANCE, of=story.first)
+    assert sign_text(story.state, RED) is None
+
+
+def test_a_refusal_is_not_told_by_the_sign() -> None:
+    story = Lane().start()
+    story.arrive()
+    story.decide(Verdict.REFUSE_RETURN)
+    assert sign_text(story.state, RED) is None
+
+
+def test_beacon_and_tone_have_their_times() -> None:
+    calm, fault = lane(), Fault("SIGNAL_DARK", stamp(0))
+    assert alarms(calm, None, LIMITS) == frozenset()
+    assert alarms(calm, 0, LIMITS) == {Notice.BEACON, Notice.TONE}
+    assert alarms(calm, 5 * S, LIMITS) == {Notice.BEACON}
+    assert alarms(calm, 60 * S, LIMITS) == frozenset()
+    assert alarms(replace(calm, fault=fault), 60 * S, LIMITS) == {Notice.BEACON}
+    assert alarms(replace(calm, barrier_fault=fault), None, LIMITS) == {Notice.BEACON}
+
+
+class Outputs:
+    """Records what is switched; `fail` makes exchanges fail after they took effect."""
+
+    def __init__(self, *without: Notice) -> None:
+        self.roles = frozenset(notice.value for notice in Notice if notice not in without)
+        self.on: set[str] = set()
+        self.log: list[tuple[str, bool]] = []
+        self.fail = False
+
+    async def switch(self, role: str, *, on: bool) -> None:
+        assert role in self.roles
+        self.log.append((role, on))
+        (self.on.add if on else self.on.discard)(role)
+        assert len(self.on & {"sign_proceed", "sign_secondary", "sign_closed"}) < 2, "two texts at once"
+        if self.fail:
+            raise DeviceTimeout("MODULE_TIMEOUT", "no answer")
+
+
+class NoticeRig:
+    def __init__(self) -> None:
+        self.state, self.signal = lane(), RED
+        self.outputs: Outputs | None = Outputs()
+        self.loop = NoticeLoop(lambda: self.outputs, lambda: self.state, lambda: self.signal, LoopClock(), LIMITS)
+        self.task = asyncio.create_task(self.loop.run())
+
+    async def shown(self, seconds: float = 0.2) -> set[str]:
+        await asyncio.sleep(seconds)
+        assert self.outputs is not None
+        return self.outputs.on
+
+    async def end(self) -> None:
+        self.task.cancel()
+        await asyncio.gather(self.task, return_exceptions=True)
+
+    def violate(self, by: int = 1) -> None:
+        counts = self.state.counts
+        self.state = replace(self.state, counts=replace(counts, violations=counts.violations + by))
+
+
+async def test_texts_change_by_way_of_the_default() -> None:
+    rig = NoticeRig()
+    assert await rig.shown() == set()
+    rig.signal = GREEN
+    assert await rig.shown() == {"sign_proceed"}
+    rig.signal = RED
+    rig.state = lane(LaneMode.CLOSED)
+    assert await rig.shown() == {"sign_closed"}
+    assert rig.outputs is not None
+    assert rig.outputs.log == [("sign_proceed", True), ("sign_proceed", False), ("sign_closed", True)]
+    await asyncio.sleep(60)
+    assert len(rig.outputs.log) == 3, "written on change only"
+    await rig.end()
+
+
+async def test_a_violation_sounds_and_lights_for_a_time() -> None:
+    rig = NoticeRig()
+    await rig.shown()
+    rig.violate()
+    assert await rig.shown() == {"beacon", "tone"}
+    assert await rig.shown(5) == {"beacon"}
+    rig.violate(-1)
+    assert await rig.shown(10) == {"beacon"}
+    assert await rig.shown(50) == set()
+    rig.violate()
+    assert await rig.shown() == {"beacon", "tone"}
+    await rig.end()
+
+
+async def test_what_failed_is_tried_again_and_what_may_be_on_is_switched_off() -> None:
+    rig = NoticeRig()
+    assert rig.outputs is not None
+    rig.outputs.fail = True
+    rig.signal = GREEN
+    await rig.shown()
+    assert rig.loop.failures > 1
+    rig.signal = RED
+    rig.outputs.fail = False
+    assert await rig.shown() == set()
+    rig.signal = GREEN
+    assert await rig.shown() == {"sign_proceed"}
+    await rig.end()
+
+
+async def test_a_new_session_is_told_everything_and_what_is_not_wired_is_left_alone() -> None:
+    rig = NoticeRig()
+    rig.signal = GREEN
+    await rig.shown()
+    rig.outputs = None
+    await asyncio.sleep(1)
+    rig.outputs = Outputs(Notice.TONE, Notice.BEACON)
+    rig.violate()
+    assert await rig.shown() == {"sign_proceed"}
+    await rig.end()
