@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -130,7 +131,8 @@ class Way:
         self._put = put
         self._cut = cut
         self._free_at = 0.0
-        self._timers: set[asyncio.TimerHandle] = set()
+        self._waiting: deque[tuple[float, Callable[[], None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def take(self, chunk: bytes) -> None:
         """A chunk has come in at the other end."""
@@ -142,23 +144,26 @@ class Way:
 
     def close(self) -> None:
         """Nothing that waits is sent any more."""
-        for timer in self._timers:
-            timer.cancel()
-        self._timers.clear()
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     def _later(self, pause_s: float, act: Callable[[], None]) -> None:
+        now = asyncio.get_running_loop().time()
+        self._free_at = max(self._free_at, now) + pause_s
+        self._waiting.append((self._free_at, act))
+        if self._timer is None:
+            self._due()
+
+    def _due(self) -> None:
+        """One timer for all: the loop does not keep the order of two that are due at the same time."""
         loop = asyncio.get_running_loop()
-        self._free_at = max(self._free_at, loop.time()) + pause_s
-        if self._free_at <= loop.time() and not self._timers:
-            act()
-            return
-
-        def due() -> None:
-            self._timers.discard(timer)
-            act()
-
-        timer = loop.call_at(self._free_at, due)
-        self._timers.add(timer)
+        self._timer = None
+        while self._waiting and self._waiting[0][0] <= loop.time():
+            self._waiting.popleft()[1]()
+        if self._waiting:
+            self._timer = loop.call_at(self._waiting[0][0], self._due)
 
 
 def fault_verbs(ways: Mapping[str, LineFaults]) -> Mapping[str, Handler]:

@@ -24,10 +24,20 @@ LANE = "ports/0453/lanes/07"
 
 
 @dataclass(frozen=True, slots=True)
+class Present:
+    """A device that stands there already: the control socket of what speaks for it, and where it is reached (`host` and
+    `port`, or `link` and for a module `baud`)."""
+
+    control: Path
+    at: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class BenchOptions:
     """What to bring up. `console_port` 0 takes a free port. `module_baud` 0: the I/O module is reached over TCP, else
     over a serial line of this rate; `module_settings` are merged into its entry in the lane's configuration.
-    `overrides` are merged into that configuration, `environment` is added to that of the agent's programs."""
+    `overrides` are merged into that configuration, `environment` is added to that of the agent's programs.
+    `present`: "module" and "reader" that need not be started."""
 
     run_dir: Path
     geometry: Geometry = field(default_factory=Geometry)
@@ -40,6 +50,7 @@ class BenchOptions:
     reader: str = "mercury"
     overrides: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
+    present: Mapping[str, Present] = field(default_factory=dict)
 
 
 def free_port() -> int:
@@ -98,6 +109,7 @@ class LaneBench:
         self.console_port = options.console_port or free_port()
         self.console_token = ""
         self.status: dict[str, str] = {}
+        self.at: dict[str, Mapping[str, Any]] = {}
 
     async def __aenter__(self) -> Self:
         self.dir.mkdir(parents=True, exist_ok=True)
@@ -140,9 +152,14 @@ class LaneBench:
         self.controls["release"] = Control(self.dir / "release.ctl")
 
     async def _device(self, name: str, module: str, arguments: list[str]) -> None:
+        present = self.options.present.get(name)
+        if present is not None:
+            self.controls[name], self.at[name] = Control(present.control), present.at
+            return
         control = self.dir / f"{name}.ctl"
         command = ["-m", f"hil.devices.{module}", "--control", str(control), *arguments]
         self.children[name] = await start(name, command, self.dir)
+        self.at[name] = self.children[name].ready
         self.controls[name] = Control(control)
 
     def write_config(self, edit: Callable[[dict[str, Any]], None] = lambda _config: None) -> None:
@@ -259,7 +276,7 @@ class LaneBench:
 
     def _reader(self) -> dict[str, Any]:
         antennas = [a.port for a in self.options.geometry.antennas]
-        return {"id": "rfid-1", **self.reader.device(self.dir, self.children["reader"].ready), "antennas": antennas}
+        return {"id": "rfid-1", **self.reader.device(self.at["reader"]), "antennas": antennas}
 
     def _module_arguments(self) -> list[str]:
         arguments, baud = ["--profile", self.options.module_profile], self.options.module_baud
@@ -268,9 +285,9 @@ class LaneBench:
     def _module(self) -> dict[str, Any]:
         roles: dict[str, Any] = {zone: {"point": bit} for zone, bit in INPUT_BITS.items()}
         roles |= {"red_feedback": {"point": 8}, "green_feedback": {"point": 10}, "green": {"point": 0}}
-        ready = self.children["module"].ready
+        ready = self.at["module"]
         line = {"path": ready["link"], "baud": ready["baud"], "parity": "N"} if "link" in ready else None
-        reached = {"serial": line} if line else {"host": "127.0.0.1", "port": ready["port"]}
+        reached = {"serial": line} if line else {"host": ready["host"], "port": ready["port"]}
         return {
             "id": "io-1",
             "kind": "modbus_lane_io",

@@ -20,12 +20,13 @@ def text_epc(epc: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ReaderKind:
-    """One family. `arguments(dir)` of its virtual reader; `device(dir, ready)` its entry in the lane's configuration;
-    `prefixes` (driver card, transponder) of its classes in hex; `heard` the identity it gives a world tag."""
+    """One family. `arguments(dir)` of its virtual reader; `device(at)` its entry in the lane's configuration, `at`
+    being `link`, or `host` and `port`; `prefixes` (driver card, transponder) of its classes in hex; `heard` the
+    identity it gives a world tag."""
 
     module: str
     arguments: Callable[[Path], list[str]]
-    device: Callable[[Path, Mapping[str, Any]], dict[str, Any]]
+    device: Callable[[Mapping[str, Any]], dict[str, Any]]
     prefixes: tuple[str, str] = (tags.DRIVER_CARD_PREFIX, tags.TRANSPONDER_PREFIX)
     heard: Callable[[str], str] = str
 
@@ -38,9 +39,9 @@ READERS: dict[str, ReaderKind] = {
     "mercury": ReaderKind(
         "mercury_reader",
         _on_tty,
-        lambda folder, _ready: {
+        lambda at: {
             "kind": "mercury",
-            "port": str(folder / "reader.tty"),
+            "port": at["link"],
             "baud": 115200,
             "region": "na",
             "power_cdbm": 2700,
@@ -49,12 +50,12 @@ READERS: dict[str, ReaderKind] = {
     "llrp": ReaderKind(
         "llrp_reader",
         lambda _folder: [],
-        lambda _folder, ready: {"kind": "llrp", "host": "127.0.0.1", "port": ready["port"], "power_cdbm": 2700},
+        lambda at: {"kind": "llrp", "host": at["host"], "port": at["port"], "power_cdbm": 2700},
     ),
     "encompass": ReaderKind(
         "encompass_reader",
         _on_tty,
-        lambda folder, _ready: {"kind": "encompass", "port": str(folder / "reader.tty"), "baud": 9600},
+        lambda at: {"kind": "encompass", "port": at["link"], "baud": 9600},
         prefixes=(b"DC".hex(), b"TR".hex()),
         heard=text_epc,
     ),

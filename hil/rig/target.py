@@ -1,10 +1,13 @@
 """What a bench is: its devices, what it can do to them, and the limits a test holds the lane to. Read from one file."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from hil.rig.lane_bench import Present
+from hil.rig.world_driver import INPUT_BITS
 
 TARGETS = Path(__file__).resolve().parents[1] / "targets"
 
@@ -31,6 +34,14 @@ CAPABILITIES = {
 }
 """What a bench may be able to do, and what each word means."""
 
+WIRING = {
+    "green": "output 0",
+    "red_feedback": "input 8",
+    "green_feedback": "input 10",
+    **{zone: f"input {bit}" for zone, bit in INPUT_BITS.items()},
+}
+"""Where the module's points go on every bench."""
+
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -49,13 +60,23 @@ class _Strict(BaseModel):
 
 class Device(_Strict):
     """One device of the bench. `wiring` maps a role to a point of it. `baud`: bits/s of its serial line, 0 for none;
-    `settings` differ from those of the bench's own lane configuration."""
+    `settings` differ from those of the bench's own lane configuration. `control`: socket of a program that speaks for a
+    device which stands there already, reached `at` (`host` and `port`, or `link`, and for a module `baud`); without it
+    the bench starts a virtual one."""
 
     profile: str
     address: str
     wiring: dict[str, str] = {}
     baud: Annotated[int, Field(ge=0)] = 0
     settings: dict[str, int] = {}
+    control: Path | None = None
+    at: dict[str, str | int] = {}
+
+    @model_validator(mode="after")
+    def _is_reached(self) -> Self:
+        if self.control is not None and not ({"host", "port"} <= self.at.keys() or "link" in self.at):
+            raise ValueError("a device with `control` says where it is: at: {host, port} or {link}")
+        return self
 
 
 class Limits(_Strict):
@@ -111,10 +132,23 @@ class Target(_Strict):
     tolerances: Tolerances
     safety: Safety
 
+    @model_validator(mode="after")
+    def _is_wired(self) -> Self:
+        missing = {"io-1", "rfid-1"} - self.devices.keys()
+        if missing:
+            raise ValueError(f"no device {', '.join(sorted(missing))}")
+        wrong = [f"{role}: {point}" for role, point in WIRING.items() if self.devices["io-1"].wiring.get(role) != point]
+        if wrong:
+            raise ValueError(f"io-1 is not wired as the tests expect; needed are {', '.join(wrong)}")
+        return self
+
     def bench_options(self) -> dict[str, Any]:
-        """What a bench needs to know of this target's I/O module (`lane_bench.BenchOptions`)."""
-        module = self.devices["io-1"]
+        """What a bench needs to know of this target's module and reader (`lane_bench.BenchOptions`)."""
+        module, reader = self.devices["io-1"], self.devices["rfid-1"]
+        present = {"module": module, "reader": reader}
         return {
+            "reader": reader.profile,
+            "present": {name: Present(d.control, d.at) for name, d in present.items() if d.control is not None},
             "module_profile": module.profile,
             "module_baud": module.baud,
             "module_settings": module.settings,

@@ -13,7 +13,7 @@ import pytest
 
 from hil.release_service.book import dump as dump_held
 from hil.rig.puppet import PuppetLane, PuppetTruck, is_green, lamp_shows
-from hil.rig.target import Limits
+from hil.rig.target import Limits, Target
 from hil.tests.stage import Stage, measured, ms, opened
 from hil.tests.store_dump import acknowledged
 from securecorridor.lane.v1 import types_pb2 as types
@@ -206,8 +206,8 @@ def test_the_release_service_is_killed_during_a_passage(stage: Stage) -> None:
 
 
 @pytest.mark.capability("kill_agent")
-def test_told_to_end_it_leaves_red_and_nothing_else(tmp_path: Path, limits: Limits) -> None:
-    with opened(tmp_path) as stage:
+def test_told_to_end_it_leaves_red_and_nothing_else(tmp_path: Path, limits: Limits, target: Target) -> None:
+    with opened(tmp_path, **target.bench_options()) as stage:
         lane = stage.lane
 
         async def end_on_green() -> float:

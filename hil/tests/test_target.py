@@ -20,3 +20,14 @@ def test_a_wrong_limit_is_refused(change: dict[str, float | None]) -> None:
     raw["limits"].update(change)
     with pytest.raises(ValidationError):
         Target.model_validate(raw)
+
+
+def test_a_module_wired_otherwise_or_reached_nowhere_is_refused() -> None:
+    raw = yaml.safe_load((TARGETS / "virtual.yaml").read_text())
+    raw["devices"]["io-1"]["wiring"]["zone_x"] = "input 5"
+    with pytest.raises(ValidationError, match="zone_x: input 4"):
+        Target.model_validate(raw)
+    raw = yaml.safe_load((TARGETS / "virtual.yaml").read_text())
+    raw["devices"]["rfid-1"]["control"] = "/run/bench/rfid-1.ctl"
+    with pytest.raises(ValidationError, match="says where it is"):
+        Target.model_validate(raw)
