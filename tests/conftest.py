@@ -51,6 +51,7 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "promtool": lambda: _has_program("promtool"),
     "buf": lambda: _has_program("buf"),
     "root": lambda: os.geteuid() == 0,
+    "tun": lambda: Path("/dev/net/tun").exists() and _has_program("ip"),
 }
 
 

@@ -19,6 +19,7 @@ PROVIDERS = {
     "device control": "a verb of the virtual device (hil/devices)",
     "pty splice": "a program between the agent's port and the device (hil/devices/pty_splice.py)",
     "TCP proxy": "a program between the agent and the device's address (hil/devices/tcp_proxy.py)",
+    "lossy network": "a network of its own that loses packets (hil/devices/lossy_network.py)",
     "memory link": "the device's bytes without a line, altered on the way",
     "scripted server": "a server that answers byte for byte as a test says",
     "scripted store": "a store as slow as a test says",
