@@ -1,8 +1,8 @@
 """Faults between each reader's driver and its reader, by pty splice or TCP proxy: told by name, no tag invented."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,12 @@ FAULTS: dict[str, tuple[dict[str, Any], tuple[type[DeviceError], ...]]] = {
     "cable pulled": ({"do": "lose"}, (LinkLost,)),
     "black hole": ({"fault": "drop"}, (DeviceTimeout,)),
     **{f"cut at byte {at}": ({**ANSWER, "fault": "cut", "at": at}, (LinkLost,)) for at in (1, 7, 20)},
+}
+
+
+SERIAL: dict[str, Callable[[Path], AbstractAsyncContextManager[PtyReader | PtyEncompass]]] = {
+    "mercury": virtual_reader,
+    "encompass": virtual_encompass,
 }
 
 
@@ -64,8 +70,7 @@ async def line(family: str, folder: Path) -> AsyncIterator[Line]:
                 await proxy.close()
                 await asyncio.sleep(0)
         return
-    start = {"mercury": virtual_reader, "encompass": virtual_encompass}[family]
-    async with start(folder) as reader:
+    async with SERIAL[family](folder) as reader:
         epc = EPC if family == "mercury" else TEXT.hex()
         await reader.do("field", tags=[{"epc": epc, "rssi_dbm": -54, "antenna": 1}])
         splice = PtySplice(folder / "spliced", reader.port)
