@@ -14,6 +14,7 @@ import asyncio
 from pathlib import Path
 
 from hil.devices.control import announce_ready, until_told_to_end
+from hil.devices.modbus_arm import ArmWiring
 from hil.devices.modbus_catalogue import PROFILES
 from hil.devices.modbus_rtu import RtuLine, RtuPort
 from hil.devices.modbus_state import Wiring
@@ -41,6 +42,10 @@ def _parse_arguments() -> argparse.Namespace:
     parser.add_argument("--green-feedback", type=int, default=10)
     parser.add_argument("--feedback", choices=["lamp", "contact"], default="lamp", help="what the feedback inputs feel")
     parser.add_argument("--lamp-delay-ms", type=float, default=20.0)
+    parser.add_argument(
+        "--arm", default="", metavar="RAISE,LOWER,UP,DOWN", help="a barrier arm: its outputs and limit inputs"
+    )
+    parser.add_argument("--arm-travel-ms", type=float, default=3000.0)
     return parser.parse_args()
 
 
@@ -56,7 +61,15 @@ def _wiring(options: argparse.Namespace) -> Wiring:
         green_feedback=bit(options.green_feedback),
         lamp_delay_s=options.lamp_delay_ms / 1000,
         feedback=options.feedback,
+        arm=_arm_wiring(options),
     )
+
+
+def _arm_wiring(options: argparse.Namespace) -> ArmWiring | None:
+    if not options.arm:
+        return None
+    raise_output, lower_output, up_input, down_input = (int(point) for point in options.arm.split(","))
+    return ArmWiring(raise_output, lower_output, up_input, down_input, options.arm_travel_ms / 1000)
 
 
 async def _open_tcp(options: argparse.Namespace) -> list[Module]:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from hil.devices.modbus_arm import Arm, ArmWiring
+
 OUTPUTS, INPUTS = 8, 16
 
 WATCHDOG_OFF, WATCHDOG_RUNNING, WATCHDOG_TRIPPED = 0, 1, 2
@@ -28,6 +30,7 @@ class Wiring:
     green_feedback: int | None = 10
     lamp_delay_s: float = 0.020
     feedback: str = "lamp"
+    arm: ArmWiring | None = None
 
 
 @dataclass(slots=True)
@@ -167,6 +170,7 @@ class ModuleState:
         self.lamps = LampBoard(wiring, publish, self._feel)
         self.watchdog = Watchdog(watchdog_unit_s, self._drop_outputs, publish)
         self.pulses_restart = True
+        self.arm = Arm(wiring.arm, self._feel, publish) if wiring.arm is not None else None
         self._felt_by = self
         self._pulses: dict[int, asyncio.TimerHandle] = {}
 
@@ -178,6 +182,8 @@ class ModuleState:
     def start(self) -> None:
         """Power-up state: outputs off, red lamp lit."""
         self.lamps.start()
+        if self.arm is not None:
+            self.arm.start()
 
     def feel_through(self, other: "ModuleState") -> None:
         """The head's feedback is wired to the inputs of another module."""
@@ -213,6 +219,8 @@ class ModuleState:
             self._publish("coil", point=point, on=on)
         if changed:
             self.lamps.command(list(self.outputs))
+            if self.arm is not None:
+                self.arm.command(changed)
 
     def set_inputs(self, values: dict[int, bool]) -> None:
         """Set what the inputs feel; publishes one `input` event for each that changes. ValueError: no such input."""
@@ -237,6 +245,7 @@ class ModuleState:
             "aspect": self.lamps.aspect,
             "lit": self.lamps.lit(),
             "relays": self.lamps.closed(),
+            "arm": self.arm.report() if self.arm is not None else None,
             "watchdog": {
                 "state": ["off", "running", "tripped"][self.watchdog.state],
                 "time_units": self.watchdog.time_units,

@@ -5,8 +5,8 @@ Control verbs (see `control.py`): `get`; `set_inputs {"bits": {"0": true}}`; `fa
 `weld {"relay"}`; `red_bypass`; `refuse` (not to be reached); `reset` (cut every connection); `power_cycle
 {"off_ms"?}`; `foreign_write {"point", "on"}`; `host_watchdog {"ms"}` (as set with the maker's tool); `pulses_once` (a
 running pulse is not started again); `swap {"mac"}` (another module of this kind in its place); `trace {"on"}`; `clear`
-(all faults off); and those of the port.
-Events: `lamp`, `coil`, `input`, `write`, `watchdog_armed`, `watchdog_stopped`, `watchdog_tripped`, `power_cycled`,
+(all faults off); `arm {"jammed"?, "dead_limits"?}` and `push_arm {"up"}` (by hand), with an arm; and those of the port.
+Events: `arm`, `lamp`, `coil`, `input`, `write`, `watchdog_armed`, `watchdog_stopped`, `watchdog_tripped`, `power_cycled`,
 `connection`, `garbage`, and `request` while tracing.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from hil.devices.control import ControlChannel, Handler
+from hil.devices.modbus_arm import Arm
 from hil.devices.modbus_catalogue import PROFILES
 from hil.devices.modbus_faults import WireFaults
 from hil.devices.modbus_maps import Wago750352
@@ -87,6 +88,8 @@ class Module:
                 "refuse": lambda _: port.refuse(),
                 "reset": lambda _: port.cut(),
                 "power_cycle": self._power_cycle,
+                "arm": self._arm_fault,
+                "push_arm": lambda request: self._arm().push(bool(request["up"])),
                 "foreign_write": self._foreign_write,
                 "host_watchdog": self._set_host_watchdog,
                 "swap": self._swap,
@@ -166,6 +169,14 @@ class Module:
         except Refusal as refusal:
             return {"exception": refusal.code}
         return {"exception": 0}
+
+    def _arm(self) -> Arm:
+        if self.state.arm is None:
+            raise ValueError("no arm is wired to this module")
+        return self.state.arm
+
+    def _arm_fault(self, request: Mapping[str, Any]) -> None:
+        self._arm().fault(bool(request.get("jammed")), frozenset(request.get("dead_limits", ())))
 
     def _swap(self, request: Mapping[str, Any]) -> None:
         if not isinstance(self._map, Wago750352):

@@ -83,9 +83,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(profile: str = "wago_750_352") -> AsyncIterator[Bench]:
+async def bench(profile: str = "wago_750_352", wiring: Wiring = WIRING) -> AsyncIterator[Bench]:
     with tempfile.TemporaryDirectory(prefix="mb") as folder:
-        module = Module(profile, WIRING, Path(folder) / "control", TcpPort())
+        module = Module(profile, wiring, Path(folder) / "control", TcpPort())
         found = Bench(module, profile)
         publish = module.control.publish
 
