@@ -6,8 +6,8 @@ Control verbs (see `control.py`): `get`; `set_inputs {"bits": {"0": true}}`; `fa
 {"off_ms"?}`; `foreign_write {"point", "on"}`; `host_watchdog {"ms"}` (as set with the maker's tool); `pulses_once` (a
 running pulse is not started again); `swap {"mac"}` (another module of this kind in its place); `trace {"on"}`; `clear`
 (all faults off); `arm {"jammed"?, "dead_limits"?}` and `push_arm {"up"}` (by hand), with an arm; and those of the port.
-Events: `arm`, `lamp`, `coil`, `input`, `write`, `watchdog_armed`, `watchdog_stopped`, `watchdog_tripped`, `power_cycled`,
-`connection`, `garbage`, and `request` while tracing.
+Events: `arm`, `lamp`, `coil`, `input`, `write`, `watchdog_armed`, `watchdog_stopped`, `watchdog_tripped`,
+`power_cycled`, `connection`, `garbage`, and `request` while tracing.
 """
 
 import asyncio
