@@ -85,7 +85,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> _OneLaneAtAT
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The bench takes longest, so it begins first; days are small change for whoever is free at the end."""
+    """The bench takes longest, so it begins first; days are small change for whoever is free at the end.
+
+    Two processes must know every test by the same name: an address in it is another in each.
+    """
+    unstable = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if unstable:
+        raise pytest.UsageError(f"give these parameters an id: {', '.join(unstable)}")
     items.sort(key=lambda item: item.nodeid.startswith("tests/days/") - item.nodeid.startswith("hil/"))
 
 
