@@ -28,6 +28,8 @@ PROVIDERS = {
     "another program": "another device or service in the device's place",
     "another client": "another Modbus stack beside the agent",
     "process signal": "SIGKILL, SIGSTOP, SIGCONT",
+    "busy processor": "programs that compute without end on the agent's processor",
+    "wall clock shim": "the agent's interpreter is started with another time.time",
     "blocking callback": "a callback that does not return",
 }
 """How a fault is made without hardware."""
