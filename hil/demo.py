@@ -106,8 +106,8 @@ class Demo:
         self.options = options
         self.console = Console(highlight=False, width=max(100, Console().width))
         port = options.port if _port_is_free(options.port) else 0
-        module = load_target(MODULES[options.modbus]).bench_options()
-        bench_options = BenchOptions(run_dir, Geometry(), console_port=port, reader=options.reader, **module)
+        devices = load_target(MODULES[options.modbus]).bench_options() | {"reader": options.reader}
+        bench_options = BenchOptions(run_dir, Geometry(), console_port=port, **devices)
         self.bench = LaneBench(bench_options)
         self.judge = Judge()
         self.arrivals: dict[str, Arrival] = {}
