@@ -1,27 +1,106 @@
-"""Runs one day from its seed and prints its digest and what is wrong with it: how a failing day is looked at.
+"""Random days on the virtual clock: run many, have one again, or shrink a failing one to a short story.
 
-python -m hil.days SEED [VERB[:ZONE] ...]
+./dev hil days --passages N [--workers K] [--seed S] [-o FOLDER] [--resume] [--nice N]
+./dev hil days repeat SEED
+./dev hil days shrink SEED [--finding KIND] [-o FOLDER]
 """
 
+import argparse
 import sys
+import time
+from pathlib import Path
 
-from hil.days.day import complaints, record_complaints, run_day
-from hil.world.faults import Verb
+from hil.days.plan import DAY_S, Finding, plan_of
+from hil.days.runner import Progress, RunError, Wanted, progress_line, repeat_line, run
+from hil.days.shrink import NothingWrong, shrink, told
 
 
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 when nothing is wrong. Records are judged too where the faults leave the agent its eyes."""
-    words = [word.partition(":") for word in arguments[1:]]
-    verbs = frozenset(Verb(verb) for verb, _, _ in words)
-    zones = frozenset(zone for _, _, zone in words if zone)
-    day = run_day(int(arguments[0]), verbs=verbs or None, zones=zones or None)
+    """The exit code: 0 when nothing is wrong, 1 when something is, 2 when it could not be run."""
+    if arguments[:1] == ["repeat"]:
+        return _repeat(arguments[1:])
+    if arguments[:1] == ["shrink"]:
+        return _shrink(arguments[1:])
+    return _run(arguments)
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="./dev hil days", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--passages", type=_positive, default=2_000, help="vehicles through the lane (default %(default)s)"
+    )
+    parser.add_argument("--workers", type=_positive, default=2, help="processes (default %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="the first seed (default %(default)s)")
+    parser.add_argument(
+        "-o", "--out", type=Path, default=Path(".dev/days"), help="the record's folder (default %(default)s)"
+    )
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the folder")
+    parser.add_argument("--nice", type=int, default=0, help="lower the workers' priority by so much")
+    given = parser.parse_args(arguments)
+    began_s = time.monotonic()
+    last_s = 0.0
+
+    def tell(progress: Progress) -> None:
+        nonlocal last_s
+        if sys.stderr.isatty():
+            print(f"\r{progress_line(progress, began_s)}\x1b[K", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() - last_s > 30.0:
+            last_s = time.monotonic()
+            print(progress_line(progress, began_s), file=sys.stderr, flush=True)
+
+    try:
+        progress = run(Wanted(given.passages, given.seed, given.workers, given.out, given.resume, given.nice), tell)
+    except RunError as error:
+        print(f"./dev hil days: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nstopped; go on with --resume; what there is: {given.out}", file=sys.stderr)
+        return 130
+    if sys.stderr.isatty():
+        print(file=sys.stderr)
+    for name, value in progress.record().items():
+        print(f"{name.replace('_', ' '):20} {value}")
+    for day in progress.failing():
+        print(f"seed {day['seed']} ({day['kind']}): {day['found'][0]}; repeat with: {repeat_line(day)}")
+    return 1 if progress.failing() else 0
+
+
+def _repeat(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="./dev hil days repeat", description="one day again, with what is wrong with it"
+    )
+    parser.add_argument("seed", type=int)
+    given = parser.parse_args(arguments)
+    plan = plan_of(given.seed)
+    print(f"seed {given.seed}: {plan.kind.name}, {plan.mix.trucks_per_h:g} trucks an hour for {DAY_S:g} s")
+    day = plan.run()
     for trouble in day.troubles:
-        print(f"{trouble.begins_s:8.3f} {trouble.verb.value} {trouble.zone} until {trouble.ends_s}")
-    found = complaints(day) + record_complaints(day)
-    for complaint in found:
-        print(complaint)
-    print(day.lane.digest())
+        print(trouble)
+    found = plan.complaints(day)
+    print(*found, day.lane.digest(), sep="\n")
     return 1 if found else 0
+
+
+def _shrink(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="./dev hil days shrink", description="a failing day as a short story")
+    parser.add_argument("seed", type=int)
+    parser.add_argument("--finding", type=Finding, choices=list(Finding), help="of this kind (default: the first)")
+    given = parser.parse_args(arguments)
+    try:
+        story = shrink(given.seed, given.finding, lambda line: print(line, flush=True))
+    except NothingWrong as error:
+        print(error)
+        return 0
+    print(*told(story.day), *story.found, sep="\n")
+    return 1
+
+
+def _positive(text: str) -> int:
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return value
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """A lane's day from a seed: random traffic, random faults, an officer who works; and what must be true of it."""
 
 import asyncio
-import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -9,81 +8,46 @@ from dataclasses import dataclass, replace
 from drivers.api import Aspect
 from edge_agent.model.conveyance import Outcome
 from hil.days.records import Lie, RecordJudge
+from hil.days.troubles import Trouble, happenings, troubles
 from hil.oracles.wrong_green import Rule
 from hil.rig.virtual_lane import Options, VirtualLane
 from hil.rig.virtual_loop import VirtualLoop
-from hil.world.faults import Happening, Trigger, Verb
-from hil.world.geometry import ZONES, Geometry
+from hil.world.events import EventKind
+from hil.world.faults import Verb
+from hil.world.geometry import Geometry
 from hil.world.rules import ReleaseRule
 from hil.world.traffic import PlanFeed, Traffic, TrafficMix
 from hil.world.truck import TruckPlan, driver_card, transponder
 from hil.world.world import World
 
-FAULTS_FROM_S = 20.0
 CALM_S = 200.0
 """The last part of a day has no faults: there the lane must work again."""
 RECOVERY_S = 60.0
 FRESH = "fresh"
-
-_PAIRS: tuple[tuple[Verb, Verb, float, float], ...] = (
-    (Verb.LAMP_FEEDBACK_MISSING, Verb.LAMP_FEEDBACK_BACK, 0.1, 20.0),
-    (Verb.SENSOR_STUCK, Verb.SENSOR_FREE, 0.2, 25.0),
-    (Verb.CENTRE_DOWN, Verb.CENTRE_UP, 0.5, 40.0),
-    (Verb.KILL_AGENT, Verb.START_AGENT, 0.5, 12.0),
-    (Verb.HOLD_LANE, Verb.CLEAR_HOLD, 2.0, 20.0),
-)
+THROUGH_S = 80.0
+"""So long before the end at the latest a truck must have come to be through by then."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """One fault of a day, from its beginning to its end."""
+class Without:
+    """What of a day is left out, to find what matters: these troubles by their number, these trucks, the rest after
+    world second `after_s`."""
 
-    verb: Verb
-    begins_s: float
-    ends_s: float
-    zone: str = ""
-
-
-def troubles(seed: int, day_s: float, verbs: frozenset[Verb] | None = None) -> tuple[Trouble, ...]:
-    """The faults of this seed's day: about one in 100 s, of different kinds at the same time too."""
-    rng = random.Random(f"troubles {seed}")
-    last_s = day_s - CALM_S
-    found = []
-    for verb, _, shortest_s, longest_s in _PAIRS:
-        t = FAULTS_FROM_S + rng.expovariate(1 / 200.0)
-        while t < last_s:
-            ends = min(t + rng.uniform(shortest_s, longest_s), last_s)
-            zone = rng.choice(ZONES) if verb is Verb.SENSOR_STUCK else ""
-            found.append(Trouble(verb, round(t, 3), round(ends, 3), zone))
-            t = ends + 15.0 + rng.expovariate(1 / 300.0)
-    return tuple(trouble for trouble in found if verbs is None or trouble.verb in verbs)
-
-
-def happenings(seed: int, found: tuple[Trouble, ...], calm_s: float) -> tuple[Happening, ...]:
-    """The same as a script; `calm_s`: when all of it is over."""
-    rng = random.Random(f"levels {seed}")
-    ends = {begin: end for begin, end, _, _ in _PAIRS}
-    script = []
-    for trouble in found:
-        zone = {"zone": trouble.zone} if trouble.zone else {}
-        # A beam is wired so that its own faults show as broken; one stuck clear cannot be told from an empty line.
-        level = {"level": trouble.zone == "stop_line_beam" or rng.random() < 0.5} if trouble.zone else {}
-        script.append(Happening(Trigger(at_s=trouble.begins_s), trouble.verb, {**zone, **level}))
-        script.append(Happening(Trigger(at_s=trouble.ends_s), ends[trouble.verb], zone))
-        if trouble.verb is Verb.HOLD_LANE:  # nobody may be there to take the first
-            script.append(Happening(Trigger(at_s=calm_s + 1.0), Verb.CLEAR_HOLD))
-    return tuple(script)
+    troubles: frozenset[int] = frozenset()
+    trucks: frozenset[str] = frozenset()
+    after_s: float = float("inf")
 
 
 @dataclass(slots=True)
 class Day:
-    """A day after it was run."""
+    """A day after it was run, until `until_s`: not further than `day_s`."""
 
     seed: int
     day_s: float
     lane: VirtualLane
     feed: PlanFeed
     troubles: tuple[Trouble, ...]
+    until_s: float
 
 
 def fresh_truck(day_s: float) -> TruckPlan:
@@ -101,11 +65,14 @@ def run_day(
     zones: frozenset[str] | None = None,
     mix: TrafficMix | None = None,
     options: Options | None = None,
+    without: Without | None = None,
 ) -> Day:
-    """Run one day on a virtual loop of its own. `verbs`, `zones`: only these faults, only these sensors stuck."""
-    feed = PlanFeed(Traffic(seed, mix))
-    found = troubles(seed, day_s, verbs) if faults else ()
+    """Run one day on a virtual loop of its own. `verbs`, `zones`: only these faults, only these sensors lying."""
+    without = without if without is not None else Without()
+    feed = PlanFeed(Traffic(seed, mix), lambda plan: plan.id in without.trucks)
+    found = troubles(seed, day_s - CALM_S, verbs) if faults else ()
     found = tuple(trouble for trouble in found if not trouble.zone or zones is None or trouble.zone in zones)
+    found = tuple(trouble for number, trouble in enumerate(found) if number not in without.troubles)
     world = World(Geometry(), feed, seed)
     fresh = fresh_truck(day_s)
     world.add(fresh)
@@ -117,8 +84,8 @@ def run_day(
         replace(options if options is not None else Options(), officer=True),
     )
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(lane.run(day_s))
-    return Day(seed, day_s, lane, feed, found)
+        runner.run(lane.run(min(day_s, without.after_s)))
+    return Day(seed, day_s, lane, feed, found, min(day_s, without.after_s))
 
 
 def complaints(day: Day) -> list[str]:
@@ -127,29 +94,56 @@ def complaints(day: Day) -> list[str]:
 
 
 def record_complaints(day: Day) -> list[str]:
-    """What must not be of the records: see `RecordJudge`."""
-    dead = tuple((t.begins_s, t.ends_s) for t in day.troubles if t.verb is Verb.KILL_AGENT)
+    """What must not be of the records: see `RecordJudge`. A silent module leaves the agent as blind as a dead one,
+    and one that answers late is reason enough to doubt."""
+    blind = (Verb.KILL_AGENT, Verb.MODULE_SILENT, Verb.MODULE_LATE)
+    dead = tuple((t.begins_s, t.ends_s) for t in day.troubles if t.verb in blind)
     return RecordJudge(day.lane, lies(day), dead).complaints()
 
 
 def lies(day: Day) -> tuple[Lie, ...]:
-    """What the sensors of this day lied."""
+    """What the sensors of this day lied; one that chatters or misses its edges lies both ways."""
     stuck = (h for h in happenings(day.seed, day.troubles, day.day_s - CALM_S) if h.verb is Verb.SENSOR_STUCK)
     levels = {(h.trigger.at_s, str(h.args["zone"])): bool(h.args["level"]) for h in stuck}
-    found = (t for t in day.troubles if t.verb is Verb.SENSOR_STUCK)
-    return tuple(Lie(t.begins_s, t.ends_s, t.zone, levels[t.begins_s, t.zone]) for t in found)
+    found = []
+    for t in day.troubles:
+        if t.verb is Verb.SENSOR_STUCK:
+            found.append(Lie(t.begins_s, t.ends_s, t.zone, levels[t.begins_s, t.zone]))
+        elif t.verb in (Verb.SENSOR_CHATTER, Verb.SENSOR_FROZEN):
+            found += [Lie(t.begins_s, t.ends_s, t.zone, level) for level in (True, False)]
+    return tuple(found)
 
 
 def _wrong_greens(day: Day) -> Iterator[str]:
-    """A dead agent cannot withdraw its green: there the module's watchdog is the bound, which the oracle knows too."""
-    kills = [trouble.begins_s for trouble in day.troubles if trouble.verb is Verb.KILL_AGENT]
+    """A dead agent cannot withdraw its green, nor can one whose module does not listen: there the module's watchdog is
+    the bound, which the oracle knows too. One that answers late is told the next thing after its answer."""
+    bound_s = Options().kill_bound_s
+    cut_off = [(t.begins_s, bound_s) for t in day.troubles if t.verb in (Verb.KILL_AGENT, Verb.MODULE_SILENT)]
+    late = [t for t in day.troubles if t.verb is Verb.MODULE_LATE]
     for verdict in day.lane.wrong:
-        dead = any(0.0 <= verdict.t - killed <= Options().kill_bound_s for killed in kills)
-        if not (dead and verdict.rule in (Rule.AFTER_NOSE, Rule.BEYOND_REVOCATION)):
+        until = [since + bound_s for since, bound_s in cut_off if 0.0 <= verdict.t - since <= bound_s]
+        until += [verdict.t + 2.0 * late_s(t) for t in late if t.begins_s <= verdict.t <= t.ends_s + bound_s]
+        outlived = verdict.rule in (Rule.AFTER_NOSE, Rule.BEYOND_REVOCATION)
+        if not (outlived and until and day.lane.shown_at(max(until)) is not Aspect.GREEN):
             yield f"wrong green at {verdict.t:.3f}: {verdict.rule.value}: {verdict.text}"
-    for killed in kills:
-        if day.lane.shown_at(killed + Options().kill_bound_s) is Aspect.GREEN:
-            yield f"green {Options().kill_bound_s} s after the agent was killed at {killed}"
+    for since, bound_s in cut_off:
+        if (
+            since + bound_s < day.day_s
+            and day.lane.shown_at(since + bound_s) is Aspect.GREEN
+            and _was_green(day, since)
+        ):
+            yield f"wrong green at {since + bound_s:.3f}: still green {bound_s} s after the agent was cut off"
+
+
+def late_s(trouble: Trouble) -> float:
+    """How late a late module answers."""
+    return float(trouble.words["ms"]) / 1000.0
+
+
+def _was_green(day: Day, since: float) -> bool:
+    """One green from then until the bound, not a new one."""
+    bound_s = Options().kill_bound_s
+    return not any(since < t <= since + bound_s for t, _ in day.lane.shown) and day.lane.shown_at(since) is Aspect.GREEN
 
 
 def _sequence(day: Day) -> Iterator[str]:
@@ -174,11 +168,24 @@ def _queues(day: Day) -> Iterator[str]:
 def _life(day: Day) -> Iterator[str]:
     """Once the faults are over and the officer has confirmed the order, released trucks roll again."""
     lane = day.lane
+    if day.until_s < day.day_s:
+        return
     state = lane.agent.state if lane.agent is not None else None
     if state is not None and not state.order.known:
         yield f"order still unknown at the end: {state.order.reason}"
     if state is not None and state.fault is not None:
         yield f"fault still latched at the end: {state.fault.code}"
-    ended = {passage.truck: passage.conveyance.outcome for passage in lane.sealed()}
-    if ended.get(FRESH) not in (Outcome.RELEASED_ROLLING, Outcome.RELEASED_STOPPED):
-        yield f"the fresh truck did not get through: {ended.get(FRESH, 'no bundle')}"
+    released = (Outcome.RELEASED_ROLLING, Outcome.RELEASED_STOPPED)
+    ended = {passage.truck: passage.conveyance for passage in lane.sealed()}
+    entered = {event.truck: event.t for event in lane.events if event.kind is EventKind.ENTERED}
+    if entered.get(FRESH, day.day_s) <= day.day_s - THROUGH_S:
+        outcome = ended[FRESH].outcome if FRESH in ended else None
+        if outcome not in released:
+            yield f"the fresh truck did not get through: {outcome or 'no bundle'}"
+        return
+    # The road was full: it stands outside, or in the queue. Then somebody else must have got through.
+    since = day.day_s - CALM_S + RECOVERY_S + lane.began_s
+    if not any(
+        c.outcome in released and c.ended is not None and c.ended.mono_ns / 1e9 >= since for c in ended.values()
+    ):
+        yield "nobody got through after the faults"

@@ -102,7 +102,7 @@ class WrongGreenOracle:
         self._crossed: dict[str, float] = {}
         self._releases: dict[str, _Release] = {}
         self._served: set[str] = set()
-        self._closed: dict[str, float] = {}
+        self._closed: dict[str, tuple[float, str]] = {}
         self._in_sight: set[str] = set()
         self._testing = False
         self._green: _Green | None = None
@@ -133,10 +133,10 @@ class WrongGreenOracle:
         """Its release was withdrawn."""
         self._note(t, 1, "revoked", truck, 0.0, why)
 
-    def lane_closed(self, t: float, why: str, bound_s: float | None = None) -> None:
-        """From `t` on nobody may have green, for this reason; a green that shows may last `bound_s` (default: the
-        revocation bound)."""
-        self._note(t, 1, "closed", why, self._limits.revocation_s if bound_s is None else bound_s)
+    def lane_closed(self, t: float, why: str, bound_s: float | None = None, truck: str = "") -> None:
+        """From `t` on nobody may have green, or not this `truck`, for this reason; a green that shows may last
+        `bound_s` (default: the revocation bound)."""
+        self._note(t, 1, "closed", why, self._limits.revocation_s if bound_s is None else bound_s, truck)
 
     def lane_opened(self, t: float, why: str) -> None:
         """This reason no longer holds."""
@@ -199,10 +199,8 @@ class WrongGreenOracle:
             case "test":
                 self._test(fact.t, fact.value > 0.0)
             case "closed":
-                self._closed[fact.name] = fact.t + fact.value
-                self._owe(
-                    f"closed {fact.name}", fact.t + fact.value, Rule.BEYOND_REVOCATION, f"lane closed: {fact.name}"
-                )
+                self._closed[fact.name] = (fact.t + fact.value, fact.text)
+                self._owe_closed(fact.name)
             case _:
                 self._closed.pop(fact.name, None)
                 if self._green is not None:
@@ -241,7 +239,12 @@ class WrongGreenOracle:
         self._by_truck[grantee] = self._by_truck.get(grantee, 0) + 1
         self._green = _Green(t, grantee)
         self._judge_start(t, grantee)
-        for why, due in self._closed.items():
+        for why in self._closed:
+            self._owe_closed(why)
+
+    def _owe_closed(self, why: str) -> None:
+        due, truck = self._closed[why]
+        if self._green is not None and truck in ("", self._green.grantee):
             self._owe(f"closed {why}", due, Rule.BEYOND_REVOCATION, f"lane closed: {why}")
 
     def _arrive(self, t: float, truck: str, downstream: bool) -> None:

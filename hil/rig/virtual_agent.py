@@ -100,6 +100,7 @@ class VirtualAgent:
         self._ledger = ledger.open()
         state = restored(config, ledger)
         self._faulty = state.fault is not None
+        self._module = module
         self.head = VirtualHead(module, exchange_s)
         self.passage = PassageLoop(state, self._ledger, clock, self._outlets(), before_tick=self._before_tick)
         self.tracker = SightingTracker(
@@ -185,10 +186,10 @@ class VirtualAgent:
             self.inputs.tags.put(read)
 
     def _zones(self) -> InputSnapshot | None:
-        """The newest snapshot; polls that found no change only make it younger."""
+        """The newest snapshot; polls that found no change only make it younger, where there were any."""
         snapshot = self.inputs.snapshot
-        if snapshot is None:
-            return None
+        if snapshot is None or not self._module.readable:
+            return snapshot
         now = self._clock.stamp()
         if now.mono_ns - snapshot.stamp.mono_ns > _REFRESH_NS:
             snapshot = InputSnapshot(now, snapshot.device, snapshot.session, snapshot.levels, snapshot.edges)

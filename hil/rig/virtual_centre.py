@@ -3,6 +3,9 @@
 As the reference service: a rule's delay counts from the first request with the same identities; an answered request
 that comes again is answered at once; what falls due while the link is down waits for the lane's next request. A line
 that is silent for less than three heartbeats loses nothing: what was sent arrives when it is back.
+
+While `late_s` is set, answers are that much late at most, each differently: they overtake each other, and every third
+comes twice.
 """
 
 import asyncio
@@ -30,6 +33,7 @@ class _Case:
     rule: ReleaseRule
     answer: Answer | None = None
     revision: int = 0
+    arrived: int = 0
     timers: list[asyncio.TimerHandle] = field(default_factory=list)
 
     def stop(self) -> None:
@@ -62,6 +66,7 @@ class VirtualCentre:
         rule_of: Callable[[str], ReleaseRule],
     ) -> None:
         self.up = True
+        self.late_s = 0.0
         self.asked = 0
         self.mixed = 0
         self._clock = clock
@@ -156,7 +161,8 @@ class VirtualCentre:
             before.stop()
         rule = self._rule_of(truck) if truck else ReleaseRule(WorldVerdict.NO_DECISION, silent=not request.assignments)
         revision = before.revision if before is not None else 0
-        case = _Case(truck, request.identity_digest, request.at.mono_ns, rule, revision=revision)
+        arrived = before.arrived if before is not None else 0
+        case = _Case(truck, request.identity_digest, request.at.mono_ns, rule, revision=revision, arrived=arrived)
         self._cases[request.conveyance_id] = case
         for answer in answers(rule, self._loop.time()):
             case.timers.append(self._loop.call_at(answer.t, self._give, request.conveyance_id, answer))
@@ -170,14 +176,26 @@ class VirtualCentre:
         case.revision += 1
         self._numbers += 1
         decision = self._decision(conveyance_id, case, answer)
-        if self.up:
-            self._send(case.truck, answer, decision)
+        if not self.up:
+            self._late.append(lambda: self._send(case, answer, decision))
+        elif self.late_s:
+            self._send_late(case, answer, decision)
         else:
-            self._late.append(lambda: self._send(case.truck, answer, decision))
+            self._send(case, answer, decision)
 
-    def _send(self, truck: str, answer: Answer, decision: Decision) -> None:
-        if truck:
-            self._out.answered(truck, decision.verdict is Verdict.RELEASE, answer.until)
+    def _send_late(self, case: _Case, answer: Answer, decision: Decision) -> None:
+        late_s = self.late_s * (1.0 - self._numbers % 3 / 3.0)
+        case.timers.append(self._loop.call_later(late_s, self._send, case, answer, decision))
+        if self._numbers % 3 == 0:
+            case.timers.append(self._loop.call_later(late_s * 1.5, self._send, case, answer, decision))
+
+    def _send(self, case: _Case, answer: Answer, decision: Decision) -> None:
+        """It reaches the lane. What is older than what has arrived changes nothing."""
+        if not self._linked:
+            return
+        if case.truck and decision.revision > case.arrived:
+            self._out.answered(case.truck, decision.verdict is Verdict.RELEASE, answer.until)
+        case.arrived = max(case.arrived, decision.revision)
         now = self._clock.stamp()
         self._out.submit(DecisionReceived(at=now, decision=replace(decision, received=now)))
 

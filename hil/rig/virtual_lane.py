@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from drivers.api import Aspect, InputSnapshot, Secret, token_of
@@ -65,7 +65,8 @@ class VirtualLane:
     """Runs until told. World seconds count from `run`; the loop's time is world time plus a constant.
 
     `wrong` are the oracle's verdicts; `shown` every lamp change as (world second, aspect); `greens` whom each green was
-    for; `events` the world's events; `acts` every officer's act with its answer; `lane_events` the agent's.
+    for; `events` the world's events; `acts` every officer's act with its answer; `happened` what the script did;
+    `lane_events` the agent's.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class VirtualLane:
         self.shown: list[tuple[float, Aspect]] = []
         self.greens: list[str] = []
         self.acts: list[Played] = []
+        self.happened: list[tuple[float, Happening]] = []
         self.lane_events: list[tuple[float, EmitEvent]] = []
         self.truck_of: dict[str, str] = {}
         self.rule_of = rule_of
@@ -98,6 +100,8 @@ class VirtualLane:
         self._digest = hashlib.sha256()
         self._edges: dict[str, int] = {}
         self._levels: dict[str, bool] = {}
+        self._sessions = 0
+        self._told_s = 0.0
         self._polling = False
         self._reads: Iterator[AirRead] = iter(())
         self._read: AirRead | None = None
@@ -119,7 +123,7 @@ class VirtualLane:
             self.clock, self._lamp, lamp_delay_s=options.lamp_delay_s, watchdog_s=options.watchdog_s
         )
         outlets = CentreOutlets(self._submit, self._answered, self._linked)
-        self.centre = VirtualCentre(self.clock, outlets, self.owner, self.rule_of)
+        self.centre: VirtualCentre = VirtualCentre(self.clock, outlets, self.owner, self.rule_of)
         self.officer = VirtualOfficer(self)
         self._loop.call_at(self._start_s + until_s, self._finish)
         async with asyncio.TaskGroup() as group:
@@ -176,8 +180,10 @@ class VirtualLane:
         self._edges = dict.fromkeys((zone.value for zone in Zone), 0)
         self._levels = self.faults.levels(self.world.zones())
         agent.begin()
-        agent.take_snapshot(self._snapshot())
-        self._match_new()
+        self._sessions += 1
+        if self.module.readable:
+            agent.take_snapshot(self._snapshot())
+            self._match_new({zone: self._over(zone) for zone in self._levels})
         self._task = self.group.create_task(self._live(agent), name=f"agent-{self.lives}")
         self._loop.call_later(0.0 if self.lives == 1 else 1.0, self._reconnect, agent)
 
@@ -188,6 +194,7 @@ class VirtualLane:
         self._agent.kill()
         self.centre.disconnect()
         self._task.cancel()
+        self.officer.agent_gone()
         self.oracle.lane_closed(self.now_s, "agent killed", self.options.kill_bound_s)
 
     def direct(self, truck: str, way: str) -> bool:
@@ -205,12 +212,18 @@ class VirtualLane:
     def stick(self, zone: str, level: bool) -> None:
         """This sensor lies from now on."""
         self.faults.stick(zone, level)
-        self._poll_soon()
+        self.poll_soon()
 
     def free(self, zone: str) -> None:
         """This sensor tells the truth again."""
         self.faults.free(zone)
-        self._poll_soon()
+        self.poll_soon()
+
+    def new_session(self) -> None:
+        """The agent has found the module again: a fresh session, whose first poll is told whatever it shows."""
+        self._sessions += 1
+        self._levels = self.faults.levels(self.world.zones())
+        self._tell_inputs()
 
     def shown_green(self) -> bool:
         """Whether drivers see green now."""
@@ -281,7 +294,8 @@ class VirtualLane:
         if change <= t or (happening is not None and happening <= t):
             self._take(self.world.advance(max(t, self.world.now)), moved=True)
             for happened in self.schedule.due(t):
-                self.officer.play(happened.verb, happened.args)
+                self.happened.append((t, happened))
+                self.officer.follow(happened.verb, happened.args)
         self._arm()
 
     def _report(self, t: float) -> None:
@@ -305,7 +319,7 @@ class VirtualLane:
         self.schedule.saw(events)
         for event in events:
             if event.kind is EventKind.ZONE:
-                self._poll_soon()
+                self.poll_soon()
             elif event.kind is EventKind.ENTERED:
                 self._meet(event.truck)
         self._digest.update(digest(events).encode())
@@ -327,7 +341,8 @@ class VirtualLane:
         """Who carries the tag with this token ("": nobody known)."""
         return self._owners.get(token, "")
 
-    def _poll_soon(self) -> None:
+    def poll_soon(self) -> None:
+        """An input may have changed: look at the next poll."""
         if not self._polling:
             self._polling = True
             poll_s = self.options.poll_s
@@ -339,26 +354,40 @@ class VirtualLane:
         self._polling = False
         levels = self.faults.levels(self.world.zones())
         changed = [zone for zone, level in levels.items() if level != self._levels[zone]]
-        if not changed or self._agent is None:
+        if not changed or not self.module.readable:
             return
         for zone in changed:
             self._edges[zone] += 1
         self._levels = levels
-        self._agent.take_snapshot(self._snapshot())
-        self._match_new()
+        self._tell_inputs()
+
+    def _tell_inputs(self) -> None:
+        """Hand the agent what a poll has found, when the module's answer is there; answers do not overtake."""
+        agent, snapshot = self._agent, self._snapshot()
+        there = {zone: self._over(zone) for zone in self._levels}
+        self._told_s = max(self._told_s, self._loop.time() + self.module.late_s)
+        if agent is not None and self._told_s <= self._loop.time():
+            self._hear(agent, snapshot, there)
+        elif agent is not None:
+            self._loop.call_at(self._told_s, self._hear, agent, snapshot, there)
+
+    def _hear(self, agent: VirtualAgent, snapshot: InputSnapshot, there: Mapping[str, str]) -> None:
+        if agent is self._agent and self.module.readable:
+            agent.take_snapshot(snapshot)
+            self._match_new(there)
 
     def _snapshot(self) -> InputSnapshot:
-        return InputSnapshot(self.clock.stamp(), "io-1", self.lives, dict(self._levels), dict(self._edges))
+        return InputSnapshot(self.clock.stamp(), "io-1", self._sessions, dict(self._levels), dict(self._edges))
 
-    def _match_new(self) -> None:
-        """Whose passage is it? Whoever was over the sensor that made it."""
+    def _match_new(self, there: Mapping[str, str]) -> None:
+        """Whose passage is it? Whoever was over the sensor that made it (`there`), at the poll that told."""
         if self._agent is None:
             return
         tracks = self._agent.state.tracks
         for track in tracks:
             if self.truck_of.get(track.id):
                 continue
-            truck = self._over(track.over[-1].value) if track.over else ""
+            truck = there[track.over[-1].value] if track.over else ""
             # A record that a lie began is the truck's that comes into it, unless that has one of its own.
             known = track.id in self.truck_of and any(self.truck_of.get(other.id) == truck for other in tracks)
             self.truck_of[track.id] = "" if known else truck
@@ -383,16 +412,29 @@ class VirtualLane:
         self._take(self.world.advance(t), moved=True)
         self._arm()
 
-    def officer_released(self, truck: str, seconds: float) -> None:
-        """An officer releases this truck for so long."""
+    def officer_released(self, truck: str, seconds: float) -> Callable[[], None]:
+        """An officer releases this truck for so long. Returns what takes it back, should the agent refuse."""
+        before = dict(self._by_officer)
         self._by_officer[truck] = self.now_s + seconds
-        self.oracle.released(self.now_s, truck, self.now_s + seconds)
+        self.oracle.released(self.now_s, truck, max(self.now_s + seconds, self._by_centre.get(truck, 0.0)))
+        return lambda: self._as_before(truck, before.get(truck, 0.0), self._by_centre.get(truck, 0.0))
 
-    def officer_revoked(self, truck: str) -> None:
-        """An officer sends this truck elsewhere: whatever central says, it is not released any more."""
-        self._by_officer.pop(truck, None)
-        self._by_centre.pop(truck, None)
+    def officer_revoked(self, truck: str) -> Callable[[], None]:
+        """An officer sends this truck elsewhere: whatever central says, it is not released any more. As above."""
+        officer, centre = self._by_officer.pop(truck, 0.0), self._by_centre.pop(truck, 0.0)
         self.oracle.revoked(self.now_s, truck)
+        return lambda: self._as_before(truck, officer, centre)
+
+    def _as_before(self, truck: str, officer_s: float, centre_s: float) -> None:
+        now = self.now_s
+        for until, kept in ((officer_s, self._by_officer), (centre_s, self._by_centre)):
+            kept.pop(truck, None)
+            if until > now:
+                kept[truck] = until
+        if max(officer_s, centre_s) > now:
+            self.oracle.released(now, truck, max(officer_s, centre_s))
+        else:
+            self.oracle.revoked(now, truck)
 
     def _answered(self, truck: str, release: bool, until_s: float) -> None:
         if release:

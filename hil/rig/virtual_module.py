@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from drivers.api import Aspect, DeviceTimeout, Grade, LinkLost, SignalReadback, Stamp
 
+_TIMEOUT_S = 0.25
 UTC0_NS = 1_767_225_600_000_000_000
 
 
@@ -34,7 +35,7 @@ class VirtualModule:
     """The hardware. `on_lamp(aspect)` hears every change of what drivers see.
 
     Faults: `feedback_missing` (the feedback inputs show no lamp at all), `stuck` (this lamp burns whatever is
-    commanded), `mute` (the module answers nothing; its watchdog runs).
+    commanded), `mute` (the module answers nothing; its watchdog runs), `late_s` (it obeys at once and answers late).
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class VirtualModule:
         self.feedback_missing = False
         self.stuck: Aspect | None = None
         self.mute = False
+        self.late_s = 0.0
         self.writes = 0
         self._loop = asyncio.get_running_loop()
         self._on_lamp = on_lamp
@@ -54,6 +56,11 @@ class VirtualModule:
         self._watchdog_s = watchdog_s
         self._fed_s = self._loop.time()
         self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def readable(self) -> bool:
+        """Whether its answers come before those who ask give up."""
+        return not self.mute and self.late_s <= _TIMEOUT_S
 
     def write(self, aspect: Aspect) -> None:
         """Take a command; feeds the watchdog."""
@@ -118,12 +125,22 @@ class VirtualHead:
         if aspect is not Aspect.RED or not self._at_rest():
             await self._exchange()
         self._module.write(aspect)
+        await self._wait_for_answer()
 
     async def read(self) -> SignalReadback:
         """Read back."""
         if not self._at_rest():
             await self._exchange()
-        return self._module.read()
+        reading = self._module.read()
+        await self._wait_for_answer()
+        return reading
+
+    async def _wait_for_answer(self) -> None:
+        late_s = self._module.late_s
+        if late_s and self.alive:
+            await asyncio.sleep(min(late_s, _TIMEOUT_S))
+            if late_s > _TIMEOUT_S:
+                raise DeviceTimeout("MODULE_TIMEOUT", "the module answers too late")
 
     def _at_rest(self) -> bool:
         """Whether red is commanded and shown: then it makes no difference when within its few milliseconds an exchange
@@ -133,7 +150,7 @@ class VirtualHead:
 
     async def _exchange(self) -> None:
         if self._module.mute and self.alive:
-            await asyncio.sleep(0.25)
+            await asyncio.sleep(_TIMEOUT_S)
             raise DeviceTimeout("MODULE_TIMEOUT", "the module does not answer")
         if self._exchange_s:
             await asyncio.sleep(self._exchange_s)

@@ -5,7 +5,7 @@ what it shows.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,13 +13,14 @@ from edge_agent.model.decision import ActKind, OfficerAct, ReferralReason, Role,
 from edge_agent.model.lane import LaneMode
 from edge_agent.passage.etag import etag_of
 from edge_agent.passage.state import LaneState, Track
+from hil.rig.virtual_agent import VirtualAgent
+from hil.rig.virtual_surroundings import Args, play_on
 from hil.world.events import TruckState, TruckView
 from hil.world.faults import OFFICER_VERBS, Verb
 
 if TYPE_CHECKING:
     from hil.rig.virtual_lane import VirtualLane
 
-Args = Mapping[str, str | float | bool]
 OFFICER_LEASE_S = 20.0
 _LOOK_S = 1.0
 _THINK_S = 6.0
@@ -28,6 +29,7 @@ _WRONG_LOOKS = 3
 _WAVE_AGAIN_S = 15.0
 _PATIENCE = 3
 """Releases that bring no green: then the truck goes to a staffed lane."""
+_RED_MODES = ("closed", "all_hold")
 _ASIDE = {"refer_secondary": Verdict.REFER_SECONDARY, "refuse_return": Verdict.REFUSE_RETURN}
 
 
@@ -52,6 +54,9 @@ class VirtualOfficer:
         self._standing: dict[str, float] = {}
         self._held: set[str] = set()
         self._aside: set[str] = set()
+        self._mode = LaneMode.REMOTE
+        self._unanswered: dict[asyncio.Task[None], tuple[Played, Callable[[], None]]] = {}
+        self._sent_to: dict[str, str] = {}
         self._tries: dict[str, int] = {}
         self._looks_wrong = 0
         self._testing = False
@@ -66,70 +71,88 @@ class VirtualOfficer:
         """Go home."""
         if self._watching is not None:
             self._watching.cancel()
+        for task in self._unanswered:
+            task.cancel()
+
+    def follow(self, verb: Verb, args: Args) -> None:
+        """Do what the script says, as `play` does; a mode that it sets is the one to come back to."""
+        if verb is Verb.SET_MODE:
+            self._mode = LaneMode(str(args["mode"]))
+        self.play(verb, args)
 
     def play(self, verb: Verb, args: Args) -> None:
-        """Do it now. Acts are answered a little later; what is done to the surroundings is done at once."""
+        """Do it now. Acts are answered a little later; what is done to the surroundings is done at once.
+
+        `place` in an act's words names the truck that has this place from the stop line upstream (0: the first); when
+        nobody is there, nothing is done.
+        """
         lane = self._lane
-        if verb in OFFICER_VERBS:
-            self._tell_oracle(verb, str(args.get("truck", "")), args)
-            lane.group.create_task(self._act(verb, args), name=f"act-{verb.value}")
+        if verb not in OFFICER_VERBS:
+            play_on(lane, verb, args)
             return
-        self._surroundings(verb, args)
+        if "place" in args:
+            views = [view for view in self._inside() if view.id not in self._aside]  # those are on their way out
+            if verb is Verb.RELEASE_CONVEYANCE:  # twenty seconds are for one who waits
+                views = [view for view in views if view.state is TruckState.STANDING]
+            if int(args["place"]) >= len(views):
+                return
+            args = {**args, "truck": views[int(args["place"])].id}
+        agent = lane.agent
+        if agent is None:  # his act reaches nobody and changes nothing
+            lane.note_act(Played(lane.now_s, verb, str(args.get("truck", "")), "", "nobody is there"))
+            return
+        undo = self._tell_oracle(verb, args)
+        task = lane.group.create_task(self._act(agent, verb, args, undo), name=f"act-{verb.value}")
+        self._unanswered[task] = Played(lane.now_s, verb, str(args.get("truck", "")), "", "no answer"), undo
+        task.add_done_callback(lambda done: self._unanswered.pop(done, None))
 
-    def _surroundings(self, verb: Verb, args: Args) -> None:
-        lane, now = self._lane, self._lane.now_s
-        match verb:
-            case Verb.DIRECT_TRUCK:
-                assert lane.direct(str(args["truck"]), str(args["way"])), f"{args['truck']} does not stand"
-            case Verb.CENTRE_DOWN:
-                lane.centre.cut()
-            case Verb.CENTRE_UP:
-                lane.centre.mend()
-            case Verb.SENSOR_STUCK:
-                lane.stick(str(args["zone"]), bool(args["level"]))
-            case Verb.SENSOR_FREE:
-                lane.free(str(args["zone"]))
-            case Verb.LAMP_FEEDBACK_MISSING:
-                lane.module.feedback_missing = True
-                lane.oracle.lane_closed(now, "feedback missing", lane.options.feedback_bound_s)
-            case Verb.LAMP_FEEDBACK_BACK:
-                lane.module.feedback_missing = False
-                lane.oracle.lane_opened(now, "feedback missing")
-            case Verb.KILL_AGENT:
-                lane.kill_agent()
-            case _:
-                lane.start_agent()
+    def agent_gone(self) -> None:
+        """What it has not answered it may have done or not: a hold is not counted on, a release is reckoned with."""
+        for task, (played, undo) in list(self._unanswered.items()):
+            task.cancel()
+            self._lane.note_act(played)
+            if played.verb is not Verb.RELEASE_CONVEYANCE:
+                undo()
+            if played.verb is Verb.TEST_SIGNAL:
+                self._testing = False
+                self._lane.oracle.signal_test(self._lane.now_s, on=False)
 
-    def _tell_oracle(self, verb: Verb, truck: str, args: Args) -> None:
-        oracle, now = self._lane.oracle, self._lane.now_s
+    def _tell_oracle(self, verb: Verb, args: Args) -> Callable[[], None]:
+        """What holds from the moment of the act; the answer takes it back when the act was refused."""
+        lane, oracle, now = self._lane, self._lane.oracle, self._lane.now_s
+        truck = str(args.get("truck", ""))
         match verb:
             case Verb.HOLD_LANE:
                 oracle.lane_closed(now, "hold")
+                return lambda: oracle.lane_opened(lane.now_s, "hold")
             case Verb.HOLD_CONVEYANCE:
                 self._held.add(truck)
-                oracle.lane_closed(now, f"hold {truck}")
+                oracle.lane_closed(now, f"hold {truck}", truck=truck)
+                return lambda: self._let_go(truck)
             case Verb.CLEAR_HOLD:
                 oracle.lane_opened(now, "hold")
                 for held in sorted(self._held):
                     oracle.lane_opened(now, f"hold {held}")
             case Verb.RELEASE_CONVEYANCE:
-                self._lane.officer_released(truck, OFFICER_LEASE_S)
+                return lane.officer_released(truck, OFFICER_LEASE_S)
             case Verb.REFER_CONVEYANCE | Verb.DIRECT_CONVEYANCE:
-                self._lane.officer_revoked(truck)
-            case Verb.SET_MODE if str(args["mode"]) in ("closed", "all_hold"):
+                self._sent_to[truck] = str(args.get("verdict", Verdict.REFER_SECONDARY.value))
+                return lane.officer_revoked(truck)
+            case Verb.SET_MODE if str(args["mode"]) in _RED_MODES:
                 oracle.lane_closed(now, "mode")
+                return lambda: oracle.lane_opened(lane.now_s, "mode")
             case Verb.SET_MODE:
                 oracle.lane_opened(now, "mode")
             case _:
                 pass
+        return lambda: None
 
-    async def _act(self, verb: Verb, args: Args) -> None:
-        agent = self._lane.agent
-        truck = str(args.get("truck", ""))
-        t = self._lane.now_s
-        if agent is None:
-            self._lane.note_act(Played(t, verb, truck, "", "nobody is there"))
-            return
+    def _let_go(self, truck: str) -> None:
+        self._held.discard(truck)
+        self._lane.oracle.lane_opened(self._lane.now_s, f"hold {truck}")
+
+    async def _act(self, agent: VirtualAgent, verb: Verb, args: Args, undo: Callable[[], None]) -> None:
+        t, truck = self._lane.now_s, str(args.get("truck", ""))
         result = message = ""
         testing = verb is Verb.TEST_SIGNAL
         if testing:
@@ -140,6 +163,8 @@ class VirtualOfficer:
         if testing:
             self._testing = False
             self._lane.oracle.signal_test(self._lane.now_s, on=False)
+        if result != "OK":
+            undo()
         self._lane.note_act(Played(t, verb, truck, result, message))
 
     def _acts(self, state: LaneState, verb: Verb, args: Args) -> list[OfficerAct]:
@@ -219,8 +244,8 @@ class VirtualOfficer:
                 self._mend(state)
             return
         lane.world.road_closed = False
-        if state.wanted_mode is not LaneMode.REMOTE:
-            self.play(Verb.SET_MODE, {"mode": "remote"})
+        if state.wanted_mode is not self._mode:
+            self.play(Verb.SET_MODE, {"mode": self._mode.value})
             return
         # Records and camera may differ for a moment at every crossing: only a lasting difference counts.
         self._looks_wrong = 0 if self._agrees(state) else self._looks_wrong + 1
@@ -290,7 +315,7 @@ class VirtualOfficer:
     def _deal_with(self, state: LaneState, truck: str) -> None:
         if truck in self._aside:
             return  # on its way out
-        verdict = _ASIDE.get(self._lane.rule_of(truck).verdict.value)
+        verdict = _ASIDE.get(self._sent_to.get(truck, self._lane.rule_of(truck).verdict.value))
         track = self._track(state, truck)
         if track is not None and not track.upstream:
             track = None  # the lane takes it for gone: there is no record to release, so it is sent to a staffed lane
@@ -298,7 +323,8 @@ class VirtualOfficer:
         if verdict is None and track is not None and tries <= _PATIENCE:
             self.play(Verb.RELEASE_CONVEYANCE, {"truck": truck})
             return
-        if track is not None and verdict is not None:
-            self.play(Verb.DIRECT_CONVEYANCE, {"truck": truck, "verdict": verdict.value})
+        if track is not None:  # whoever is waved out of the lane is directed first: the lane must know
+            way = verdict if verdict is not None else Verdict.MANUAL_LANE
+            self.play(Verb.DIRECT_CONVEYANCE, {"truck": truck, "verdict": way.value})
         self._aside.add(truck)
         self._lane.later(_SIDE_AFTER_S, lambda: self._lane.direct(truck, "side"))

@@ -9,8 +9,12 @@ from hil.world.events import EventKind, WorldEvent
 
 
 class Verb(StrEnum):
-    """What may happen. The officer's words are those of the agent's acts; the rest is done to the lane's surroundings
-    (`direct_truck`: the driver is told to go on, see `World.direct`)."""
+    """What may happen. The officer's words are those of the agent's acts; the rest is done to the lane's surroundings.
+
+    `direct_truck`: the driver is told to go on, see `World.direct`. A frozen sensor keeps its level and loses its
+    edges; a chattering one changes by itself. A silent module answers nothing; a late one obeys at once but answers
+    late.
+    """
 
     HOLD_LANE = "hold_lane"
     HOLD_CONVEYANCE = "hold_conveyance"
@@ -25,25 +29,37 @@ class Verb(StrEnum):
     DIRECT_TRUCK = "direct_truck"
     CENTRE_DOWN = "centre_down"
     CENTRE_UP = "centre_up"
+    CENTRE_LATE = "centre_late"
+    CENTRE_PROMPT = "centre_prompt"
     SENSOR_STUCK = "sensor_stuck"
+    SENSOR_CHATTER = "sensor_chatter"
+    SENSOR_FROZEN = "sensor_frozen"
     SENSOR_FREE = "sensor_free"
+    MODULE_SILENT = "module_silent"
+    MODULE_ANSWERS = "module_answers"
+    MODULE_LATE = "module_late"
+    MODULE_PROMPT = "module_prompt"
     LAMP_FEEDBACK_MISSING = "lamp_feedback_missing"
     LAMP_FEEDBACK_BACK = "lamp_feedback_back"
     KILL_AGENT = "kill_agent"
     START_AGENT = "start_agent"
+    CLOCK_STEP = "clock_step"
 
 
-OFFICER_VERBS = frozenset(Verb) - {
-    Verb.DIRECT_TRUCK,
-    Verb.CENTRE_DOWN,
-    Verb.CENTRE_UP,
-    Verb.SENSOR_STUCK,
-    Verb.SENSOR_FREE,
-    Verb.LAMP_FEEDBACK_MISSING,
-    Verb.LAMP_FEEDBACK_BACK,
-    Verb.KILL_AGENT,
-    Verb.START_AGENT,
-}
+OFFICER_VERBS = frozenset(
+    {
+        Verb.HOLD_LANE,
+        Verb.HOLD_CONVEYANCE,
+        Verb.CLEAR_HOLD,
+        Verb.RELEASE_CONVEYANCE,
+        Verb.REFER_CONVEYANCE,
+        Verb.DIRECT_CONVEYANCE,
+        Verb.CONFIRM_ORDER,
+        Verb.SET_MODE,
+        Verb.CLEAR_FAULT,
+        Verb.TEST_SIGNAL,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +123,7 @@ class Schedule:
 
 
 class SensorFaults:
-    """Sensors that lie: a stuck one shows its stuck level whatever the world does."""
+    """Sensors that lie: a stuck one shows its stuck level whatever the world does; `flip` makes one chatter."""
 
     def __init__(self) -> None:
         self._stuck: dict[str, bool] = {}
@@ -115,6 +131,13 @@ class SensorFaults:
     def stick(self, zone: str, level: bool) -> None:
         """From now on `zone` shows `level`."""
         self._stuck[zone] = level
+
+    def flip(self, zone: str) -> bool:
+        """A lying `zone` shows the other level from now on; False when it tells the truth."""
+        if zone not in self._stuck:
+            return False
+        self._stuck[zone] = not self._stuck[zone]
+        return True
 
     def free(self, zone: str) -> None:
         """`zone` tells the truth again."""

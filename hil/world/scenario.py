@@ -72,7 +72,12 @@ _ARGS: Mapping[Verb, Mapping[str, Read[Any]]] = {
     Verb.DIRECT_TRUCK: {"truck": text_of, "way": word("through", "side")},
     Verb.SET_MODE: {"mode": text_of},
     Verb.SENSOR_STUCK: {"zone": word(*ZONES), "level": flag_of},
+    Verb.SENSOR_CHATTER: {"zone": word(*ZONES), "hz": number(0.5, 20.0)},
+    Verb.SENSOR_FROZEN: {"zone": word(*ZONES)},
     Verb.SENSOR_FREE: {"zone": word(*ZONES)},
+    Verb.CENTRE_LATE: {"seconds": number(0.0, 60.0)},
+    Verb.MODULE_LATE: {"ms": number(0.0, 1000.0)},
+    Verb.CLOCK_STEP: {"ms": number(-1e9, 1e9)},
 }
 
 

@@ -1,12 +1,16 @@
 """Endless random traffic, fixed by its seed: platoons, gaps, speeds, and trucks of every kind."""
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import islice
 
 from hil.world.geometry import KMH
 from hil.world.rules import ReleaseRule, Revision, Verdict
 from hil.world.truck import Behaviour, TagSpec, TruckPlan, driver_card, transponder
+
+_PATIENCE = 1000
 
 
 class Kind(StrEnum):
@@ -172,7 +176,9 @@ class Traffic:
             case Kind.SILENT:
                 return ReleaseRule(Verdict.NO_DECISION, silent=True)
             case Kind.REVOKED:
-                change = Revision(round(rng.uniform(1.0, 8.0), 3), Verdict.HOLD_AT_LINE)
+                after_s = round(rng.uniform(1.0, 8.0), 3)
+                turned = rng.choice((Verdict.HOLD_AT_LINE, Verdict.REFER_SECONDARY, Verdict.REFUSE_RETURN))
+                change = Revision(after_s, turned)
                 return ReleaseRule(Verdict.RELEASE, delay_s, revisions=(change,))
             case _:
                 return ReleaseRule(Verdict.RELEASE, delay_s)
@@ -183,17 +189,21 @@ class Traffic:
 
 
 class PlanFeed:
-    """The plans of a traffic, for `World`; `arrivals` keeps what was handed out, by truck id, until forgotten."""
+    """The plans of a traffic, for `World`; `arrivals` keeps what was handed out, by truck id, until forgotten. `drop`
+    says which stay at home; after a thousand in a row nobody comes any more."""
 
-    def __init__(self, traffic: Traffic) -> None:
+    def __init__(self, traffic: Traffic, drop: Callable[[TruckPlan], bool] = lambda _plan: False) -> None:
         self._traffic = traffic
+        self._drop = drop
         self.arrivals: dict[str, Arrival] = {}
 
     def __iter__(self) -> "PlanFeed":
         return self
 
     def __next__(self) -> TruckPlan:
-        arrival = next(self._traffic)
+        arrival = next((arrival for arrival in islice(self._traffic, _PATIENCE) if not self._drop(arrival.plan)), None)
+        if arrival is None:
+            raise StopIteration
         self.arrivals[arrival.plan.id] = arrival
         return arrival.plan
 

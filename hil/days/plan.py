@@ -1,0 +1,184 @@
+"""From a seed alone to a whole random day: its kind, its traffic, its faults; and what was found wrong with it, sorted.
+
+The seed is all that has to be written down to have the day again with the same version of this package.
+"""
+
+import dataclasses
+import math
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hil.days.day import Day, Without, complaints, record_complaints, run_day
+from hil.days.troubles import BEAM
+from hil.rig.virtual_lane import Options
+from hil.world.events import EventKind
+from hil.world.faults import Verb
+from hil.world.traffic import Kind, TrafficMix
+
+DAY_S = 1800.0
+
+_ACTS = frozenset(
+    {
+        Verb.HOLD_LANE,
+        Verb.HOLD_CONVEYANCE,
+        Verb.SET_MODE,
+        Verb.RELEASE_CONVEYANCE,
+        Verb.REFER_CONVEYANCE,
+        Verb.DIRECT_CONVEYANCE,
+    }
+)
+_OUTAGES = _ACTS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
+
+
+class Finding(StrEnum):
+    """What can be wrong with a day."""
+
+    WRONG_GREEN = "wrong_green"
+    MISSED_BUNDLE = "missed_bundle"
+    DOUBLED_BUNDLE = "doubled_bundle"
+    MISASSOCIATION = "misassociation"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class DayKind:
+    """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `records`: whether
+    each record is judged too; where sensors lie, a vehicle can be made up or hidden, and only what holds then is."""
+
+    name: str
+    verbs: frozenset[Verb] | None
+    zones: frozenset[str] | None = None
+    records: bool = True
+
+
+KINDS: tuple[DayKind, ...] = (
+    DayKind("calm", frozenset()),
+    DayKind("outages", _OUTAGES),
+    DayKind("kills", _OUTAGES | {Verb.KILL_AGENT}),
+    DayKind("late module", _OUTAGES | {Verb.MODULE_LATE}),
+    DayKind("lying beam", _ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
+    DayKind("lying sensors", _OUTAGES | {Verb.KILL_AGENT, Verb.SENSOR_STUCK}, records=False),
+    DayKind("everything", None, records=False),
+)
+
+# Word by word what the judges say; whatever else they say is OTHER.
+_SAID: tuple[tuple[str, Finding], ...] = (
+    ("wrong green", Finding.WRONG_GREEN),
+    ("no bundle for", Finding.MISSED_BUNDLE),
+    ("sequence has a gap", Finding.MISSED_BUNDLE),
+    ("bundles for", Finding.DOUBLED_BUNDLE),
+    ("is sealed and alive", Finding.DOUBLED_BUNDLE),
+    ("sealed twice", Finding.DOUBLED_BUNDLE),
+    ("a tag of", Finding.MISASSOCIATION),
+)
+
+
+def finding_of(complaint: str) -> Finding:
+    """What a judge's sentence is about."""
+    return next((finding for words, finding in _SAID if words in complaint), Finding.OTHER)
+
+
+@dataclass(frozen=True, slots=True)
+class DayPlan:
+    """A day before it is run."""
+
+    seed: int
+    kind: DayKind
+    mix: TrafficMix
+    day_s: float = DAY_S
+
+    def run(
+        self, without: Without | None = None, *, until_s: float = math.inf, lamp_delay_s: float | None = None
+    ) -> Day:
+        """Run it, or its beginning until `until_s`. ExceptionGroup when a part of the agent breaks."""
+        kind = self.kind
+        without = without if without is not None else Without(after_s=until_s)
+        options = Options() if lamp_delay_s is None else Options(lamp_delay_s=lamp_delay_s)
+        return run_day(
+            self.seed, self.day_s, verbs=kind.verbs, zones=kind.zones, mix=self.mix, without=without, options=options,
+            faults=kind.verbs is None or bool(kind.verbs),
+        )  # fmt: skip
+
+    def complaints(self, day: Day) -> list[str]:
+        """Everything wrong with a day of this plan."""
+        return complaints(day) + (record_complaints(day) if self.kind.records else [])
+
+
+def plan_of(seed: int) -> DayPlan:
+    """The day of a seed: kinds in turn, and roads from half empty to full."""
+    rng = random.Random(f"day {seed}")
+    mix = TrafficMix(
+        trucks_per_h=rng.choice((150.0, 240.0, 300.0, 300.0)),
+        platoon_share=rng.choice((0.2, 0.5, 0.8)),
+        shares=_shares(),
+    )
+    return DayPlan(seed, KINDS[seed % len(KINDS)], mix)
+
+
+def _shares() -> dict[Kind, float]:
+    """Fewer that must be talked to than on a real day, and more that are revoked: a queue that never moves tries
+    little."""
+    shares = dict(TrafficMix().shares)
+    shares[Kind.REVOKED] = 0.05
+    return shares | {Kind.LATE: 0.03, Kind.NO_TAG: 0.02, Kind.REFERRED: 0.03, Kind.HELD: 0.02}
+
+
+@dataclass(frozen=True, slots=True)
+class DayResult:
+    """One day in figures. `passages`: trucks that left the lane; `cpu_s` of this process; `found`: the sentences."""
+
+    seed: int
+    kind: str
+    passages: int
+    virtual_s: float
+    cpu_s: float
+    greens: int
+    bundles: int
+    digest: str
+    found: tuple[str, ...] = ()
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """For a record file."""
+        return {**dataclasses.asdict(self), "found": list(self.found)}
+
+
+def judged(seed: int) -> DayResult:
+    """Run and judge the day of a seed. Whatever breaks in it is a complaint about it."""
+    plan = plan_of(seed)
+    began = time.process_time()
+    try:
+        day = plan.run()
+        found = plan.complaints(day)
+    except Exception as error:  # noqa: BLE001 - a program error in the lane is the day's finding
+        found = [f"the run broke: {_innermost(error)!r}"]
+        return DayResult(
+            seed, plan.kind.name, 0, 0.0, _spent(began), 0, 0, "", tuple(found), _counts(found)
+        )  # fmt: skip
+    lane = day.lane
+    left = sum(event.kind in (EventKind.LEFT, EventKind.DIVERTED) for event in lane.events)
+    return DayResult(
+        seed, plan.kind.name, left, plan.day_s, _spent(began), len(lane.greens), len(lane.ledger.bundles),
+        lane.digest(), tuple(found), _counts(found),
+    )  # fmt: skip
+
+
+def _spent(began: float) -> float:
+    return round(time.process_time() - began, 3)
+
+
+def _counts(found: list[str]) -> dict[str, int]:
+    counts: dict[str, int] = {}
+    for complaint in found:
+        name = finding_of(complaint).value
+        counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _innermost(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,20 @@
+"""A process of a run: reads seeds, runs their days, writes one line of JSON for each. See `runner`."""
+
+import gc
+import json
+import os
+import sys
+
+from hil.days.plan import judged
+
+
+def main(nice: int) -> None:
+    """Until the input ends."""
+    os.nice(nice)
+    gc.freeze()
+    for line in sys.stdin:
+        print(json.dumps(judged(int(line)).as_json()), flush=True)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,4 @@
+"""A run as a port engineer reads it: a timeline picture per conveyance, and a page with all of them.
+
+Read first: `timeline.py` (what is shown), then `svg.py` (how).
+"""

@@ -1,0 +1,15 @@
+"""Stands in for a worker of a run: answers at once, seed 7 with a wrong green, and none after seed 1,000."""
+
+import json
+import sys
+
+for line in sys.stdin:
+    seed = int(line)
+    if seed > 1_000:
+        sys.exit(1)
+    found = ["wrong green at 12.000: no_live_decision: green for T3"] if seed == 7 else []
+    day = {
+        "seed": seed, "kind": "calm", "passages": 10 + seed % 3, "virtual_s": 1800.0, "cpu_s": 0.5, "greens": 9,
+        "bundles": 10, "digest": "", "found": found, "counts": {"wrong_green": len(found)} if found else {},
+    }  # fmt: skip
+    print(json.dumps(day), flush=True)  # noqa: T201
