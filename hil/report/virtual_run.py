@@ -89,14 +89,19 @@ class _Picture:
             yield Row("sensors", _SENSORS[zone], self._inside(bars))
 
     def _identity(self) -> Iterator[Row]:
+        """A row for each card or transponder."""
         for kind, name in _LEGS.items():
             seen = [a for a in self._record.assignments if a.sighting.claim.kind is kind]
-            bars = [
-                Bar(self._s(a.sighting.first), self._s(a.sighting.last), Ink.IDENTITY, f"{a.sighting.reads} reads")
-                for a in seen
-            ]
-            marks = tuple(Mark(self._s(a.at), Ink.IDENTITY, "assigned") for a in seen)
-            yield Row("identity", name, self._inside(bars), marks)
+            tokens = list(dict.fromkeys(a.sighting.claim.token for a in seen)) or [""]
+            for number, token in enumerate(tokens, start=1):
+                mine = [a for a in seen if a.sighting.claim.token == token]
+                bars = [
+                    Bar(self._s(a.sighting.first), self._s(a.sighting.last), Ink.IDENTITY, f"{a.sighting.reads} reads")
+                    for a in mine
+                ]
+                marks = tuple(Mark(self._s(a.at), Ink.IDENTITY, "assigned") for a in mine)
+                called = f"{name} {number}" if len(tokens) > 1 else name
+                yield Row("identity", called, self._inside(bars), marks)
 
     def _requests(self) -> Row:
         marks = tuple(
