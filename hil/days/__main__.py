@@ -32,7 +32,12 @@ def _run(arguments: list[str]) -> int:
         "--passages", type=_positive, default=2_000, help="vehicles through the lane (default %(default)s)"
     )
     parser.add_argument("--workers", type=_positive, default=2, help="processes (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="the first seed (default %(default)s)")
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=0,
+        help="the first seed (default %(default)s; from 10000000 on days are wilder than what must hold)",
+    )
     parser.add_argument(
         "-o", "--out", type=Path, default=Path(".dev/days"), help="the record's folder (default %(default)s)"
     )

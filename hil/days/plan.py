@@ -20,17 +20,13 @@ from hil.world.traffic import Kind, TrafficMix
 
 DAY_S = 1800.0
 
-_ACTS = frozenset(
-    {
-        Verb.HOLD_LANE,
-        Verb.HOLD_CONVEYANCE,
-        Verb.SET_MODE,
-        Verb.RELEASE_CONVEYANCE,
-        Verb.REFER_CONVEYANCE,
-        Verb.DIRECT_CONVEYANCE,
-    }
-)
-_OUTAGES = _ACTS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
+HUNT_FROM = 10_000_000
+"""From this seed on days are wilder than what the lane is held to: what they find is work, not a broken promise."""
+
+_WIDE_ACTS = frozenset({Verb.HOLD_LANE, Verb.HOLD_CONVEYANCE, Verb.SET_MODE})
+_OUTAGES = _WIDE_ACTS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
+_KILLS = _OUTAGES | {Verb.KILL_AGENT}
+_SINGLE_ACTS = frozenset({Verb.RELEASE_CONVEYANCE, Verb.REFER_CONVEYANCE, Verb.DIRECT_CONVEYANCE})
 
 
 class Finding(StrEnum):
@@ -57,11 +53,19 @@ class DayKind:
 KINDS: tuple[DayKind, ...] = (
     DayKind("calm", frozenset()),
     DayKind("outages", _OUTAGES),
-    DayKind("kills", _OUTAGES | {Verb.KILL_AGENT}),
-    DayKind("late module", _OUTAGES | {Verb.MODULE_LATE}),
-    DayKind("lying beam", _ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
-    DayKind("lying sensors", _OUTAGES | {Verb.KILL_AGENT, Verb.SENSOR_STUCK}, records=False),
+    DayKind("kills", _KILLS),
+    DayKind("lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
+    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False),
     DayKind("everything", None, records=False),
+)
+HUNT_KINDS: tuple[DayKind, ...] = (
+    DayKind("hunt: single acts", _OUTAGES | _SINGLE_ACTS),
+    DayKind("hunt: kills and single acts", _KILLS | _SINGLE_ACTS),
+    DayKind("hunt: late module", _OUTAGES | {Verb.MODULE_LATE}),
+    DayKind("hunt: silent module", _OUTAGES | {Verb.MODULE_SILENT}),
+    DayKind("hunt: lying sensors", _KILLS | {Verb.SENSOR_STUCK}),
+    DayKind("hunt: chatter and lost edges", _OUTAGES | {Verb.SENSOR_CHATTER, Verb.SENSOR_FROZEN}),
+    DayKind("hunt: everything", None),
 )
 
 # Word by word what the judges say; whatever else they say is OTHER.
@@ -115,7 +119,8 @@ def plan_of(seed: int) -> DayPlan:
         platoon_share=rng.choice((0.2, 0.5, 0.8)),
         shares=_shares(),
     )
-    return DayPlan(seed, KINDS[seed % len(KINDS)], mix)
+    kinds = HUNT_KINDS if seed >= HUNT_FROM else KINDS
+    return DayPlan(seed, kinds[seed % len(kinds)], mix)
 
 
 def _shares() -> dict[Kind, float]:

@@ -99,7 +99,7 @@ class _Drawing:
     def _row(self, row: Row, y: int) -> Iterator[str]:
         yield _text(_LEFT - 10, y + 13, row.name, "", "end")
         for bar in row.bars:
-            yield from self._bar(bar, y)
+            yield from self._bar(bar, y, [self._x(mark.t) for mark in row.marks])
         taken = -1.0
         for mark in row.marks:
             x, colour = self._x(mark.t), _COLOURS[mark.ink]
@@ -117,7 +117,7 @@ class _Drawing:
         marks = any(begin < self._x(other.t) - 6 < end for other in row.marks)
         return bars or marks or end > WIDTH - _RIGHT
 
-    def _bar(self, bar: Bar, y: int) -> Iterator[str]:
+    def _bar(self, bar: Bar, y: int, marks: Sequence[float]) -> Iterator[str]:
         x0, x1 = self._x(bar.from_s), self._x(bar.to_s)
         colour = _COLOURS[bar.ink]
         wide = max(1.5, x1 - x0)
@@ -126,7 +126,9 @@ class _Drawing:
         yield f"{box}<title>{escape(tip)}</title></rect>"
         if _width(bar.label) + 8 <= wide:
             ink = "#222222" if bar.ink in _DARK_TEXT else "#ffffff"
-            yield _text(x0 + 4, y + 14, bar.label, "", "start", ink)
+            begin = max([x0, *(x + 5 for x in marks if x0 - 5 <= x < x0 + 4 + _width(bar.label))]) + 4
+            if begin + _width(bar.label) <= x1:
+                yield _text(begin, y + 14, bar.label, "", "start", ink)
 
 
 def _text(x: float, y: float, words: str, style: str = "", anchor: str = "start", colour: str = "") -> str:
