@@ -26,6 +26,8 @@ RECOVERY_S = 60.0
 FRESH = "fresh"
 THROUGH_S = 80.0
 """So long before the end at the latest a truck must have come to be through by then."""
+LOOKS_S = 30.0
+"""So soon the officer has seen and confirmed an order that was lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +173,9 @@ def _life(day: Day) -> Iterator[str]:
     if day.until_s < day.day_s:
         return
     state = lane.agent.state if lane.agent is not None else None
-    if state is not None and not state.order.known:
+    told = [(t, e.code) for t, e in lane.lane_events if e.code in ("CORRIDOR_ORDER_LOST", "CORRIDOR_ORDER_RESTORED")]
+    lost_s = told[-1][0] if told and told[-1][1] == "CORRIDOR_ORDER_LOST" else day.day_s  # too late to be told
+    if state is not None and not state.order.known and lost_s < day.day_s - LOOKS_S:
         yield f"order still unknown at the end: {state.order.reason}"
     if state is not None and state.fault is not None:
         yield f"fault still latched at the end: {state.fault.code}"

@@ -42,18 +42,21 @@ class Finding(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DayKind:
     """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `records`: whether
-    each record is judged too; where sensors lie, a vehicle can be made up or hidden, and only what holds then is."""
+    each record is judged too; where sensors lie, a vehicle can be made up or hidden, and only what holds then is.
+    `still_open`: known to happen on such days and not put right yet; it is counted, and fails nothing."""
 
     name: str
     verbs: frozenset[Verb] | None
     zones: frozenset[str] | None = None
     records: bool = True
+    still_open: frozenset[Finding] = frozenset()
 
 
 KINDS: tuple[DayKind, ...] = (
     DayKind("calm", frozenset()),
     DayKind("outages", _OUTAGES),
-    DayKind("kills", _KILLS),
+    # Who rolls up in a dense queue while no agent is alive can get the follower's tags.
+    DayKind("kills", _KILLS, still_open=frozenset({Finding.MISASSOCIATION})),
     DayKind("lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
     DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False),
     DayKind("everything", None, records=False),
@@ -133,7 +136,8 @@ def _shares() -> dict[Kind, float]:
 
 @dataclass(frozen=True, slots=True)
 class DayResult:
-    """One day in figures. `passages`: trucks that left the lane; `cpu_s` of this process; `found`: the sentences."""
+    """One day in figures. `passages`: trucks that left the lane; `cpu_s` of this process; `found`: the sentences, but
+    for those that are `still_open` for its kind; `counts` has both."""
 
     seed: int
     kind: str
@@ -144,11 +148,12 @@ class DayResult:
     bundles: int
     digest: str
     found: tuple[str, ...] = ()
+    still_open: tuple[str, ...] = ()
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
         """For a record file."""
-        return {**dataclasses.asdict(self), "found": list(self.found)}
+        return {**dataclasses.asdict(self), "found": list(self.found), "still_open": list(self.still_open)}
 
 
 def judged(seed: int) -> DayResult:
@@ -160,14 +165,14 @@ def judged(seed: int) -> DayResult:
         found = plan.complaints(day)
     except Exception as error:  # noqa: BLE001 - a program error in the lane is the day's finding
         found = [f"the run broke: {_innermost(error)!r}"]
-        return DayResult(
-            seed, plan.kind.name, 0, 0.0, _spent(began), 0, 0, "", tuple(found), _counts(found)
-        )  # fmt: skip
+        return DayResult(seed, plan.kind.name, 0, 0.0, _spent(began), 0, 0, "", tuple(found), (), _counts(found))
     lane = day.lane
     left = sum(event.kind in (EventKind.LEFT, EventKind.DIVERTED) for event in lane.events)
+    known = tuple(words for words in found if finding_of(words) in plan.kind.still_open)
+    fresh = tuple(words for words in found if words not in known)
     return DayResult(
         seed, plan.kind.name, left, plan.day_s, _spent(began), len(lane.greens), len(lane.ledger.bundles),
-        lane.digest(), tuple(found), _counts(found),
+        lane.digest(), fresh, known, _counts(found),
     )  # fmt: skip
 
 

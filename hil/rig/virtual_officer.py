@@ -114,8 +114,7 @@ class VirtualOfficer:
             if played.verb is not Verb.RELEASE_CONVEYANCE:
                 undo()
             if played.verb is Verb.TEST_SIGNAL:
-                self._testing = False
-                self._lane.oracle.signal_test(self._lane.now_s, on=False)
+                self._lane.later(self._lane.options.kill_bound_s, self._test_over)  # the module ends its green itself
 
     def _tell_oracle(self, verb: Verb, args: Args) -> Callable[[], None]:
         """What holds from the moment of the act; the answer takes it back when the act was refused."""
@@ -147,6 +146,10 @@ class VirtualOfficer:
                 pass
         return lambda: None
 
+    def _test_over(self) -> None:
+        self._testing = False
+        self._lane.oracle.signal_test(self._lane.now_s, on=False)
+
     def _let_go(self, truck: str) -> None:
         self._held.discard(truck)
         self._lane.oracle.lane_opened(self._lane.now_s, f"hold {truck}")
@@ -161,8 +164,7 @@ class VirtualOfficer:
             answer = await agent.act(act)
             result, message = answer.result.value, answer.message
         if testing:
-            self._testing = False
-            self._lane.oracle.signal_test(self._lane.now_s, on=False)
+            self._test_over()
         if result != "OK":
             undo()
         self._lane.note_act(Played(t, verb, truck, result, message))

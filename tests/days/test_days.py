@@ -15,8 +15,6 @@ PASSAGES = 2_000
 """Vehicles through the lane in every run of the tests."""
 PARTS = 20
 _SEEDS_APART = 1_000
-OPEN: dict[int, Finding] = {}
-"""Days that show something known and not yet put right; anything else is as wrong on these days as on others."""
 
 
 @pytest.mark.timeout(600)
@@ -27,8 +25,7 @@ def test_passages(part: int) -> None:
     while passages < PASSAGES / PARTS:
         day = judged(seed)
         passages += day.passages
-        found = [sentence for sentence in day.found if finding_of(sentence) is not OPEN.get(seed)]
-        wrong += [f"{repeat_line(day.as_json())}: {sentence}" for sentence in found]
+        wrong += [f"{repeat_line(day.as_json())}: {sentence}" for sentence in day.found]
         assert day.passages or day.found, "a day without a passage shows nothing"
         seed += 1
     assert not wrong, "\n".join(wrong)
