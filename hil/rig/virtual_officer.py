@@ -29,7 +29,7 @@ _WRONG_LOOKS = 3
 _WAVE_AGAIN_S = 15.0
 _PATIENCE = 3
 """Releases that bring no green: then the truck goes to a staffed lane."""
-_RED_MODES = ("closed", "all_hold")
+_RED_MODES = ("closed", "all_hold", "maintenance")
 _ASIDE = {"refer_secondary": Verdict.REFER_SECONDARY, "refuse_return": Verdict.REFUSE_RETURN}
 
 

@@ -63,14 +63,27 @@ _TRUCK_NUMBERS: Mapping[str, Read[float]] = {
     "gap_m": number(0.5, 50.0),
     "headway_s": number(0.5, 20.0),
 }
+MODES = ("closed", "attended", "remote", "degraded", "all_hold", "maintenance")
+REASONS = (
+    "unspecified", "commercial_exam", "immigration", "customs", "food_plant_animal", "other_agency", "documents",
+    "random", "equipment",
+)  # fmt: skip
+FLAGS = (
+    "waiting_at_line", "late", "revoked", "late_revocation", "late_change", "reversed", "diverted", "ambiguous",
+    "violation", "orphaned", "abandoned", "no_tag", "multiple_cards", "order_unknown", "unconfirmed_green",
+    "stalled_after_green", "stopped_in_corridor", "centre_lost", "sensor_fault", "restarted", "clock_stepped",
+    "duplicate_identity", "reader_gap", "doubtful", "unproven", "late_card", "passback", "seen_elsewhere",
+    "tid_mismatch",
+)  # fmt: skip
+"""As the agent marks a passage; a test keeps these words and the agent's the same."""
 # What a verb must be told (name -> how to read it). `truck` names a truck of the scenario.
 _ARGS: Mapping[Verb, Mapping[str, Read[Any]]] = {
     Verb.HOLD_CONVEYANCE: {"truck": text_of},
     Verb.RELEASE_CONVEYANCE: {"truck": text_of},
-    Verb.REFER_CONVEYANCE: {"truck": text_of, "reason": text_of},
+    Verb.REFER_CONVEYANCE: {"truck": text_of, "reason": word(*REASONS)},
     Verb.DIRECT_CONVEYANCE: {"truck": text_of, "verdict": one_of(Verdict)},
     Verb.DIRECT_TRUCK: {"truck": text_of, "way": word("through", "side")},
-    Verb.SET_MODE: {"mode": text_of},
+    Verb.SET_MODE: {"mode": word(*MODES)},
     Verb.SENSOR_STUCK: {"zone": word(*ZONES), "level": flag_of},
     Verb.SENSOR_CHATTER: {"zone": word(*ZONES), "hz": number(0.5, 20.0)},
     Verb.SENSOR_FROZEN: {"zone": word(*ZONES)},
@@ -184,7 +197,7 @@ def _read_scenario(problems: Problems, root: yaml.Node, name: str) -> Scenario:
     if len(rules) != len(trucks):
         problems.note(given.node, "given: two trucks have the same id")
     for truck in sorted(_named(happenings, then) - set(rules)):
-        problems.note(root, f"scenario: when or then names truck {truck}, which is not given")
+        problems.note(root, f"scenario: when or then names truck {truck}, which is not given: {', '.join(rules)}")
     return Scenario(name, title, seed, geometry, trucks, rules, strays, happenings, then)
 
 
@@ -292,7 +305,7 @@ def _read_rule(problems: Problems, node: yaml.Node) -> ReleaseRule:
         verdict=rule.get("verdict", one_of(Verdict), default.verdict),
         delay_s=rule.get("delay_s", _SECONDS, default.delay_s),
         ttl_s=rule.get("ttl_s", _SECONDS, default.ttl_s),
-        reason=rule.get("reason", text_of, default.reason),
+        reason=rule.get("reason", word(*REASONS), default.reason),
         revisions=rule.items("revisions", _read_revision),
         silent=rule.get("silent", flag_of, False),
     )
@@ -305,7 +318,7 @@ def _read_revision(problems: Problems, node: yaml.Node) -> Revision:
     after_s = revision.need("after_s", _SECONDS)
     verdict = revision.need("verdict", one_of(Verdict))
     read = Revision(
-        after_s, verdict, revision.get("reason", text_of, "unspecified"), revision.get("ttl_s", _SECONDS, 120.0)
+        after_s, verdict, revision.get("reason", word(*REASONS), "unspecified"), revision.get("ttl_s", _SECONDS, 120.0)
     )
     revision.close()
     return read
@@ -381,8 +394,8 @@ def _read_truck_expectation(problems: Problems, node: yaml.Node) -> TruckExpecta
     read = TruckExpectation(
         truck=part.need("id", text_of),
         outcome=part.need("outcome", one_of(Outcome)) if part.has("outcome") else None,
-        flags=part.items("flags", text_of),
-        without_flags=part.items("without_flags", text_of),
+        flags=part.items("flags", word(*FLAGS)),
+        without_flags=part.items("without_flags", word(*FLAGS)),
         greens=part.need("greens", whole(0, 1000)) if part.has("greens") else None,
         stopped=part.need("stopped", flag_of) if part.has("stopped") else None,
         crossed=part.need("crossed", flag_of) if part.has("crossed") else None,

@@ -6,6 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge_agent.model.conveyance import Flag
+from edge_agent.model.decision import ReferralReason
+from edge_agent.passage.acts import SETTABLE
+from hil.world import scenario
 from hil.world.events import EventKind, WorldEvent
 from hil.world.faults import Happening, Schedule, SensorFaults, Trigger, Verb
 from hil.world.rules import ReleaseRule, Revision, Verdict, answers
@@ -165,3 +169,25 @@ def test_answers_of_a_rule() -> None:
         (106.0, Verdict.HOLD_AT_LINE, 116.0, 2),
     ]
     assert answers(ReleaseRule(silent=True), 0.0) == ()
+
+
+def test_words_of_the_agent_are_the_agents() -> None:
+    """The world imports nothing of the agent: its list of words is kept true here."""
+    assert set(scenario.FLAGS) == {flag.value for flag in Flag}
+    assert set(scenario.REASONS) == {reason.value for reason in ReferralReason}
+    assert set(scenario.MODES) == {mode.value for mode in SETTABLE}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("do: hold_lane", "do: hold_lain", "expected one of hold_lane, "),
+        ("flags: [violation]", "flags: [violatoin]", "expected one of waiting_at_line, "),
+        ("nose_over: D", "nose_over: B", "expected one of A, D, S, X"),
+        ("truck: T1, nose_over", "truck: T9, nose_over", "names truck T9, which is not given: T1"),
+    ],
+)
+def test_an_unknown_word_is_told_with_its_place_and_the_known_ones(right: str, wrong: str, told: str) -> None:
+    problem = next(problem for problem in _problems(GOOD.replace(right, wrong)) if told in problem)
+    line = next((n for n, text in enumerate(GOOD.splitlines(), start=1) if right in text), 0)
+    assert problem.startswith(("story.yaml:1:1:", f"story.yaml:{line}:"))
