@@ -88,6 +88,10 @@ async def virtual_llrp(folder: Path, *options: str) -> AsyncIterator[VirtualLlrp
         yield VirtualLlrp(process, control, ready["port"])
 
 
+_PEER_ENDS_S = 45.0
+"""Half of it is the client's own start on a busy machine."""
+
+
 async def run_peer(module: str, *arguments: str) -> tuple[dict[str, Any], str]:
     """Run a client program to its end: the JSON of its last line of output, and what it said on standard error."""
     process = await asyncio.create_subprocess_exec(
@@ -101,8 +105,13 @@ async def run_peer(module: str, *arguments: str) -> tuple[dict[str, Any], str]:
         stderr=asyncio.subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": str(_ROOT)},
     )
-    async with asyncio.timeout(WAIT_S):
-        out, err = await process.communicate()
+    try:
+        async with asyncio.timeout(_PEER_ENDS_S):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
     lines = out.decode().splitlines()
     assert process.returncode == 0, err.decode()
     result: dict[str, Any] = json.loads(lines[-1])
