@@ -67,6 +67,8 @@ def _run(arguments: list[str]) -> int:
         print(file=sys.stderr)
     for name, value in progress.record().items():
         print(f"{name.replace('_', ' '):20} {value}")
+    for why in progress.replaced:
+        print(f"{why}; the day was run again", file=sys.stderr)
     for day in progress.failing():
         print(f"seed {day['seed']} ({day['kind']}): {day['found'][0]}; repeat with: {repeat_line(day)}")
     return 1 if progress.failing() else 0

@@ -43,10 +43,13 @@ class Wanted:
 
 @dataclass(slots=True)
 class Progress:
-    """The run so far. `days` by seed; what lies beyond the first gap does not count yet."""
+    """The run so far. `days` by seed; what lies beyond the first gap does not count yet. `before`: passages that an
+    earlier sitting has left; `replaced` why workers of this one were."""
 
     wanted: Wanted
     days: dict[int, Day] = field(default_factory=dict)
+    before: int = 0
+    replaced: list[str] = field(default_factory=list)
 
     def counted(self) -> list[Day]:
         """The days that count: from the first seed on without a gap, until there are passages enough."""
@@ -116,6 +119,7 @@ def run(wanted: Wanted, tell: Callable[[Progress], None] = lambda _progress: Non
     book = _Book(wanted.folder) if wanted.folder is not None else None
     if book is not None:
         progress.days.update(book.open(wanted))
+        progress.before = sum(int(day["passages"]) for day in progress.days.values())
     try:
         _work(progress, book, tell)
     finally:
@@ -129,6 +133,7 @@ def _work(progress: Progress, book: "_Book | None", tell: Callable[[Progress], N
     finished: queue.Queue[_Word] = queue.Queue()
     seeds = (seed for seed in _from(wanted.first_seed) if seed not in progress.days)
     workers = [_Worker(finished, wanted.nice) for _ in range(max(1, wanted.workers))]
+    died: set[int] = set()
     try:
         while True:
             busy = _give_out(progress, workers, seeds)
@@ -136,7 +141,14 @@ def _work(progress: Progress, book: "_Book | None", tell: Callable[[Progress], N
                 return
             worker, day = finished.get()
             if isinstance(day, RunError):
-                raise day
+                if worker.seed in died:
+                    raise day
+                died.add(worker.seed)  # something has killed it: once is no day's fault
+                progress.replaced.append(str(day))
+                worker.end()
+                workers[workers.index(worker)] = fresh = _Worker(finished, wanted.nice)
+                fresh.give(worker.seed)
+                continue
             worker.idle = True
             day = {**day, "version": mark}
             progress.days[int(day["seed"])] = day
@@ -177,13 +189,13 @@ class _Worker:
             [sys.executable, "-m", WORKER, str(nice)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1, env=environment, cwd=ROOT,
         )  # fmt: skip
-        self._seed = -1
+        self.seed = -1
         self._reader = threading.Thread(target=self._read, name="days worker", daemon=True)
         self._reader.start()
 
     def give(self, seed: int) -> None:
         """Run this one next."""
-        self.idle, self._seed = False, seed
+        self.idle, self.seed = False, seed
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(f"{seed}\n")
@@ -205,7 +217,8 @@ class _Worker:
         for line in self._process.stdout:
             self._finished.put((self, json.loads(line)))
         if not self.idle:
-            self._finished.put((self, RunError(f"the worker ended over seed {self._seed}")))
+            code = self._process.wait()
+            self._finished.put((self, RunError(f"the worker ended over seed {self.seed} with exit code {code}")))
 
 
 _Word = tuple[_Worker, Day | RunError]
@@ -270,7 +283,7 @@ def progress_line(progress: Progress, began_s: float) -> str:
     if record["cpu_ms_per_passage"]:
         line += f", {record['cpu_ms_per_passage']} ms CPU each, {record['times_real_time']} x real time"
         took_s = time.monotonic() - began_s
-        ran = sum(day["passages"] for day in progress.days.values()) or 1
+        ran = max(1, sum(day["passages"] for day in progress.days.values()) - progress.before)
         left_s = max(0, progress.wanted.passages - counted) * took_s / ran
         line += f", about {left_s / 60:.0f} min left"
     return line

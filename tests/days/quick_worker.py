@@ -1,10 +1,18 @@
-"""Stands in for a worker of a run: answers at once, seed 7 with a wrong green, and none after seed 1,000."""
+"""Stands in for a worker of a run: answers at once, seed 7 with a wrong green, and none after seed 1,000.
+
+With a file named by QUICK_WORKER_DIES, it dies over seed 3 when the file is not there yet."""
 
 import json
+import os
 import sys
+from pathlib import Path
 
 for line in sys.stdin:
     seed = int(line)
+    grave = os.environ.get("QUICK_WORKER_DIES")
+    if seed == 3 and grave and not Path(grave).exists():
+        Path(grave).touch()
+        sys.exit(9)
     if seed > 1_000:
         sys.exit(1)
     found = ["wrong green at 12.000: no_live_decision: green for T3"] if seed == 7 else []

@@ -62,7 +62,15 @@ def test_a_record_is_not_overwritten_nor_mixed_with_another(tmp_path: Path) -> N
         run(Wanted(40, first_seed=5, folder=tmp_path, resume=True))
 
 
-def test_a_worker_that_dies_names_its_seed() -> None:
+def test_a_worker_that_is_killed_once_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICK_WORKER_DIES", str(tmp_path / "grave"))
+    record = run(Wanted(100)).record()
+    assert (tmp_path / "grave").exists()
+    monkeypatch.delenv("QUICK_WORKER_DIES")
+    assert record == run(Wanted(100)).record()
+
+
+def test_a_seed_that_always_ends_its_worker_is_named() -> None:
     with pytest.raises(RunError, match="seed 1001"):
         run(Wanted(40, first_seed=1001, workers=1))
 
