@@ -5,12 +5,12 @@ start and at the end of a session, and off when the module's watchdog lets go: o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
 from drivers.api import DeviceError, EdgeError, LinkLost
 from drivers.modbus.bus import Priority
-from drivers.modbus.pdu_codec import Request, pulse_bit, write_bit
+from drivers.modbus.pdu_codec import READ_COILS, Request, pulse_bit, read_bits, write_bit
 from drivers.modbus.plan import PULSED_ROLES, LaneIoPlan
 from drivers.modbus.settings.profile import Profile
 
@@ -62,6 +62,17 @@ class Actuators:
             raise EdgeError("ROLE_INVALID", f"{role} is only pulsed")
         self._check_live()
         await self._switch(self._points[role], on=on)
+
+    async def read(self) -> Mapping[str, bool]:
+        """What the module says of its outputs, by role. DeviceError."""
+        self._check_live()
+        outputs = self._profile.outputs
+        assert outputs is not None, "checked when the session was made"
+        points = self._points.values()
+        first, last = (0, outputs.count - 1) if outputs.block_reads else (min(points), max(points))
+        request = read_bits(READ_COILS, outputs.readback_base + first, last - first + 1)
+        bits = await self._ask(request, Priority.POLL)
+        return {role: bool(bits[point - first]) for role, point in self._points.items()}
 
     async def pulse(self, role: str) -> None:
         """Switch an output on for the time that the operator's profile says, by the module's own timer where it has

@@ -6,13 +6,14 @@ several modules a session knows only its own. The line's bytes are noted beside 
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol, TypeVar
 
 from drivers.api import Aspect, DeviceError, Observation, SignalReadback
 from drivers.link.capture_codec import RecordKind
 from drivers.link.replay import Player, fault_of, until_given_up
 from drivers.link.tape import Tape, encode_fault
+from drivers.modbus.actuators import Actuators
 from drivers.modbus.bus import BusStatistics, BusTiming, ModbusBus, Priority, SerialLine, TcpLine
 from drivers.modbus.lane_io import LaneIo
 from drivers.modbus.pdu_codec import Request
@@ -109,13 +110,43 @@ class TapedBus:
         self._tape.note(RecordKind.WIRE, bytes((sending,)) + data)
 
 
+class _Noted(Protocol):
+    """A call noted while it lasts."""
+
+    def __call__(self, do: str, with_: str, call: Awaitable[_T]) -> Awaitable[_T]:
+        """The call's own answer."""
+        ...
+
+
+class TapedActuators(Actuators):
+    """Outputs whose calls are noted."""
+
+    noted: _Noted
+
+    async def switch(self, role: str, *, on: bool) -> None:
+        """As every session's."""
+        await self.noted("switch", f"{role} {'on' if on else 'off'}", super().switch(role, on=on))
+
+    async def pulse(self, role: str) -> None:
+        """As every session's."""
+        await self.noted("pulse", role, super().pulse(role))
+
+    async def read(self) -> Mapping[str, bool]:
+        """As every session's."""
+        return await self.noted("read_outputs", "", super().read())
+
+
 class TapedLaneIo(LaneIo):
-    """A session that notes what is asked of its head."""
+    """A session that notes what is asked of its head and of its other outputs."""
 
     def note_calls(self, tape: Tape) -> "TapedLaneIo":
         """From now on, on this tape."""
         self._tape = tape
         self._calls = 0
+        self.actuators = TapedActuators(
+            self._device, self._plan, self._profile, self._ask, lambda: self._live, self._end_with
+        )
+        self.actuators.noted = self._noted
         return self
 
     async def write(self, aspect: Aspect) -> None:
@@ -198,11 +229,18 @@ class ReplayBus(ModbusBus):
 
 
 def callee(session: LaneIo) -> Callable[[str, str, Callable[[Observation], None]], Awaitable[None]]:
-    """Asks this session for what the signal loop asked; a readback is an answer."""
+    """Asks this session for what the agent's loops asked; a readback is an answer."""
 
     async def call(do: str, with_: str, emit: Callable[[Observation], None]) -> None:
         if do == "write":
             await session.write(Aspect(with_))
+        elif do == "switch":
+            role, _, level = with_.partition(" ")
+            await session.actuators.switch(role, on=level == "on")
+        elif do == "pulse":
+            await session.actuators.pulse(with_)
+        elif do == "read_outputs":
+            await session.actuators.read()
         else:
             emit(await session.read())
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from securecorridor.lane.v1 import types_pb2 as pb
+from securecorridor.lane.v1.actuators_pb2 import AlarmState, ArmState, SignState
 from securecorridor.lane.v1.lane_service_pb2 import ConveyanceState, LaneState
 
 from .exits import Exit
@@ -65,3 +66,40 @@ def signal(lane: LaneState) -> str:
     if state.commanded != state.confirmed:
         text += f", commanded {word(pb.Aspect, state.commanded)}"
     return f"{text}, FAULT {state.fault}" if state.fault else text
+
+
+SIGN_TEXTS = {
+    SignState.TEXT_STOP: "STOP / ARRÊT",
+    SignState.TEXT_PROCEED: "PROCEED SLOWLY / AVANCEZ LENTEMENT",
+    SignState.TEXT_SECONDARY: "GO TO SECONDARY / ALLEZ À L'INSPECTION SECONDAIRE",
+    SignState.TEXT_CLOSED: "LANE CLOSED / VOIE FERMÉE",
+}
+
+
+def arm(state: ArmState) -> str:
+    """`down (by its limit switches), asked to raise`, and why it is kept up while it is."""
+    at = word(ArmState.Position, state.position)
+    text = {"-": "NOT KNOWN", "both": "UP AND DOWN: its limit switches contradict each other"}.get(at, at)
+    if state.asked:
+        text += f", asked to {word(ArmState.Movement, state.asked)}"
+    elif state.position == ArmState.POSITION_UP and state.against_lowering:
+        text += f", kept up: {', '.join(reason.replace('_', ' ') for reason in state.against_lowering)}"
+    return f"{text}, FAULT {state.fault}" if state.fault else text
+
+
+def sign(state: SignState) -> str:
+    """`STOP / ARRÊT (confirmed by coil)`, and what is wanted when that differs."""
+    wanted = SIGN_TEXTS.get(state.wanted, "-")
+    if not state.shown:
+        return f"NOT CONFIRMED, wanted {wanted}"
+    text = f"{SIGN_TEXTS.get(state.shown, '?')} (confirmed by {word(pb.Grade, state.grade)})"
+    return text if state.shown == state.wanted else f"{text}, wanted {wanted}"
+
+
+def alarm(state: AlarmState) -> str:
+    """`on`, and when that is not known to be so."""
+    wanted = word(AlarmState.Level, state.wanted)
+    if state.shown == state.wanted:
+        return wanted
+    shown = "not confirmed" if not state.shown else f"but it is {word(AlarmState.Level, state.shown)}"
+    return f"{wanted} wanted, {shown}"

@@ -54,7 +54,7 @@ from edge_agent.safety.timing import SignalFault
 from edge_agent.store.store import Store
 from edge_agent.wire.journal import decode_input, decode_record
 
-from .arm import make_arm
+from .actuators import LaneActuators
 from .backend import Backend, Sources
 from .capture_desk import CapturePorts
 from .central_link import CentralLink
@@ -65,7 +65,6 @@ from .head_test import HeadTests
 from .identity import capture_desk, lane_identity, new_boot_id, open_store, sighting_tracker
 from .inputs import LaneInputs
 from .modules import Modules
-from .notices import make_notices
 from .orders import signal_orders
 from .passage_loop import PassageLoop
 from .readers import ReaderWatch
@@ -140,8 +139,7 @@ class Agent:
             self.outlets.link_ports(),
             drain_per_s=config.central.drain_per_s,
         )
-        self.arm = make_arm(self, state)
-        self.notices = make_notices(self)
+        self.actuators = LaneActuators(self, state)
         self._restarts = {device.id: asyncio.Event() for device in config.devices}
         self.captures = capture_desk(config, identity, self._capture_ports())
         self.backend = Backend(self._sources(identity.lane, identity.agent_version))
@@ -212,10 +210,7 @@ class Agent:
 
     async def _run_devices(self) -> None:
         async with asyncio.TaskGroup() as group:
-            if self.notices is not None:
-                group.create_task(self.notices.run(), name="notices")
-            if self.arm is not None:
-                group.create_task(self.arm.run(), name="arm")
+            group.create_task(self.actuators.run(), name="actuators")
             for device in self.config.devices:
                 group.create_task(self._keep_device(device), name=f"device:{device.id}")
             group.create_task(watch_loop_lag(self.metrics.loop_lag), name="loop-lag")
@@ -425,6 +420,7 @@ class Agent:
             readers=self._reader_healths,
             captures=self.captures,
             commissioning=self.commissioning,
+            actuators=self.actuators,
         )
 
 

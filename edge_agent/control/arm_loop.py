@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from drivers.api import Clock, DeviceError, InputSnapshot
+from edge_agent.model.actuators import ArmShown
 from edge_agent.model.inputs import BarrierChanged
 from edge_agent.safety.barrier import (
+    Arm,
     ArmFault,
     ArmHistory,
     ArmLimits,
@@ -58,7 +60,13 @@ class ArmLoop:
         self._limits = limits
         self._history = ArmHistory(fault=latched, cleared_seq=cleared_seq)
         self._told: tuple[str, str, str] | None = None
+        self._arm, self._since = Arm.UNKNOWN, ports.clock.stamp()
+        self._against: tuple[str, ...] = ()
         self.failures = 0
+
+    def shown(self) -> ArmShown:
+        """The arm as last looked at."""
+        return ArmShown(self._arm.value, self._since, self._history.asked.value, self._fault(), self._against)
 
     async def run(self) -> None:
         """Until cancelled; a pulse under way is ended, the arm stays where it is."""
@@ -85,10 +93,14 @@ class ArmLoop:
         now = ports.clock.stamp()
         facts, self._history = classify_arm(self._history, ports.orders(), ports.zones(), now.mono_ns, self._limits)
         ruling = rule_arm(facts)
-        fault = self._history.fault.value if self._history.fault is not None else ""
-        news = (facts.arm.value, self._history.asked.value, fault)
+        self._against = tuple(reason.value for reason in ruling.reasons)
+        if facts.arm is not self._arm:
+            self._arm, self._since = facts.arm, now
+        news = (facts.arm.value, self._history.asked.value, self._fault())
         if news != self._told:
             self._told = news
-            reasons = tuple(reason.value for reason in ruling.reasons)
-            ports.on_change(BarrierChanged(now, *news, reasons))
+            ports.on_change(BarrierChanged(now, *news, self._against))
         return ruling
+
+    def _fault(self) -> str:
+        return self._history.fault.value if self._history.fault is not None else ""

@@ -21,6 +21,7 @@ from edge_agent.wire import enums
 from edge_agent.wire import lane as lane_wire
 from edge_agent.wire import readers as readers_wire
 from edge_agent.wire import types as wire
+from edge_agent.wire.actuators import add_actuators
 from edge_agent.wire.capture import capture_message
 from edge_agent.wire.passage import passage_message
 from securecorridor.lane.v1 import capture_service_pb2 as capture_pb
@@ -30,6 +31,7 @@ from securecorridor.lane.v1 import sighting_service_pb2 as sighting_pb
 from securecorridor.lane.v1 import types_pb2 as pb
 
 from . import red
+from .actuators import LaneActuators
 from .capture_desk import CaptureDesk
 from .commissioning import Commissioning
 from .devices import DeviceRecord, DeviceTable, profile_text
@@ -63,6 +65,7 @@ class Sources:
     readers: Callable[[], Sequence[ReaderHealth]]
     captures: CaptureDesk
     commissioning: Commissioning
+    actuators: LaneActuators
 
 
 class Backend:
@@ -109,6 +112,7 @@ class Backend:
         if since is not None:
             message.centre_since.CopyFrom(wire.moment(since))
         green_for = self._add_signal(message, now)
+        add_actuators(message, source.actuators.arm(), source.actuators.notices())
         reveal = source.reveal if role is Role.OFFICER else None
         for conveyance in shown.conveyances:
             message.conveyances.append(lane_wire.conveyance_message(conveyance, now, green_for, reveal))

@@ -1,16 +1,18 @@
 """What drivers and staff are told besides the light: message sign, beacon and audible tone, by single outputs.
 
 The sign shows STOP / ARRÊT by itself when no input is energised; so does a lane whose agent has died, because the
-module lets go. `notices` is pure; the loop adds the clock and the wire.
+module lets go. `sign_text` and `alarms` are pure; the loop adds the clock and the wire. It writes on change and reads
+back what the outputs hold: what somebody else has switched is switched back.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from drivers.api import Aspect, Clock, DeviceError, Grade
+from edge_agent.model.actuators import AlarmShown, NoticesShown, SignShown, SignText
 from edge_agent.model.decision import Verdict
 from edge_agent.model.lane import LaneMode
 from edge_agent.passage.corridor import LaneState
@@ -21,6 +23,9 @@ if TYPE_CHECKING:
     from .agent import Agent
 
 PERIOD_S = 0.05
+LOOK_NS = 1_000_000_000
+"""The outputs are read back so often, and at once after a change."""
+_STALE_NS = 3 * LOOK_NS
 
 
 class Notice(StrEnum):
@@ -31,6 +36,10 @@ class Notice(StrEnum):
     CLOSED = "sign_closed"
     BEACON = "beacon"
     TONE = "tone"
+
+
+_TEXTS = {Notice.PROCEED: SignText.PROCEED, Notice.SECONDARY: SignText.SECONDARY, Notice.CLOSED: SignText.CLOSED}
+_NOTICE_OF = {text: notice for notice, text in _TEXTS.items()}
 
 
 class NoticeOutputs(Protocol):
@@ -45,6 +54,10 @@ class NoticeOutputs(Protocol):
         """Switch one; DeviceError."""
         ...
 
+    async def read(self) -> Mapping[str, bool]:
+        """What they hold, by role; DeviceError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class NoticeLimits:
@@ -54,22 +67,21 @@ class NoticeLimits:
     tone_ns: int
 
 
-def sign_text(state: LaneState, signal: SignalState) -> Notice | None:
-    """What the sign says; None for its default, STOP / ARRÊT. It never says more than the light: PROCEED SLOWLY only
-    with a green that is commanded and confirmed by contact or lamp, and not as a test; every other text only with a
-    confirmed red."""
+def sign_text(state: LaneState, signal: SignalState) -> SignText:
+    """What the sign says. It never says more than the light: PROCEED SLOWLY only with a green that is commanded and
+    confirmed by contact or lamp, and not as a test; every other text than STOP only with a confirmed red."""
     green = signal.commanded is Aspect.GREEN and signal.confirmed is Aspect.GREEN and signal.grade >= Grade.CONTACT
     if green and not signal.fault and signal.test is None:
-        return Notice.PROCEED
+        return SignText.PROCEED
     if signal.commanded is not Aspect.RED or signal.confirmed is not Aspect.RED:
-        return None
+        return SignText.STOP
     if state.mode in (LaneMode.CLOSED, LaneMode.MAINTENANCE):
-        return Notice.CLOSED
+        return SignText.CLOSED
     first = state.first_upstream
     decisions = first.conveyance.decisions if first is not None else ()
     if first is not None and state.hold is None and first.conveyance.hold is None and decisions:
-        return Notice.SECONDARY if decisions[-1].verdict is Verdict.REFER_SECONDARY else None
-    return None
+        return SignText.SECONDARY if decisions[-1].verdict is Verdict.REFER_SECONDARY else SignText.STOP
+    return SignText.STOP
 
 
 def alarms(state: LaneState, since_violation_ns: int | None, limits: NoticeLimits) -> frozenset[Notice]:
@@ -85,77 +97,137 @@ def alarms(state: LaneState, since_violation_ns: int | None, limits: NoticeLimit
 
 
 class NoticeLoop:
-    """Keeps the outputs as they should be: off before on, and all of them anew after every reconnect. `outputs` gives
-    the live session's, the same object for the whole session."""
+    """Keeps the outputs as they should be: off before on, and all of them anew after every reconnect. `wired`: those
+    that the lane has; `outputs` gives the live session's, the same object for the whole session. `on_change` is called
+    when what is wanted or known to be shown has changed."""
 
     def __init__(
         self,
+        wired: frozenset[Notice],
         outputs: Callable[[], NoticeOutputs | None],
         state: Callable[[], LaneState],
         signal: Callable[[], SignalState],
         clock: Clock,
         limits: NoticeLimits,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
+        self._wired = wired
         self._outputs = outputs
         self._state = state
         self._signal = signal
         self._clock = clock
         self._limits = limits
+        self._on_change = on_change
         self._session: NoticeOutputs | None = None
         self._on: set[Notice] = set()
         self._unsure: set[Notice] = set()
+        self._seen: Mapping[str, bool] | None = None
+        self._seen_ns = 0
+        self._look_ns = 0
+        self._wants: frozenset[Notice] = frozenset()
+        self._since = dict.fromkeys(Notice, clock.stamp())
+        self._told = NoticesShown()
         self._violations = state().counts.violations
         self._violated_ns: int | None = None
         self.failures = 0
+
+    def shown(self) -> NoticesShown:
+        """What is wanted, and what the outputs were read back to hold a moment ago."""
+        fresh = self._clock.stamp().mono_ns - self._seen_ns <= _STALE_NS
+        seen = self._seen if self._session is not None and fresh else None
+        return NoticesShown(
+            self._sign_shown(seen), self._alarm_shown(Notice.BEACON, seen), self._alarm_shown(Notice.TONE, seen)
+        )
 
     async def run(self) -> None:
         """Until cancelled; the session switches everything off when it ends."""
         while True:
             await self._turn()
+            shown = self.shown()
+            if shown != self._told:
+                self._told = shown
+                self._on_change()
             await asyncio.sleep(PERIOD_S)
 
-    def _wanted(self) -> frozenset[Notice]:
-        state, now_ns = self._state(), self._clock.stamp().mono_ns
+    def _sign_shown(self, seen: Mapping[str, bool] | None) -> SignShown | None:
+        wired = self._wired & _TEXTS.keys()
+        if not wired:
+            return None
+        wanted = next((_TEXTS[notice] for notice in self._wants if notice in wired), SignText.STOP)
+        lit = [_TEXTS[notice] for notice in sorted(wired) if seen is not None and seen.get(notice.value)]
+        known = seen is not None and len(lit) < 2
+        shown = (lit[0] if lit else SignText.STOP) if known else None
+        since = max((self._since[notice] for notice in wired), key=lambda stamp: stamp.mono_ns)
+        return SignShown(wanted, since, shown, Grade.COIL if known else Grade.NONE)
+
+    def _alarm_shown(self, notice: Notice, seen: Mapping[str, bool] | None) -> AlarmShown | None:
+        if notice not in self._wired:
+            return None
+        return AlarmShown(notice in self._wants, self._since[notice], seen.get(notice.value) if seen else None)
+
+    def _want(self) -> frozenset[Notice]:
+        state, now = self._state(), self._clock.stamp()
         if state.counts.violations > self._violations:
-            self._violated_ns = now_ns
+            self._violated_ns = now.mono_ns
         self._violations = state.counts.violations  # one that proved to be none is taken off the count
-        since = now_ns - self._violated_ns if self._violated_ns is not None else None
-        text = sign_text(state, self._signal())
-        return alarms(state, since, self._limits) | ({text} if text is not None else frozenset())
+        since = now.mono_ns - self._violated_ns if self._violated_ns is not None else None
+        text = _NOTICE_OF.get(sign_text(state, self._signal()))
+        wanted = (alarms(state, since, self._limits) | ({text} if text is not None else set())) & self._wired
+        for notice in wanted ^ self._wants:
+            self._since[notice] = now
+        self._wants = wanted
+        return wanted
 
     async def _turn(self) -> None:
         outputs = self._outputs()
         if outputs is not self._session:
-            self._session, self._on, self._unsure = outputs, set(), set()
-        wanted = self._wanted()
+            self._session, self._on, self._unsure, self._seen, self._look_ns = outputs, set(), set(), None, 0
+        wanted = self._want()
         if outputs is None:
             return
-        wired = {notice for notice in Notice if notice.value in outputs.roles}
         try:
             for notice in sorted((self._on | self._unsure) - wanted):
-                await outputs.switch(notice.value, on=False)
-                self._on.discard(notice)
-                self._unsure.discard(notice)
-            for notice in sorted((wanted & wired) - self._on):
-                self._unsure.add(notice)  # if the exchange fails, it may be on all the same
-                await outputs.switch(notice.value, on=True)
-                self._unsure.discard(notice)
-                self._on.add(notice)
+                await self._switch(outputs, notice, on=False)
+            for notice in sorted((wanted - self._on) | (self._unsure & wanted)):
+                await self._switch(outputs, notice, on=True)
+            await self._look(outputs)
         except DeviceError:
             self.failures += 1
+
+    async def _switch(self, outputs: NoticeOutputs, notice: Notice, *, on: bool) -> None:
+        self._unsure.add(notice)  # if the exchange fails, it may have been switched all the same
+        self._seen, self._look_ns = None, 0
+        await outputs.switch(notice.value, on=on)
+        (self._on.add if on else self._on.discard)(notice)
+        self._unsure.discard(notice)
+
+    async def _look(self, outputs: NoticeOutputs) -> None:
+        """Read back, and doubt what is not as it was switched."""
+        now_ns = self._clock.stamp().mono_ns
+        if now_ns < self._look_ns:
+            return
+        self._look_ns = now_ns + LOOK_NS
+        self._seen = await outputs.read()
+        self._seen_ns = now_ns
+        self._unsure |= {notice for notice in self._wired if self._seen.get(notice.value) is not (notice in self._on)}
 
 
 def make_notices(agent: "Agent") -> NoticeLoop | None:
     """The loop of a lane that has any of these outputs; None without."""
     head = next(device for device in agent.config.devices if device.id == agent.config.signal.device)
     roles = getattr(head, "actuators", {})
-    if not any(notice.value in roles for notice in Notice):
+    wired = frozenset(notice for notice in Notice if notice.value in roles)
+    if not wired:
         return None
 
     def outputs() -> NoticeOutputs | None:
         live = agent.head()
         return live.actuators if live is not None else None
 
+    def changed() -> None:
+        agent.backend.changed()  # which is made after this
+
     section = agent.config.notices
     limits = NoticeLimits(round(section.beacon_s * 1e9), round(section.tone_s * 1e9))
-    return NoticeLoop(outputs, lambda: agent.passage.state, agent.signal.state, agent.clock, limits)
+    state, signal = lambda: agent.passage.state, agent.signal.state
+    return NoticeLoop(wired, outputs, state, signal, agent.clock, limits, changed)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
+from securecorridor.lane.v1 import actuators_pb2 as pb_act
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1 import types_pb2 as types
 from tests.browser.console_page import at, free_port, officers_page, sign_in
@@ -82,6 +83,41 @@ async def test_only_a_confirmed_green_is_green(tmp_path: Path) -> None:
         lane.show(state)
         await expect(at(page, "signal-word")).to_have_text("UNKNOWN")
         assert not await _greenish(page, "signal")
+
+
+async def test_arm_sign_beacon_and_tone_are_told_as_they_are_known(tmp_path: Path) -> None:
+    lane = FakeLane()
+    async with officers_page(tmp_path, lane) as page:
+        await expect(at(page, "actuators").locator("li")).to_have_count(0)
+        state = quiet_lane()
+        state.arm.position, state.arm.asked = pb_act.ArmState.POSITION_DOWN, pb_act.ArmState.MOVEMENT_RAISE
+        state.arm.position_since.CopyFrom(ago(14))
+        state.sign.wanted = state.sign.shown = pb_act.SignState.TEXT_STOP
+        for alarm in (state.beacon, state.tone):
+            alarm.wanted = alarm.shown = pb_act.AlarmState.LEVEL_OFF
+        lane.show(state)
+        await expect(at(page, "actuator-arm")).to_contain_text("Arm down · asked up")
+        await expect(at(page, "actuator-arm")).to_contain_text("14 s")
+        await expect(at(page, "actuator-sign")).to_contain_text("Sign: STOP · ARRÊT")
+        await expect(at(page, "actuators").locator("li")).to_have_count(2)
+        state.arm.position, state.arm.fault = pb_act.ArmState.POSITION_BETWEEN, "BARRIER_NOT_MOVED"
+        state.sign.wanted = pb_act.SignState.TEXT_PROCEED
+        state.sign.shown = pb_act.SignState.TEXT_UNSPECIFIED
+        state.beacon.wanted = state.beacon.shown = pb_act.AlarmState.LEVEL_ON
+        state.tone.shown = pb_act.AlarmState.LEVEL_ON
+        lane.show(state)
+        await expect(at(page, "actuator-arm")).to_contain_text("FAULT: it did not move")
+        await expect(at(page, "actuator-arm")).to_have_attribute("data-bad", "true")
+        await expect(at(page, "actuator-sign")).to_contain_text("Sign not confirmed: PROCEED SLOWLY")
+        await expect(at(page, "actuator-beacon")).to_contain_text("Beacon on")
+        await expect(at(page, "actuator-tone")).to_contain_text("Tone: not confirmed")
+        state.sign.shown = pb_act.SignState.TEXT_CLOSED
+        lane.show(state)
+        await expect(at(page, "actuator-sign")).to_contain_text("Sign says LANE CLOSED · VOIE FERMÉE, not PROCEED")
+        lane.silent = True
+        await expect(at(page, "contact-banner")).to_be_visible(timeout=5000)
+        await expect(at(page, "actuators").locator("li")).to_have_count(0)
+        lane.silent = False
 
 
 async def test_lost_contact_is_unmistakable_and_only_hold_is_left(tmp_path: Path) -> None:

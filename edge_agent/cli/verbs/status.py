@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -45,6 +46,7 @@ def _show(agent: Agent, lane: LaneState) -> None:
         ("console", "an officer is watching" if lane.console_present else "nobody is watching"),
         ("zones", ", ".join(f"{zone.zone} {word(zone.Level, zone.level)}" for zone in lane.zones) or "-"),
     ]
+    lines[3:3] = _actuators(lane)
     if lane.HasField("hold"):
         may = ", ".join(lane.hold.may_clear)
         by = f"by {lane.hold.officer} since {since(lane.hold.since, now)}"
@@ -59,6 +61,21 @@ def _show(agent: Agent, lane: LaneState) -> None:
         click.echo(f"{severity:<8}{condition.code}: {named(condition.device, condition.title)}; {condition.hint}")
     if lane.red_causes:
         click.echo(f"red     {lane.red_causes[0].text} (more: lanectl why)")
+
+
+def _actuators(lane: LaneState) -> Iterator[tuple[str, str]]:
+    """What the lane has besides its head; nothing of what it has not."""
+    from edge_agent.cli.times import since
+    from edge_agent.cli.words import alarm, arm, sign
+
+    if lane.HasField("arm"):
+        yield "arm", f"{arm(lane.arm)}, since {since(lane.arm.position_since, lane.at)}"
+    if lane.HasField("sign"):
+        yield "sign", f"{sign(lane.sign)}, since {since(lane.sign.wanted_since, lane.at)}"
+    if lane.HasField("beacon"):
+        yield "beacon", f"{alarm(lane.beacon)}, since {since(lane.beacon.wanted_since, lane.at)}"
+    if lane.HasField("tone"):
+        yield "tone", f"{alarm(lane.tone)}, since {since(lane.tone.wanted_since, lane.at)}"
 
 
 def _maintenance(lane: LaneState) -> str:

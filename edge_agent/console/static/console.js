@@ -1,6 +1,7 @@
 // The officer's desk: one lane in view, what may be done to it, and the keys.
 
 import { changes, put } from './acts.js';
+import { updateActuators } from './actuators.js';
 import { Confirm } from './confirm.js';
 import { $, attribute, clock, el, moreOf, show, text } from './dom.js';
 import * as lists from './lists.js';
@@ -68,6 +69,7 @@ class Desk {
     lists.updateContact(view, performance.now() - this.stream.heard < 2500);
     lists.updateTrouble(view);
     this.signal = lists.updateSignal(view);
+    updateActuators(view);
     lists.updateHold(view);
     lists.updateWhy(view);
     lists.updateConditions(view, code => this.acknowledge(code));

@@ -140,6 +140,7 @@ const CONDITIONS = {
   CONSOLE_ABSENT: ['No officer is watching', ''],
   STORE_DEGRADED: ['The lane’s record cannot be written as it should', CALL],
   SIGNAL_FAULT: ['Signal fault', CALL],
+  BARRIER_FAULT: ['The barrier arm has a fault', CALL],
   LANE_HOLD: ['The lane is held', 'Clear the hold with C.'],
   STOP_LINE_BEAM_DOUBTFUL: ['The stop-line sensor may be blind', CALL],
   EXIT_SENSOR_DOUBTFUL: ['The exit sensor may be dead', 'Records end later. ' + CALL],

@@ -17,6 +17,7 @@ from tests.unit.modbus.lane_io_bench import ROLES, Bench, RealClock, bench
 from tests.unit.modbus.lines import ROLES as LINE_ROLES
 from tests.unit.modbus.lines import serial_bench
 from tests.unit.modbus.scripted import until
+from tests.unit.modbus.test_actuators import ARM, BEACON
 
 from .recorder import KEY, Recorder, as_bytes, assert_same, replayed
 
@@ -85,6 +86,16 @@ async def a_trip(b: Bench, io: Any, seen: list[Observation]) -> None:
     assert len(seen) > before
 
 
+async def other_outputs(b: Bench, io: Any, seen: list[Observation]) -> None:
+    """Beacon and barrier besides the head."""
+    await io.actuators.switch("beacon", on=True)
+    assert (await io.actuators.read())["beacon"]
+    await asyncio.gather(io.actuators.pulse("barrier_raise"), signal_loop(io, seen, 60))
+    await io.actuators.switch("beacon", on=False)
+    assert not any((await io.actuators.read()).values())
+    await signal_loop(io, seen, 3)
+
+
 async def a_cut(b: Bench, io: Any, seen: list[Observation]) -> None:
     """The connection breaks."""
     await signal_loop(io, seen, 5)
@@ -98,6 +109,7 @@ async def a_cut(b: Bench, io: Any, seen: list[Observation]) -> None:
         (a_green, "wago_750_352", {}),
         (a_green, "generic_coils", {}),
         (callers_that_give_up, "wago_750_352", {}),
+        (other_outputs, "wago_750_352", {"roles": {**ROLES, **ARM, **BEACON}, "barrier": "pulse_pair"}),
         (a_trip, "wago_750_352", {"watchdog_ms": 300}),
         (a_cut, "wago_750_352", {}),
     ],

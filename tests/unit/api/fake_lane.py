@@ -59,7 +59,8 @@ READER = ReaderHealth(
 
 
 class FakeLane:
-    """Implements `LaneBackend`. `acts` is what came through; `fail` makes the next act or read raise."""
+    """Implements `LaneBackend`. `acts` is what came through; `fail` makes the next act or read raise. `besides`: what
+    the lane has besides its head."""
 
     def __init__(self) -> None:
         self.acts: list[OfficerAct] = []
@@ -74,6 +75,7 @@ class FakeLane:
         self.conveyances = True
         self.conditions_now: list[types_pb.Condition] = []
         self.work: lane_pb.Maintenance | None = None
+        self.besides = lane_pb.LaneState()
         self.captures_now: list[capture_pb.Capture] = []
         self.consoles: list[str] = []
         self.plates: list[sighting_pb.PlateSighting] = []
@@ -116,6 +118,7 @@ class FakeLane:
         if self.held:
             lane.hold.CopyFrom(types_pb.Hold(officer="bso-7", role="officer", reason="look", may_clear=["officer"]))
             lane.hold.since.CopyFrom(wire.moment(NOW))
+        lane.MergeFrom(self.besides)
         return lane
 
     def _signal(self) -> lane_pb.SignalState:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from securecorridor.lane.v1 import actuators_pb2 as pb
 from securecorridor.lane.v1 import types_pb2 as types
 from securecorridor.release.v1.record_pb2 import Bundle
 from tests.unit.api.fake_lane import CLEAR_TEXT, CONVEYANCE, SEALED_BUNDLE, SEALED_CONVEYANCE, event
@@ -52,6 +53,42 @@ async def test_status_shows_the_lane_and_ends_with_its_worst_condition(tmp_path:
         assert "FAULT LAMP_DARK" in ran.out
         ctl.lane.conveyances = False
         assert "no vehicle in the lane" in (await ctl("status")).out
+
+
+@pytest.mark.real_time
+async def test_status_tells_of_arm_sign_beacon_and_tone_what_is_known(tmp_path: Path) -> None:
+    async with lanectl(tmp_path) as ctl:
+        assert not {"arm", "sign", "beacon", "tone"} & set((await ctl("status", "--json")).json)
+        arm, sign = ctl.lane.besides.arm, ctl.lane.besides.sign
+        arm.position, arm.asked = pb.ArmState.POSITION_DOWN, pb.ArmState.MOVEMENT_RAISE
+        arm.against_lowering.extend(["needed", "not_up"])
+        sign.wanted = sign.shown = pb.SignState.TEXT_STOP
+        sign.grade = types.GRADE_COIL
+        ctl.lane.besides.beacon.wanted = ctl.lane.besides.beacon.shown = pb.AlarmState.LEVEL_ON
+        ctl.lane.besides.tone.wanted = pb.AlarmState.LEVEL_OFF
+        ran = await ctl("status")
+        for line in (
+            "arm     down, asked to raise, since",
+            "sign    STOP / ARRÊT (confirmed by coil), since",
+            "beacon  on, since",
+            "tone    off wanted, not confirmed, since",
+        ):
+            assert line in ran.out
+        arm.position, arm.asked = pb.ArmState.POSITION_UP, pb.ArmState.MOVEMENT_UNSPECIFIED
+        sign.wanted = pb.SignState.TEXT_CLOSED
+        ctl.lane.besides.tone.shown = pb.AlarmState.LEVEL_ON
+        ran = await ctl("status")
+        assert "arm     up, kept up: needed, not up, since" in ran.out
+        assert "STOP / ARRÊT (confirmed by coil), wanted LANE CLOSED / VOIE FERMÉE" in ran.out
+        assert "tone    off wanted, but it is on" in ran.out
+        arm.position, arm.fault = pb.ArmState.POSITION_BOTH, "BARRIER_LIMITS_CONFLICT"
+        sign.shown = pb.SignState.TEXT_UNSPECIFIED
+        ran = await ctl("status")
+        assert "UP AND DOWN: its limit switches contradict each other, FAULT BARRIER_LIMITS_CONFLICT" in ran.out
+        assert "sign    NOT CONFIRMED, wanted LANE CLOSED" in ran.out
+        arm.position = pb.ArmState.POSITION_UNSPECIFIED
+        assert "arm     NOT KNOWN, FAULT" in (await ctl("status")).out
+        assert (await ctl("status", "--json")).json["arm"]["fault"] == "BARRIER_LIMITS_CONFLICT"
 
 
 @pytest.mark.real_time

@@ -131,6 +131,24 @@ async def test_green_waits_for_the_arm() -> None:
         assert rig.first_write(GREEN, began) >= 3000
 
 
+async def test_people_are_shown_where_it_is_and_why_it_stays() -> None:
+    async with lane() as rig:
+        await asyncio.sleep(1)
+        shown = rig.arm.shown()
+        assert (shown.position, shown.asked, shown.fault) == ("down", "none", "")
+        rig.give()
+        await asyncio.sleep(1)
+        assert (rig.arm.shown().position, rig.arm.shown().asked) == ("between", "raise")
+        await asyncio.sleep(4)
+        shown = rig.arm.shown()
+        assert (shown.position, shown.asked) == ("up", "none")
+        assert shown.against[0] == "light_not_red"
+        assert 0 < rig.now_ns() - shown.since.mono_ns < 3_000_000_000
+        rig.operator.up_broken = True
+        await asyncio.sleep(1)
+        assert rig.arm.shown().fault == ArmFault.MOVED_UNASKED
+
+
 async def test_without_a_lease_the_arm_stays_down() -> None:
     async with lane() as rig:
         rig.loop_occupied = True

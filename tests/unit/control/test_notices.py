@@ -8,6 +8,7 @@ import pytest
 from drivers.api import Aspect, DeviceTimeout, Grade
 from edge_agent.control.notices import Notice, NoticeLimits, NoticeLoop, alarms, sign_text
 from edge_agent.control.signal_loop import SignalState
+from edge_agent.model.actuators import SignText
 from edge_agent.model.decision import ActKind, Verdict
 from edge_agent.model.lane import LaneMode
 from edge_agent.passage.corridor import LaneState
@@ -33,7 +34,7 @@ def lane(mode: LaneMode = LaneMode.REMOTE) -> LaneState:
 
 
 def test_proceed_is_said_with_a_confirmed_green_only() -> None:
-    assert sign_text(lane(), GREEN) is Notice.PROCEED
+    assert sign_text(lane(), GREEN) is SignText.PROCEED
     for change in (
         {"commanded": Aspect.RED},
         {"commanded": Aspect.AMBER},
@@ -45,7 +46,7 @@ def test_proceed_is_said_with_a_confirmed_green_only() -> None:
         {"fault": "SIGNAL_CONFLICT"},
         {"test": HeadTest(Aspect.GREEN, 1)},
     ):
-        assert sign_text(lane(), replace(GREEN, **change)) is None, change
+        assert sign_text(lane(), replace(GREEN, **change)) is SignText.STOP, change
 
 
 @pytest.mark.parametrize("mode", list(LaneMode))
@@ -53,36 +54,36 @@ def test_the_sign_never_says_more_than_the_light(mode: LaneMode) -> None:
     for commanded in (None, *Aspect):
         for confirmed in (None, *Aspect):
             text = sign_text(lane(mode), replace(RED, commanded=commanded, confirmed=confirmed))
-            if text is Notice.PROCEED:
+            if text is SignText.PROCEED:
                 assert (commanded, confirmed) == (Aspect.GREEN, Aspect.GREEN)
-            elif text is not None:
+            elif text is not SignText.STOP:
                 assert (commanded, confirmed) == (Aspect.RED, Aspect.RED)
 
 
 def test_a_closed_lane_says_so_and_every_other_one_says_stop() -> None:
-    said = {mode for mode in LaneMode if sign_text(lane(mode), RED) is Notice.CLOSED}
+    said = {mode for mode in LaneMode if sign_text(lane(mode), RED) is SignText.CLOSED}
     assert said == {LaneMode.CLOSED, LaneMode.MAINTENANCE}
 
 
 def test_the_first_vehicle_that_is_referred_is_sent_to_secondary_unless_held() -> None:
     story = Lane().start()
     story.arrive()
-    assert sign_text(story.state, RED) is None
+    assert sign_text(story.state, RED) is SignText.STOP
     story.decide(Verdict.REFER_SECONDARY)
-    assert sign_text(story.state, RED) is Notice.SECONDARY
-    assert sign_text(story.state, GREEN) is Notice.PROCEED
+    assert sign_text(story.state, RED) is SignText.SECONDARY
+    assert sign_text(story.state, GREEN) is SignText.PROCEED
     story.act(ActKind.HOLD_LANE)
-    assert sign_text(story.state, RED) is None
+    assert sign_text(story.state, RED) is SignText.STOP
     story.act(ActKind.CLEAR_HOLD)
     story.act(ActKind.HOLD_CONVEYANCE, of=story.first)
-    assert sign_text(story.state, RED) is None
+    assert sign_text(story.state, RED) is SignText.STOP
 
 
 def test_a_refusal_is_not_told_by_the_sign() -> None:
     story = Lane().start()
     story.arrive()
     story.decide(Verdict.REFUSE_RETURN)
-    assert sign_text(story.state, RED) is None
+    assert sign_text(story.state, RED) is SignText.STOP
 
 
 def test_beacon_and_tone_have_their_times() -> None:
@@ -99,7 +100,8 @@ class Outputs:
     """Records what is switched; `fail` makes exchanges fail after they took effect."""
 
     def __init__(self, *without: Notice) -> None:
-        self.roles = frozenset(notice.value for notice in Notice if notice not in without)
+        self.wired = frozenset(Notice) - set(without)
+        self.roles = frozenset(notice.value for notice in self.wired)
         self.on: set[str] = set()
         self.log: list[tuple[str, bool]] = []
         self.fail = False
@@ -112,13 +114,30 @@ class Outputs:
         if self.fail:
             raise DeviceTimeout("MODULE_TIMEOUT", "no answer")
 
+    async def read(self) -> dict[str, bool]:
+        if self.fail:
+            raise DeviceTimeout("MODULE_TIMEOUT", "no answer")
+        return {role: role in self.on for role in self.roles}
+
 
 class NoticeRig:
-    def __init__(self) -> None:
+    def __init__(self, *without: Notice) -> None:
         self.state, self.signal = lane(), RED
-        self.outputs: Outputs | None = Outputs()
-        self.loop = NoticeLoop(lambda: self.outputs, lambda: self.state, lambda: self.signal, LoopClock(), LIMITS)
+        self.outputs: Outputs | None = Outputs(*without)
+        self.news = 0
+        self.loop = NoticeLoop(
+            self.outputs.wired,
+            lambda: self.outputs,
+            lambda: self.state,
+            lambda: self.signal,
+            LoopClock(),
+            LIMITS,
+            self._changed,
+        )
         self.task = asyncio.create_task(self.loop.run())
+
+    def _changed(self) -> None:
+        self.news += 1
 
     async def shown(self, seconds: float = 0.2) -> set[str]:
         await asyncio.sleep(seconds)
@@ -179,7 +198,7 @@ async def test_what_failed_is_tried_again_and_what_may_be_on_is_switched_off() -
 
 
 async def test_a_new_session_is_told_everything_and_what_is_not_wired_is_left_alone() -> None:
-    rig = NoticeRig()
+    rig = NoticeRig(Notice.TONE, Notice.BEACON)
     rig.signal = GREEN
     await rig.shown()
     rig.outputs = None
@@ -187,4 +206,52 @@ async def test_a_new_session_is_told_everything_and_what_is_not_wired_is_left_al
     rig.outputs = Outputs(Notice.TONE, Notice.BEACON)
     rig.violate()
     assert await rig.shown() == {"sign_proceed"}
+    await rig.end()
+
+
+async def test_what_is_shown_is_what_was_read_back() -> None:
+    rig = NoticeRig()
+    await rig.shown()
+    shown = rig.loop.shown()
+    assert shown.sign is not None
+    assert shown.beacon is not None
+    assert (shown.sign.wanted, shown.sign.shown, shown.sign.grade) == (SignText.STOP, SignText.STOP, Grade.COIL)
+    assert (shown.beacon.wanted, shown.beacon.shown) == (False, False)
+    rig.signal, news = GREEN, rig.news
+    await rig.shown()
+    shown = rig.loop.shown()
+    assert shown.sign is not None
+    assert (shown.sign.wanted, shown.sign.shown) == (SignText.PROCEED, SignText.PROCEED)
+    assert shown.sign.since.mono_ns > 0
+    assert rig.news > news
+    assert rig.outputs is not None
+    rig.outputs.fail = True
+    await asyncio.sleep(5)
+    shown = rig.loop.shown()
+    assert shown.sign is not None
+    assert (shown.sign.wanted, shown.sign.shown, shown.sign.grade) == (SignText.PROCEED, None, Grade.NONE)
+    rig.outputs = None
+    await asyncio.sleep(1)
+    assert rig.loop.shown().sign is not None
+    await rig.end()
+
+
+async def test_what_somebody_else_switched_is_switched_back() -> None:
+    rig = NoticeRig()
+    await rig.shown()
+    assert rig.outputs is not None
+    rig.outputs.on |= {"sign_proceed", "tone"}
+    assert await rig.shown(1.5) == set()
+    rig.signal = GREEN
+    assert await rig.shown() == {"sign_proceed"}
+    rig.outputs.on.clear()
+    assert await rig.shown(1.5) == {"sign_proceed"}
+    await rig.end()
+
+
+async def test_what_is_not_wired_is_not_shown() -> None:
+    rig = NoticeRig(Notice.TONE, Notice.SECONDARY, Notice.PROCEED, Notice.CLOSED)
+    await rig.shown()
+    shown = rig.loop.shown()
+    assert (shown.sign, shown.tone, shown.beacon is not None) == (None, None, True)
     await rig.end()

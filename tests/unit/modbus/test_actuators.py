@@ -98,6 +98,21 @@ async def test_the_sign_falls_to_its_default_text_when_the_agent_dies() -> None:
             assert b.named("watchdog_tripped")
 
 
+@pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
+async def test_what_the_outputs_hold_is_read_back_by_role(profile: str) -> None:
+    async with bench(profile) as b:
+        io = b.session(roles={**ROLES, **ARM, **BEACON}, barrier="pulse_pair")
+        off = {"barrier_raise": False, "barrier_lower": False, "beacon": False}
+        async with b.running(io):
+            assert await io.actuators.read() == off
+            await io.actuators.switch("beacon", on=True)
+            assert await io.actuators.read() == {**off, "beacon": True}
+            b.module.state.set_outputs({5: True, 6: False})  # another master
+            assert await io.actuators.read() == {**off, "barrier_lower": True}
+        with pytest.raises(LinkLost):
+            await io.actuators.read()
+
+
 async def test_a_cancelled_pulse_is_ended() -> None:
     async with bench() as b:
         io = b.session(roles={**ROLES, **ARM}, barrier="pulse_pair")

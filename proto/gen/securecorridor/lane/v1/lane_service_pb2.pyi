@@ -28,6 +28,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from securecorridor.lane.v1 import actuators_pb2 as _actuators_pb2
 from securecorridor.lane.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -64,6 +65,10 @@ class LaneState(_message.Message):
     AGENT_VERSION_FIELD_NUMBER: _builtins.int
     ZONES_FIELD_NUMBER: _builtins.int
     MAINTENANCE_FIELD_NUMBER: _builtins.int
+    ARM_FIELD_NUMBER: _builtins.int
+    SIGN_FIELD_NUMBER: _builtins.int
+    BEACON_FIELD_NUMBER: _builtins.int
+    TONE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`ports/{office}/lanes/{lane}`."""
     mode: _types_pb2.LaneMode.ValueType
@@ -103,6 +108,22 @@ class LaneState(_message.Message):
     def maintenance(self) -> Global___Maintenance:
         """Absent: nobody works at the lane."""
 
+    @_builtins.property
+    def arm(self) -> _actuators_pb2.ArmState:
+        """Absent: the lane has no barrier arm."""
+
+    @_builtins.property
+    def sign(self) -> _actuators_pb2.SignState:
+        """Absent: it has no message sign."""
+
+    @_builtins.property
+    def beacon(self) -> _actuators_pb2.AlarmState:
+        """Absent: it has no beacon."""
+
+    @_builtins.property
+    def tone(self) -> _actuators_pb2.AlarmState:
+        """Absent: it has no audible tone."""
+
     def __init__(
         self,
         *,
@@ -124,10 +145,14 @@ class LaneState(_message.Message):
         agent_version: _builtins.str = ...,
         zones: _abc.Iterable[Global___ZoneState] | None = ...,
         maintenance: Global___Maintenance | None = ...,
+        arm: _actuators_pb2.ArmState | None = ...,
+        sign: _actuators_pb2.SignState | None = ...,
+        beacon: _actuators_pb2.AlarmState | None = ...,
+        tone: _actuators_pb2.AlarmState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "centre_since", b"centre_since", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "maintenance", b"maintenance", "signal", b"signal"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "at", b"at", "beacon", b"beacon", "centre_since", b"centre_since", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "maintenance", b"maintenance", "sign", b"sign", "signal", b"signal", "tone", b"tone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "at", b"at", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "maintenance", b"maintenance", "mode", b"mode", "name", b"name", "red_causes", b"red_causes", "signal", b"signal", "zones", b"zones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "arm", b"arm", "at", b"at", "beacon", b"beacon", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "maintenance", b"maintenance", "mode", b"mode", "name", b"name", "red_causes", b"red_causes", "sign", b"sign", "signal", b"signal", "tone", b"tone", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
