@@ -103,6 +103,7 @@ def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) 
         nose = nose_interval(track.fixes, config.geometry, config.kinematics, sighting.peak.mono_ns)
         if nose is None:
             continue
+        nose = _not_behind(nose, track, sighting.peak.mono_ns, config)
         nose = Interval(min(nose.earliest_m, limit), min(nose.latest_m, limit))
         limit = nose.earliest_m - SHORTEST_M - GAP_M
         sound = consistent(track.fixes, config.geometry)
@@ -121,6 +122,15 @@ def unseen_rival(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig
         nearest = min(nearest, _behind_m(track, sighting.peak.mono_ns, config))
     gap = max(0.0, span.start_m - nearest)
     return Candidate(ANY_VEHICLE, _distance_cdb(gap, span), gap <= REACH * _half(span))
+
+
+def _not_behind(nose: Interval, track: Track, at_ns: int, config: CoreConfig) -> Interval:
+    """The same, without what lies behind where zone inputs found it after a gap, when they have seen little since."""
+    if track.beyond is None:
+        return nose
+    since_ns, least_m = track.beyond
+    least_m -= metres_per_second(config.kinematics.v_max_kmh) * max(0, since_ns - at_ns) / NS
+    return Interval(max(nose.earliest_m, least_m), max(nose.latest_m, least_m))
 
 
 def _behind_m(track: Track, at_ns: int, config: CoreConfig) -> float:

@@ -8,7 +8,7 @@ from edge_agent.model.lane import Zone
 
 from .arrivals import could_come
 from .codes import ConditionCode
-from .kinematics import NS, SHORTEST_M, clearing_s, metres_per_second
+from .kinematics import NS, OVERLONG, SHORTEST_M, clearing_s, metres_per_second
 from .state import NEVER, RANK, LaneState, Track
 from .turn import Turn
 
@@ -59,10 +59,16 @@ def left_unseen(turn: Turn) -> tuple[Track, ...]:
 def _fits(state: LaneState, track: Track, now_ns: int) -> bool:
     """Whether a vehicle seen crossing would come to X about now, at the pace it crossed with."""
     nose, left = track.fixes.s_nose, track.fixes.s_tail
-    if nose is None or not could_come(state, track, Zone.X, now_ns, 1.0):
+    if nose is None or not could_come(state, track, Zone.X, now_ns, 1.0) or _still_over_line(state, track):
         return False
     way_s = _way_s(state, track, left.mono_ns if left is not None else now_ns)
     return (now_ns - nose.mono_ns) / NS <= PACE * way_s + SLACK_S
+
+
+def _still_over_line(state: LaneState, track: Track) -> bool:
+    """Whether its tail is over the beam, in a lane where no vehicle is long enough to be at X as well."""
+    geometry = state.config.geometry
+    return Zone.BEAM in track.over and geometry.x.start_m - geometry.beam_m > geometry.length_max_m * OVERLONG
 
 
 def _late(state: LaneState, track: Track, now_ns: int) -> bool:
@@ -93,11 +99,17 @@ def exit_seen(turn: Turn, track: Track) -> Track:
     times = track.conveyance.times
     if times.x_nose is None or times.x_tail is None or times.s_nose is None or times.s_tail is None:
         return track
-    over_line = times.s_tail.mono_ns - times.s_nose.mono_ns
-    if times.x_tail.mono_ns - times.x_nose.mono_ns < SHORT * over_line:
+    over_line, over_x = times.s_tail.mono_ns - times.s_nose.mono_ns, times.x_tail.mono_ns - times.x_nose.mono_ns
+    if over_x < SHORT * over_line and over_x < _least_over_x_ns(turn.state):
         return turn.flag(track, Flag.SENSOR_FAULT)
     turn.condition(ConditionCode.EXIT_DOUBTFUL, Severity.WARNING, False, "The exit sensor sees vehicles", "")
     return track
+
+
+def _least_over_x_ns(state: LaneState) -> int:
+    """How long the shortest vehicle is over X at top speed: a measured length may be one with a stop in it."""
+    x, kinematics = state.config.geometry.x, state.config.kinematics
+    return int((x.end_m - x.start_m + SHORTEST_M) / metres_per_second(kinematics.v_max_kmh) * NS)
 
 
 def exit_missed(turn: Turn) -> None:

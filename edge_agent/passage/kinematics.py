@@ -15,6 +15,8 @@ FEASIBLE_FACTOR = 1.5
 """A vehicle this much faster than the lane's top speed is not the one expected: another vehicle is in the corridor."""
 SHORTEST_M = 5.0
 """No vehicle of this lane is shorter (a bobtail tractor is about 6 m): nose and tail are this far apart at least."""
+OVERLONG = 1.05
+"""Longer than the longest legal vehicle by this factor: two vehicles were detected as one."""
 SLOW_SECONDS = 1.0
 """A stop counts from this length (the outcome report's definition: an interval of at least 1 s below walking pace)."""
 

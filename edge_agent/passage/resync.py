@@ -6,7 +6,7 @@ from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.lane import Zone
 
 from .arrivals import could_come, unexpected
-from .kinematics import NS, metres_per_second
+from .kinematics import NS, metres_per_second, zone_start_m
 from .state import RANK, ZONES, LaneState, Track, ZoneInputs
 from .turn import Turn
 
@@ -37,6 +37,10 @@ def resync(turn: Turn, before: ZoneInputs) -> None:
     for zone in reversed(ZONES):
         if levels.get(zone, False) and not any(zone in track.over for track in turn.state.tracks):
             _place(turn, zone)
+    for track in turn.each():  # where it is not seen any more it has gone on, or is where it was
+        if track.reached >= 0:
+            beyond = (turn.now_ns, zone_start_m(ZONES[track.reached], state.config.geometry))
+            turn.put(replace(track, beyond=beyond))
     for track in turn.each():  # no edge will tell when one that stands there came: it counts as standing from now on
         if track.upstream and Zone.S in track.over and track.fixes.s_loop is None:
             turn.put(replace(track, fixes=replace(track.fixes, s_loop=turn.at)))

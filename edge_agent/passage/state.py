@@ -55,7 +55,8 @@ class Track:
     officer told the driver where to go; `diverted`: it has left the lane upstream of the line since. `rolled`, `stood`:
     it crossed on a rolling or a standing lease. `request_open`: central still owes an answer. `green_at_gap`: it had a
     lease when continuity was last lost. `perhaps_crossed`: the beam was broken when it can have been there, but not the
-    stop loop; `spent`: the lease it had then. `loop_off_ns`: when its tail left the stop loop (0: not yet).
+    stop loop; `spent`: the lease it had then. `loop_off_ns`: when its tail left the stop loop (0: not yet). `beyond`:
+    when (monotonic nanoseconds) and from where on (metres) zone inputs that came back after a gap found its nose.
     """
 
     conveyance: Conveyance
@@ -83,6 +84,7 @@ class Track:
     perhaps_crossed: bool = False
     spent: Spent | None = None
     loop_off_ns: int = 0
+    beyond: tuple[int, float] | None = None
 
     @property
     def id(self) -> str:

@@ -13,7 +13,7 @@ from .codes import ConditionCode, EventCode
 from .crossing import cross, passed_unseen, spend
 from .doubt import beam_outlasted_loop, withdraw_accusation
 from .exits import exit_missed, exit_seen, left_unseen, seen_late
-from .kinematics import length_m, nose_fixes, speed_kmh, stop_ms, zone_end_m, zone_start_m
+from .kinematics import OVERLONG, length_m, nose_fixes, speed_kmh, stop_ms, zone_end_m, zone_start_m
 from .leases import withdraw
 from .order import lose_order
 from .resync import resync
@@ -23,8 +23,6 @@ from .turn import Turn
 
 NOSE_FIELD = {Zone.A: "a_nose", Zone.D: "d_nose", Zone.S: "s_loop", Zone.BEAM: "s_nose", Zone.X: "x_nose"}
 TAIL_FIELD = {Zone.A: "a_tail", Zone.D: "d_tail", Zone.BEAM: "s_tail", Zone.X: "x_tail"}
-OVERLONG = 1.05
-"""Longer than the longest legal vehicle by this factor: two vehicles were detected as one."""
 
 
 def on_zones(turn: Turn, event: ZonesChanged) -> None:
@@ -323,7 +321,7 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
         turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
         lose_order(turn, "diverted_upstream_of_the_line")  # the loop alone may be dead, with the vehicle still on it
         return
-    track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None))
+    track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None, beyond=None))
     track = turn.flag(track, Flag.REVERSED)
     turn.event(EventCode.REVERSED, Severity.ALARM, track.id)
     held = turn.state.held

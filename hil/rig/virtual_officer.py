@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 OFFICER_LEASE_S = 20.0
 _LOOK_S = 1.0
+_SHARP_M = 0.01
 _THINK_S = 6.0
 _SIDE_AFTER_S = 1.0
 _WRONG_LOOKS = 3
@@ -223,10 +224,10 @@ class VirtualOfficer:
         return next((track for track in mine if track.upstream), mine[0] if mine else None)
 
     def _inside(self) -> list[TruckView]:
-        """Trucks between A and S, from the stop line upstream."""
+        """Trucks between A and S, from the stop line upstream; one whose nose stops right at A is over it."""
         self._lane.look()
-        a_m = self._lane.world.geometry.a_m
-        return [view for view in self._lane.world.trucks() if a_m < view.nose_m <= 0.0]
+        a_m = self._lane.world.geometry.a_m - _SHARP_M
+        return [view for view in self._lane.world.trucks() if a_m <= view.nose_m <= 0.0]
 
     def _seen(self, state: LaneState) -> tuple[str, ...]:
         tracks = [self._track(state, view.id) for view in self._inside()]

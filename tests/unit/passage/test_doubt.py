@@ -272,3 +272,60 @@ def test_the_bounds_above_are_those_of_the_stories_lane() -> None:
     assert CONFIG.kinematics.v_min_kmh == 5.0
     assert CONFIG.policy.stopped_factor == 2.0
     assert CONFIG.geometry.x.end_m - CONFIG.geometry.beam_m == pytest.approx(36.8)
+
+
+def test_a_short_truck_whose_length_is_overestimated_is_not_taken_for_gone_when_its_nose_comes_to_the_exit() -> None:
+    """It stopped over the advance loop, so that it seems long, and quick; its follower is over the line still, and no
+    truck is long enough to be at the exit as well."""
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t1")
+    lane.wait(16.0)
+    lane.off(Zone.A)
+    lane.wait(6.0)
+    lane.on(Zone.D)
+    lane.wait(1.0)
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t2")
+    lane.wait(6.8)
+    lane.off(Zone.A)
+    lane.off(Zone.D)
+    lane.wait(4.0)
+    lane.on(Zone.S)
+    lane.wait(1.2)
+    lane.on(Zone.BEAM)
+    lane.wait(3.8)
+    lane.off(Zone.S)
+    lane.wait(0.2)
+    lane.off(Zone.BEAM)
+    lane.on(Zone.D)
+    lane.wait(3.8)
+    lane.on(Zone.S)
+    lane.wait(0.5)
+    lane.on(Zone.BEAM)
+    lane.wait(5.2)
+    lane.on(Zone.X)
+    assert lane.bundles == []
+    lane.wait(4.0)
+    lane.off(Zone.X)
+    (bundle,) = lane.bundles
+    assert {a.sighting.claim.token for a in bundle.assignments} == {"t1-card", "t1-tag"}
+    assert Flag.SENSOR_FAULT not in bundle.flags
+
+
+@pytest.mark.parametrize(("over_x_s", "faulty"), [(2.3, False), (0.9, True)])
+def test_an_exit_that_sees_less_than_any_vehicle_is_a_fault_but_a_short_truck_gathering_speed_is_none(
+    over_x_s: float, faulty: bool
+) -> None:
+    lane = Lane().start()
+    at_line(lane)
+    lane.decide()
+    cross(lane)
+    lane.wait(7.0)
+    lane.on(Zone.X)
+    lane.wait(over_x_s)
+    lane.off(Zone.X)
+    (bundle,) = lane.bundles
+    assert (Flag.SENSOR_FAULT in bundle.flags) is faulty

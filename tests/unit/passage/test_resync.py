@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from edge_agent.model.conveyance import Flag, Outcome
 from edge_agent.model.decision import ActKind, ActResult
+from edge_agent.model.identity import IdentityKind
 from edge_agent.model.inputs import Started, ZonesLost
 from edge_agent.model.lane import Zone
 
@@ -247,3 +248,23 @@ def test_who_rolled_on_green_when_the_agent_died_is_not_accused_and_who_had_none
     restart(lane, Zone.S, after=1)
     lane.on(Zone.BEAM)
     assert Flag.VIOLATION in lane.state.conveyances[1].flags
+
+
+def test_a_tag_of_who_stands_at_the_advance_loop_is_not_given_to_who_was_found_far_ahead_after_a_gap() -> None:
+    """Of the truck ahead only a tail was seen since: by that alone it may have been anywhere."""
+    lane = Lane().start()
+    ahead = lane.arrive("t1")
+    lane.wait(4)
+    lane.on(Zone.D)
+    restart(lane, Zone.D, after=5)
+    lane.wait(2)
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.see("t2-tag", IdentityKind.TRANSPONDER)
+    lane.wait(18)
+    lane.off(Zone.D)
+    lane.wait(0.2)
+    lane.see("t2-tag", IdentityKind.TRANSPONDER, reads=50, ago=6.2)
+    found = {c.conveyance_id: {a.sighting.claim.token for a in c.assignments} for c in lane.state.conveyances}
+    assert found[ahead.conveyance_id] == {"t1-card", "t1-tag"}
+    assert {"t2-tag"} in found.values()
