@@ -181,6 +181,7 @@ class _Session:
         version = configured.version
         details = {
             "baud": str(configured.baud),
+            "identity": configured.identity,
             "protocol": self._settings.protocol,
             "flow": self._settings.flow,
             "antennas": " ".join(map(str, self._settings.antennas)),

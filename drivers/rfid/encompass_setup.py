@@ -7,6 +7,7 @@ from drivers.api import DeviceRefused, DeviceTimeout
 from drivers.rfid import encompass_codec as codec
 from drivers.rfid.encompass_codec import BadMessage, SignOn
 from drivers.rfid.encompass_dialogue import Dialogue
+from drivers.rfid.identity import verify_identity
 from drivers.rfid.rate_search import find_rate
 from drivers.rfid.settings.encompass import EncompassProfile, EncompassSettings, ReaderCommand
 
@@ -27,10 +28,11 @@ _PROBE = b"\r" + _PROBE_ECP + codec.encode_basic(codec.ENTER_COMMAND_MODE)
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """A reader ready to read: who it is, the rate it answered at (bits/s), whether it transmits and where, and the
-    optional settings it refused."""
+    """A reader ready to read: who it is and whether that was verified, the rate it answered at (bits/s), whether it
+    transmits and where, and the optional settings it refused."""
 
     version: SignOn
+    identity: str
     baud: int
     frequency_khz: int | None
     refused: tuple[str, ...]
@@ -56,7 +58,8 @@ async def configure(talk: Dialogue, settings: EncompassSettings, profile: Encomp
     """
     try:
         async with asyncio.timeout(VISIT_MAX_S):
-            version = await _identify(talk, settings)
+            version = await _identify(talk)
+            identity = verify_identity(version.serial, settings.serial, "serial")
             await _select_protocol(talk, settings, profile)
             refused = [command.name for command in profile.settings if not await _set(talk, command)]
             status = await talk.ask(codec.GET_RF_STATUS)
@@ -67,7 +70,7 @@ async def configure(talk: Dialogue, settings: EncompassSettings, profile: Encomp
         raise DeviceTimeout("RFID_NO_ANSWER", text, "the line loses characters: check the cable") from None
     if status != codec.ERROR and frequency is None:
         raise frequency_not_set()
-    return Configured(version, baud, frequency, tuple(refused))
+    return Configured(version, identity, baud, frequency, tuple(refused))
 
 
 def frequency_not_set() -> DeviceRefused:
@@ -109,16 +112,10 @@ async def _settled(talk: Dialogue) -> bool:
     return True
 
 
-async def _identify(talk: Dialogue, settings: EncompassSettings) -> SignOn:
+async def _identify(talk: Dialogue) -> SignOn:
     version = codec.decode_version(await talk.ask(codec.GET_VERSION))
     if version.firmware.startswith("0.00"):
         raise DeviceRefused("WRONG_DEVICE", "the reader has no program, only its boot ROM", "load its firmware")
-    if settings.serial is not None and settings.serial != version.serial:
-        raise DeviceRefused(
-            "WRONG_DEVICE",
-            f"the reader has serial number {version.serial or 'none'}, lane.yaml names {settings.serial}",
-            "are two readers swapped? check the port, or the number after an exchange",
-        )
     return version
 
 

@@ -183,6 +183,7 @@ class _Session:
         listed = not self._profile.makers or can.maker in self._profile.makers
         details = {
             "maker": str(can.maker),
+            "identity": found.verified,
             "antennas": " ".join(map(str, configured.inventory.antennas)),
             "power_cdbm": str(configured.power_cdbm),
             "rf_mode": "the reader's own"

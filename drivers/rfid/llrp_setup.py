@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from drivers.api import DeviceRefused, DeviceTimeout, LinkLost, ProtocolViolation, Stamp
 from drivers.rfid import llrp_codec as codec
 from drivers.rfid import llrp_exchange_codec as exchange
+from drivers.rfid.identity import verify_identity
 from drivers.rfid.llrp_codec import IMPINJ, Status
 from drivers.rfid.llrp_dialogue import Dialogue, refusal
 from drivers.rfid.llrp_exchange_codec import Capabilities, Identity, Inventory, Notification
@@ -29,10 +30,12 @@ class Greeting:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A reader as it describes itself. `impinj`: its extensions are on."""
+    """A reader as it describes itself, and whether it was verified to be the one meant. `impinj`: its extensions are
+    on."""
 
     capabilities: Capabilities
     identity: Identity
+    verified: str
     impinj: bool
 
 
@@ -89,14 +92,8 @@ async def find_reader(talk: Dialogue, settings: LlrpSettings, profile: LlrpProfi
     capabilities = exchange.decode_capabilities(answer.body)
     impinj = profile.extensions == "impinj" and capabilities.maker == IMPINJ and await _enable_impinj(talk)
     identity = await identify(talk, impinj=impinj)
-    if settings.reader_id is not None and identity.serial != settings.reader_id.lower():
-        found = identity.serial or "no id"
-        raise DeviceRefused(
-            "WRONG_DEVICE",
-            f"the reader at this address says {found}, lane.yaml says {settings.reader_id.lower()}",
-            "two readers were swapped, or this one was replaced: correct the address or reader_id",
-        )
-    return Found(capabilities, identity, impinj)
+    expected = None if settings.reader_id is None else settings.reader_id.lower()
+    return Found(capabilities, identity, verify_identity(identity.serial, expected, "reader_id"), impinj)
 
 
 async def identify(talk: Dialogue, *, impinj: bool) -> Identity:

@@ -24,6 +24,7 @@ GET_VERSION = 0x03
 BOOT = 0x04
 SET_BAUD = 0x06
 GET_PROGRAM = 0x0C
+GET_HARDWARE = 0x10
 READ_MULTIPLE = 0x22
 READ_DATA = 0x28
 CLEAR_BUFFER = 0x2A
@@ -308,6 +309,19 @@ def decode_version(data: bytes) -> Version:
     """ProtocolViolation when it is not 20 bytes."""
     _require(len(data) == 20, "version")
     return Version(data[0:4], data[4:8], data[8:12], data[12:16], int.from_bytes(data[16:20], "big"))
+
+
+SERIAL_NUMBER = b"\x00\x40"
+"""Data of 10 that asks for the serial number: option, and the flag of the item wanted (MercuryAPI C sources)."""
+
+
+def decode_serial(data: bytes) -> str:
+    """The serial number in the reply to 10 (option and flag as asked, then the item: flag, length, text); "" when there
+    is none to read: it is no reason to do without the module."""
+    if len(data) < 4 or data[:3] != SERIAL_NUMBER + b"\x40" or len(data) < 4 + data[3]:
+        return ""
+    text = data[4 : 4 + data[3]].rstrip(b"\x00 ")
+    return text.decode("ascii") if all(0x21 <= byte <= 0x7E for byte in text) else ""
 
 
 def decode_program(data: bytes) -> bool:

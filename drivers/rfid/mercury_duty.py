@@ -3,7 +3,7 @@ monotonic seconds and passed in."""
 
 from typing import NamedTuple
 
-from drivers.rfid.settings import Derate, MercurySettings
+from drivers.rfid.settings.mercury import Derate, MercurySettings
 
 MAX_MS = 0xFFFF
 _FRESH_S = 10.0

@@ -29,7 +29,7 @@ from drivers.rfid.mercury_duty import DutyGovernor
 from drivers.rfid.mercury_setup import Configured, Found, ask_temperature, configure, find_module, select_antennas
 from drivers.rfid.mercury_verify import verify_antennas
 from drivers.rfid.reporter import Reporter
-from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
+from drivers.rfid.settings.mercury import MercuryProfile, MercurySettings, load_mercury_profile
 
 _LEAVE_S = 0.3
 _TEMPERATURE_S = 10.0  # an unchanged temperature is told this often
@@ -182,6 +182,7 @@ class _Session:
         details = {
             "baud": str(found.baud),
             "hardware": version.hardware.hex("."),
+            "identity": configured.identity,
             "firmware_date": version.firmware_date.hex("."),
             "antennas": " ".join(map(str, configured.antennas)),
             "refused_options": " ".join(configured.refused_options),
@@ -193,6 +194,7 @@ class _Session:
             kind="mercury",
             model=version.model,
             firmware=version.firmware.hex("."),
+            serial=configured.serial,
             profile=self._profile.profile,
             profile_digest=self._profile.digest,
             details=details,

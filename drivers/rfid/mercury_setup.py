@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from drivers.api import DeviceRefused, DeviceTimeout
 from drivers.rfid import mercury_codec as codec
+from drivers.rfid.identity import verify_identity
 from drivers.rfid.mercury_codec import Version
 from drivers.rfid.mercury_dialogue import STOP_TIMEOUT_S, Dialogue, accepted, is_stop_reply
 from drivers.rfid.mercury_verify import verify_settings
 from drivers.rfid.rate_search import find_rate
-from drivers.rfid.settings import REGION_CODES, MercuryProfile, MercurySettings
+from drivers.rfid.settings.mercury import REGION_CODES, MercuryProfile, MercurySettings
 
 # The factory rate first, then the vendor library's order.
 PROBE_RATES = (115200, 9600, 921600, 19200, 38400, 57600, 230400, 460800)
@@ -35,9 +36,12 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Configured:
-    """State of a module ready to read: ports in the search list, configured ports without an antenna, optional
-    settings it refused, settings it cannot read back, its temperature when it told."""
+    """State of a module ready to read: its serial number ("" when it tells none) and whether that was verified, ports
+    in the search list, configured ports without an antenna, optional settings it refused, settings it cannot read back,
+    its temperature when it told."""
 
+    serial: str
+    identity: str
     antennas: tuple[int, ...]
     missing: tuple[int, ...]
     refused_options: tuple[str, ...]
@@ -66,19 +70,32 @@ async def find_module(talk: Dialogue, baud: int) -> Found:
 
 
 async def configure(talk: Dialogue, settings: MercurySettings, profile: MercuryProfile) -> Configured:
-    """Region, protocol, power, antennas and options: everything a module forgets at a reset; set, then read
-    back.
+    """Make sure which module it is, then region, protocol, power, antennas and options: everything a module forgets at
+    a reset; set, then read back.
 
-    DeviceRefused RFID_REGION_REFUSED, RFID_POWER_OUT_OF_RANGE, RFID_ANTENNA_UNKNOWN, RFID_SETTING_REFUSED.
+    DeviceRefused WRONG_DEVICE, RFID_REGION_REFUSED, RFID_POWER_OUT_OF_RANGE, RFID_ANTENNA_UNKNOWN,
+    RFID_SETTING_REFUSED.
     """
     await leave_bootloader(talk)
+    serial = await _serial_number(talk, needed=settings.serial is not None)
+    identity = verify_identity(serial, settings.serial, "serial")
     await _set_region(talk, settings.region)
     await talk.order("the tag protocol", codec.SET_PROTOCOL, profile.protocol.to_bytes(2, "big"))
     await _set_power(talk, settings.power_cdbm)
     present, missing = await select_antennas(talk, settings.antennas)
     refused = await _set_options(talk, profile)
     unverified = await verify_settings(talk, settings, profile, present, refused)
-    return Configured(present, missing, refused, unverified, await ask_temperature(talk))
+    return Configured(serial, identity, present, missing, refused, unverified, await ask_temperature(talk))
+
+
+async def _serial_number(talk: Dialogue, *, needed: bool) -> str:
+    try:
+        reply = await talk.ask(codec.GET_HARDWARE, codec.SERIAL_NUMBER)
+    except DeviceTimeout:
+        if needed:
+            raise
+        return ""  # a clone that is mute where it knows no answer can read all the same
+    return codec.decode_serial(reply.data) if reply.status == codec.OK else ""
 
 
 async def ask_temperature(talk: Dialogue) -> int | None:

@@ -7,7 +7,7 @@ from drivers.api import DeviceRefused
 from drivers.rfid import mercury_codec as codec
 from drivers.rfid.mercury_codec import Frame
 from drivers.rfid.mercury_dialogue import Dialogue
-from drivers.rfid.settings import REGION_CODES, MercuryProfile, MercurySettings, ReaderOption
+from drivers.rfid.settings.mercury import REGION_CODES, MercuryProfile, MercurySettings, ReaderOption
 
 
 class _Setting(NamedTuple):

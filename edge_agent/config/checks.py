@@ -138,8 +138,8 @@ def _serial_lines(config: LaneConfig) -> Iterator[Finding]:
         use: object
         if isinstance(device, LaneIoDevice) and device.serial is not None:
             path, use, key = device.serial.path, device.serial, "serial"
-        elif not isinstance(device, LaneIoDevice) and device.place[1] == "port":
-            path, use, key = device.place[0], device.kind, "port"
+        elif not isinstance(device, LaneIoDevice):
+            (path, key), use = device.place, device.kind
         else:
             continue
         first, other = lines.setdefault(path, (index, use))

@@ -4,6 +4,8 @@ the programs themselves find out when they start, each about its own."""
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import BaseModel
+
 from drivers import registry
 from drivers.api import Clock, EdgeError, Source
 
@@ -30,12 +32,22 @@ _POWER_DOUBTFUL_CDBM = 500
 def findings(config: LaneConfig | ConsoleConfig, clock: Clock, *, files: bool) -> list[Finding]:
     """Everything that is missing here or looks doubtful, in the order of the sections; without `files` no key, token,
     password or certificate is looked for."""
-    found = list(_devices(config, clock)) if isinstance(config, LaneConfig) else []
+    found = [*_floors(config), *_devices(config, clock)] if isinstance(config, LaneConfig) else []
     return found + list(_files(config)) if files else found
+
+
+def _floors(config: LaneConfig) -> Iterator[Finding]:
+    # Nothing else in the file tells whether there is a next lane, and its tags are what goes wrong first.
+    for index, antenna in enumerate(config.geometry.antennas):
+        if antenna.floor_dbm is None:
+            text = "no floor_dbm: tags of the next lane can end on this lane's vehicles; where there is none, say -100"
+            yield Finding(("geometry", "antennas", index), text, warning=True)
 
 
 def _files(config: LaneConfig | ConsoleConfig) -> Iterator[Finding]:
     if isinstance(config, LaneConfig):
+        for index, device in enumerate(config.devices):
+            yield from _named_files(("devices", index), device)
         yield from _central(config)
         if config.capture.public_key_file is not None:
             yield from _file(("capture", "public_key_file"), config.capture.public_key_file, _HPKE_KEY_BYTES)
@@ -60,10 +72,19 @@ def _devices(config: LaneConfig, clock: Clock) -> Iterator[Finding]:
             yield Finding((*here, "power_cdbm"), text, warning=True)
 
 
+def _named_files(path: Loc, settings: BaseModel) -> Iterator[Finding]:
+    """Secrets and certificates that a device's settings name, wherever they stand in them."""
+    for name, value in settings:
+        if isinstance(value, Path):
+            yield from _file((*path, name), value, _ANY_BYTES)
+        elif isinstance(value, BaseModel):
+            yield from _named_files((*path, name), value)
+
+
 def _make(device: ReaderDevice | LaneIoDevice, clock: Clock) -> Source:
     """The driver as the agent would make it: it reads the profile and judges the settings by it, and opens nothing."""
     if isinstance(device, LaneIoDevice):
-        return registry.MODBUS_LANE_IO.make(device.id, device, clock)
+        return registry.make_lane_io(device.id, device, clock)
     return registry.make_reader(device.id, device, clock)
 
 

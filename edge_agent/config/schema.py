@@ -2,15 +2,16 @@
 each other in `checks.py`. Distances in metres from the stop line, downstream positive; times by the ending of the key.
 """
 
-from pathlib import Path
-from typing import Annotated, Literal, Self
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, create_model, model_validator
 
+from drivers import registry
 from drivers.camera.settings import RtspCameraSettings
 from drivers.modbus.settings import LaneIoSettings
-from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings
-from drivers.rfid.settings.llrp import LlrpTls
+from drivers.rfid.settings.family import FilePath, ReaderSettings
 from edge_agent.model.decision import Role
 from edge_agent.model.identity import IdentityKind
 from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, ZoneSpan
@@ -21,13 +22,6 @@ _MS = 1_000_000
 _S = 1_000_000_000
 
 
-def _beside_file(path: Path, info: ValidationInfo) -> Path:
-    # Relative paths count from the configuration file, so that a folder can be moved as a whole.
-    folder: Path | None = (info.context or {}).get("folder")
-    return path if folder is None else folder / path
-
-
-FilePath = Annotated[Path, AfterValidator(_beside_file)]
 Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:\[\]-]+$")]
@@ -78,7 +72,7 @@ class AntennaSection(SpanSection):
         description="Share of the vehicles it may miss before that is a condition; 100: all",
     )
     floor_dbm: float | None = Field(
-        default=None, ge=-100, le=0, description="Weaker tags are the next lane's; none where it has no neighbour"
+        default=None, ge=-100, le=0, description="Weaker tags are the next lane's; -100 where it has no neighbour"
     )
 
 
@@ -166,37 +160,19 @@ class TagClassSection(Section):
         return bytes.fromhex(self.mask_hex or "")
 
 
-class MercuryDevice(MercurySettings):
-    """A Mercury reader of this lane."""
+class ReaderDevice(ReaderSettings):
+    """A reader of this lane: what its family declares, and this."""
 
-    kind: Literal["mercury"]
     id: Id = Field(description="Name of the device in records, conditions and metrics")
     required: bool = Field(default=True, description="Green is withheld while it is down")
 
 
-class ReaderTlsSection(LlrpTls):
-    """TLS towards an LLRP reader."""
-
-    ca_file: FilePath = Field(description="Certificates the reader's must be signed by, or the reader's own (PEM)")
-    cert_file: FilePath | None = Field(default=None, description="Our certificate, where the reader asks for one (PEM)")
-    key_file: FilePath | None = Field(default=None, description="Our private key (PEM)")
-
-
-class LlrpDevice(LlrpSettings):
-    """An LLRP reader of this lane."""
-
-    kind: Literal["llrp"]
-    tls: ReaderTlsSection | None = Field(default=None, description="TLS to the reader; the port is 5085 then")
-    id: Id = Field(description="Name of the device in records, conditions and metrics")
-    required: bool = Field(default=True, description="Green is withheld while it is down")
-
-
-class EncompassDevice(EncompassSettings):
-    """A TransCore Encompass reader of this lane."""
-
-    kind: Literal["encompass"]
-    id: Id = Field(description="Name of the device in records, conditions and metrics")
-    required: bool = Field(default=True, description="Green is withheld while it is down")
+def reader_section(settings: type[ReaderSettings]) -> type[ReaderDevice]:
+    """The section for readers of the family with these settings."""
+    name = settings.__name__.removesuffix("Settings") + "Device"
+    # The family's part comes first: it may narrow what all readers have. That it is no section makes the type a fib.
+    bases = (cast("type[ReaderDevice]", settings), ReaderDevice)
+    return create_model(name, __base__=bases, __doc__=settings.__doc__, __module__=__name__)
 
 
 class LaneIoDevice(LaneIoSettings):
@@ -207,8 +183,13 @@ class LaneIoDevice(LaneIoSettings):
     required: Literal[True] = Field(default=True, description="Always: a lane without its inputs or its signal is red")
 
 
-ReaderDevice = MercuryDevice | LlrpDevice | EncompassDevice
-Device = Annotated[ReaderDevice | LaneIoDevice, Field(discriminator="kind")]
+READER_SECTIONS = {kind: reader_section(family.settings) for kind, family in registry.READERS.items()}
+"""What may stand in the file of a reader of each family."""
+
+if TYPE_CHECKING:
+    Device = ReaderDevice | LaneIoDevice
+else:
+    Device = Annotated[reduce(or_, READER_SECTIONS.values(), LaneIoDevice), Field(discriminator="kind")]
 
 
 class SignalSection(Section):

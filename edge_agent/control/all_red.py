@@ -19,7 +19,7 @@ _BOUND_S = 3.0
 
 async def _all_red(config: LaneConfig) -> None:
     device = next(d for d in config.devices if isinstance(d, LaneIoDevice) and d.id == config.signal.device)
-    session = registry.MODBUS_LANE_IO.make(device.id, device, SystemClock())
+    session = registry.make_lane_io(device.id, device, SystemClock())
     up = asyncio.Event()
 
     def emit(observation: Observation) -> None:

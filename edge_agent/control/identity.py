@@ -95,7 +95,6 @@ def capture_desk(config: LaneConfig, identity: LaneIdentity, ports: CapturePorts
             digest=partial(registry.profile_digest, device),
         )
         for device in config.devices
-        if device.kind in registry.CAPTURED
     }
     section = config.capture
     limits = CaptureLimits(section.max_s, section.max_mb * _MB, config.store.reserve_mb * _MB)

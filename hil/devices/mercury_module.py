@@ -76,6 +76,8 @@ class Module:
         """Commands that are acknowledged and change nothing."""
         self.old_firmware = False
         """Knows neither reports in the stream nor embedded reads."""
+        self.serial = "VIRTUAL-1"
+        """Its serial number; a module with "" knows no such command."""
         self.temperature_c = 31
         self.new_baud: int | None = None
         self.tag_count = 0
@@ -194,6 +196,14 @@ def _set_baud(module: Module, data: bytes, _now: float) -> Answer:
 
 def _program(module: Module, _data: bytes, _now: float) -> Answer:
     return 0, bytes((0x11 if module.in_bootloader else 0x12,))
+
+
+def _hardware(module: Module, data: bytes, _now: float) -> Answer:
+    if not module.serial:
+        return 0x0102, b""
+    # Option and flags as asked; the item of flag 40 is the serial number: its flag, its length, its text.
+    text = module.serial.encode("ascii")
+    return 0, bytes(data[:2]) + (b"\x40" + bytes((len(text),)) + text if data[1] & 0x40 else b"")
 
 
 def _get_antenna(module: Module, data: bytes, _now: float) -> Answer:
@@ -402,6 +412,7 @@ _HANDLERS: dict[int, Callable[[Module, bytes, float], Answer]] = {
     0x04: _boot,
     0x06: _set_baud,
     0x0C: _program,
+    0x10: _hardware,
     0x22: _read_multiple,
     0x29: _get_buffer,
     0x2A: _clear_buffer,

@@ -1,7 +1,7 @@
 """Virtual Mercury RFID reader on a pseudo-terminal, with a control channel.
 
     python -m hil.devices.mercury_reader --control PATH --link PATH [--baud N] [--bootloader] [--already-streaming]
-        [--persona mercury|ascii|silent] [--ports N] [--seed N]
+        [--persona mercury|ascii|silent] [--ports N] [--serial TEXT] [--seed N]
 
 Verbs: get; field {tags:[{epc, rssi_dbm, antenna, pc?, tid?}]}; unplug; replug; mute {on}; reset; over_temperature {on};
 antenna {port, connected}; return_loss; noise {bytes}; corrupt {count}; temperature {celsius}; raw {hex}.
@@ -44,6 +44,7 @@ class VirtualReader:
         self._heard_at = 0.0
         self.module = Module(self._send, self._publish, arguments.ports, arguments.seed)
         self.module.in_bootloader = arguments.bootloader
+        self.module.serial = arguments.serial
         if arguments.already_streaming:
             self.module.start_as_left(1000)
 
@@ -217,6 +218,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--already-streaming", action="store_true", help="start as a previous session left it")
     parser.add_argument("--persona", choices=("mercury", "ascii", "silent"), default="mercury")
     parser.add_argument("--ports", type=int, default=4, help="antenna ports")
+    parser.add_argument("--serial", default="VIRTUAL-1", help="serial number; empty: it tells none")
     parser.add_argument("--seed", type=int, default=1)
     return parser.parse_args()
 

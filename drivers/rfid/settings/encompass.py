@@ -3,57 +3,53 @@
 from functools import lru_cache
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 
+from drivers.rfid.settings.family import ProfileName, ReaderSettings, SettingsModel
 from drivers.rfid.settings.profiles import ReaderProfile, load_profile
 
 Text = Annotated[str, Field(min_length=1, max_length=72)]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EncompassSettings(_Section):
-    """One Encompass reader on a serial port (8N1).
-
-    `baud` bits/s; `protocol` the reader is put into; `flow` control the reader is told to use (the driver never stops
-    it, and keeps RTS on for `hardware`); `antennas` ports in use, 1 for a reader with one antenna; `keepalive_s`: after
-    so long without a message the reader is asked whether it lives; `serial`: the number it must answer with, any if
-    absent.
-    """
+class EncompassSettings(ReaderSettings):
+    """One Encompass reader on a serial port (8N1). The driver never stops its flow, and keeps RTS on for `hardware`."""
 
     kind: Literal["encompass"] = "encompass"
-    port: str = Field(min_length=1, max_length=255)
-    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = 9600
-    protocol: Literal["basic", "ecp"] = "ecp"
-    flow: Literal["none", "software", "hardware"] = "none"
-    antennas: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(default=(1,), min_length=1, max_length=4)
-    keepalive_s: float = Field(default=10.0, ge=2, le=600)
-    serial: str | None = Field(default=None, pattern=r"^[0-9A-Za-z]{1,12}$")
-    profile: str = Field(default="encompass_e4", pattern=r"^[a-z0-9_]+$")
+    port: str = Field(min_length=1, max_length=255, description="Serial port; by its adapter, not ttyUSB0")
+    baud: Literal[1200, 2400, 4800, 9600, 19200, 38400, 57600, 115200] = Field(
+        default=9600, description="Bit rate, bits/s"
+    )
+    protocol: Literal["basic", "ecp"] = Field(default="ecp", description="Protocol the reader is put into")
+    flow: Literal["none", "software", "hardware"] = Field(
+        default="none", description="Flow control the reader is told to use"
+    )
+    antennas: tuple[Annotated[int, Field(ge=1, le=4)], ...] = Field(
+        default=(1,), min_length=1, max_length=4, description="Antenna ports in use; 1 for a reader with one antenna"
+    )
+    keepalive_s: float = Field(
+        default=10.0, ge=2, le=600, description="Silent for so long, the reader is asked whether it lives"
+    )
+    serial: str | None = Field(
+        default=None,
+        pattern=r"^[0-9A-Za-z]{1,12}$",
+        description="Serial number the reader must answer with (quote it); any when absent",
+    )
+    profile: ProfileName = "encompass_e4"
 
     @property
     def place(self) -> tuple[str, str]:
         """What the reader occupies alone, and the key that says so."""
         return self.port, "port"
 
-    @field_validator("antennas")
-    @classmethod
-    def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(ports)) != len(ports):
-            raise ValueError("an antenna port is listed twice")
-        return ports
 
-
-class Readback(_Section):
+class Readback(SettingsModel):
     """A status command, and the field its answer must hold."""
 
     command: str = Field(pattern=r"^5[0-9A-F]{2}$")
     field: str = Field(pattern=r"^[A-Z][0-9A-F]{1,3}$")
 
 
-class ReaderCommand(_Section):
+class ReaderCommand(SettingsModel):
     """One command of the set-up. Not the ones the driver sends itself, and never a test carrier or a download."""
 
     name: str = Field(min_length=1)
@@ -70,7 +66,7 @@ class ReaderCommand(_Section):
         return command
 
 
-class ReportTexts(_Section):
+class ReportTexts(SettingsModel):
     """What the reader sends instead of a tag's text."""
 
     presence_without_tag: tuple[Text, ...]

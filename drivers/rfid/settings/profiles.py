@@ -1,15 +1,14 @@
-"""What the settings of all reader families share: antenna ports, and how a profile is found and read."""
+"""How a reader profile is found and read. Same for all families."""
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from drivers.api import DeviceRefused
-
-AntennaPort = Annotated[int, Field(ge=1, le=16)]
+from drivers.rfid.settings.family import SettingsModel
 
 # A wheel carries the profiles inside the package; a source tree has them beside it.
 PROFILE_FOLDERS = (
@@ -18,10 +17,8 @@ PROFILE_FOLDERS = (
 )
 
 
-class ReaderProfile(BaseModel):
+class ReaderProfile(SettingsModel):
     """What every reader profile begins with. `digest` is the SHA-256 of the file it came from."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     profile: str
     version: int = Field(ge=1)

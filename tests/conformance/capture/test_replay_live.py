@@ -10,7 +10,9 @@ from pydantic import BaseModel
 from drivers import registry
 from drivers.api import DeviceError, Observation, TagRead
 from drivers.link.capture_codec import open_capture
-from drivers.rfid.settings import EncompassSettings, LlrpSettings, MercurySettings
+from drivers.rfid.settings.encompass import EncompassSettings
+from drivers.rfid.settings.llrp import LlrpSettings
+from drivers.rfid.settings.mercury import MercurySettings
 from tests.conformance.rfid.encompass_pty import virtual_encompass
 from tests.conformance.rfid.llrp_process import TAG, virtual_llrp
 from tests.conformance.rfid.pty_reader import RealClock, Session, virtual_reader

@@ -14,9 +14,9 @@ from drivers.link.link import Link
 from drivers.rfid.encompass_reader import EncompassReader
 from drivers.rfid.llrp_reader import LlrpReader
 from drivers.rfid.mercury_reader import MercuryReader
-from drivers.rfid.settings import load_mercury_profile
 from drivers.rfid.settings.encompass import load_encompass_profile
 from drivers.rfid.settings.llrp import load_llrp_profile
+from drivers.rfid.settings.mercury import load_mercury_profile
 from hil.rig.virtual_loop import VirtualClock, VirtualLoop
 from tests.conformance.rfid import encompass_bench, llrp_memory, memory_module
 

@@ -8,7 +8,7 @@ from drivers.api import DeviceError, LinkLost, Observation, ReaderEvent, ReaderE
 from drivers.link.link import Link
 from drivers.link.memory import memory_pair
 from drivers.rfid.mercury_reader import MercuryReader
-from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
+from drivers.rfid.settings.mercury import MercuryProfile, MercurySettings, load_mercury_profile
 from hil.devices import mercury_wire as wire
 from hil.devices.mercury_module import Module, Tag
 from hil.rig.virtual_loop import VirtualClock

@@ -12,7 +12,7 @@ from typing import Any
 
 from drivers.api import Observation, Source, Stamp
 from drivers.rfid.mercury_reader import make_mercury_reader
-from drivers.rfid.settings import MercurySettings
+from drivers.rfid.settings.mercury import MercurySettings
 
 _ROOT = Path(__file__).parents[3]
 WAIT_S = 20.0

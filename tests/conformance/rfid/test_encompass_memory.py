@@ -322,14 +322,6 @@ async def test_refused_settings_are_told_or_park_the_device() -> None:
     assert not bench.module.command_mode
 
 
-async def test_a_swapped_reader_is_refused_by_its_number() -> None:
-    error = await with_tags(settings=settings_with(serial="054321")).session()
-    assert isinstance(error, DeviceRefused)
-    assert error.code == "WRONG_DEVICE"
-    assert "012345" in error.message
-    assert await with_tags(settings=settings_with(serial="012345")).session() is None
-
-
 @pytest.mark.parametrize(("flow", "set_to"), [("none", 0), ("software", 1), ("hardware", 2)])
 async def test_flow_control_is_set(flow: str, set_to: int) -> None:
     bench = with_tags(settings=settings_with(flow=flow))

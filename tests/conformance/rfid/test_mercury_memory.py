@@ -16,7 +16,7 @@ from drivers.api import (
     ProtocolViolation,
     ReaderEventCode,
 )
-from drivers.rfid.settings import MercurySettings, load_mercury_profile
+from drivers.rfid.settings.mercury import MercurySettings, load_mercury_profile
 from hil.devices import mercury_wire as wire
 from hil.devices.mercury_module import Tag
 from tests.conformance.rfid.memory_module import SETTINGS, TAG, Bench

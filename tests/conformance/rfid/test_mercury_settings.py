@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from drivers.api import DeviceRefused, DeviceUp, ReaderEvent, ReaderEventCode, Secret
-from drivers.rfid.settings import MercurySettings
+from drivers.rfid.settings.mercury import MercurySettings
 from hil.devices import mercury_wire as wire
 from hil.devices.mercury_module import Module, Tag
 from tests.conformance.rfid.memory_module import SETTINGS, TAG, Bench, Heat

@@ -3,8 +3,9 @@
 import contextlib
 import hashlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -12,7 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from drivers.registry import KINDS, LLRP, MERCURY, MODBUS_LANE_IO, RTSP
+from drivers import registry
+from drivers.registry import READERS, settings_of
+from drivers.rfid.settings.llrp import LlrpSettings
 from edge_agent.config import schema
 from edge_agent.config.load import load_config, load_console_config, parse
 from edge_agent.config.schema import ConsoleConfig, LaneConfig
@@ -67,26 +70,26 @@ def test_defaults_of_the_policy_are_those_of_the_core() -> None:
 
 
 def test_every_driver_kind_can_be_configured() -> None:
-    configured = {
-        schema.MercuryDevice: "mercury",
-        schema.LlrpDevice: "llrp",
-        schema.EncompassDevice: "encompass",
-        schema.LaneIoDevice: "modbus_lane_io",
-        schema.CameraSection: "rtsp",
+    assert {kind: get_args(s.model_fields["kind"].annotation) for kind, s in schema.READER_SECTIONS.items()} == {
+        kind: (kind,) for kind in READERS
     }
-    assert set(configured.values()) == set(KINDS)
-    for section, kind in configured.items():
-        assert issubclass(section, KINDS[kind].settings)
+    for kind, section in schema.READER_SECTIONS.items():
+        assert issubclass(section, READERS[kind].settings)
+    assert issubclass(schema.LaneIoDevice, settings_of("modbus_lane_io"))
+    assert issubclass(schema.CameraSection, settings_of("rtsp"))
 
 
 def test_every_configured_device_can_be_made() -> None:
     config = load_config(EXAMPLE)
     assert config.media is not None
-    assert [type(MERCURY.make(d.id, d, SystemClock())) for d in config.devices if isinstance(d, schema.MercuryDevice)]
-    assert [
-        type(MODBUS_LANE_IO.make(d.id, d, SystemClock())) for d in config.devices if isinstance(d, schema.LaneIoDevice)
+    made = [
+        registry.make_lane_io(d.id, d, SystemClock())
+        if isinstance(d, schema.LaneIoDevice)
+        else registry.make_reader(d.id, d, SystemClock())
+        for d in config.devices
     ]
-    assert [type(RTSP.make(camera.view, camera, SystemClock())) for camera in config.media.cameras]
+    assert len(made) == len(config.devices) > 1
+    assert [type(registry.make_rtsp(camera.view, camera, SystemClock())) for camera in config.media.cameras]
 
 
 MERCURY_LINES = TEXT[TEXT.index("    kind: mercury") : TEXT.index("    power_cdbm: 2700")]
@@ -96,9 +99,10 @@ LLRP_LINES = "    kind: llrp\n    host: 192.0.2.30\n    antennas: [1, 2]\n"
 def test_a_lane_with_an_llrp_reader() -> None:
     config = parse(TEXT.replace(MERCURY_LINES, LLRP_LINES).encode(), NAME, LaneConfig)
     reader = config.devices[0]
-    assert isinstance(reader, schema.LlrpDevice)
+    assert isinstance(reader, LlrpSettings)
+    assert isinstance(reader, schema.ReaderDevice)
     assert (reader.host, reader.port, reader.keepalive_ms, reader.profile) == ("192.0.2.30", 5084, 5000, "llrp_generic")
-    assert type(LLRP.make(reader.id, reader, SystemClock())).__name__ == "LlrpReader"
+    assert type(registry.make_reader(reader.id, reader, SystemClock())).__name__ == "LlrpReader"
 
 
 def test_an_llrp_reader_is_held_to_what_holds_for_readers() -> None:
@@ -113,10 +117,23 @@ def _sections() -> list[type[BaseModel]]:
     return [section for section in found if section.__module__ == schema.__name__]
 
 
-@pytest.mark.parametrize("section", _sections())
+def _groups_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    """A section and the groups of settings in it."""
+    yield model
+    for field in model.model_fields.values():
+        for part in (field.annotation, *get_args(field.annotation)):
+            if isinstance(part, type) and issubclass(part, BaseModel):
+                yield from _groups_of(part)
+
+
+_READER_GROUPS = [group for section in schema.READER_SECTIONS.values() for group in _groups_of(section)]
+
+
+@pytest.mark.parametrize("section", [*_sections(), *_READER_GROUPS])
 def test_every_key_has_a_description_and_its_unit(section: type[BaseModel]) -> None:
     units = re.compile(r"_(m|s|ms|ms2|kmh|mb|cdb|hex|file|dir|per_s)$")
-    for name in section.__annotations__:
+    names = section.model_fields if section in _READER_GROUPS else section.__annotations__
+    for name in names:
         if name.startswith("_") or name == "kind":
             continue
         field = section.model_fields[name]

@@ -15,7 +15,7 @@ from drivers import registry
 from drivers.api import TagRead
 from drivers.link.capture_codec import Capture, End, open_capture
 from drivers.rfid.mercury_reader import MercuryReader
-from drivers.rfid.settings import load_mercury_profile
+from drivers.rfid.settings.mercury import load_mercury_profile
 from edge_agent.control.capture_desk import CaptureDesk, CaptureLimits, CapturePorts, CaptureSubject
 from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
 from edge_agent.model.effects import AnswerAct, EmitEvent

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from click import Group
 
+from drivers.rfid.settings.mercury import MercurySettings
 from edge_agent.__main__ import EXIT_CONFIG
 from edge_agent.__main__ import main as edge_agent
 from edge_agent.config.load import load_config
@@ -150,7 +151,7 @@ def test_adapters_belong_to_the_agent() -> None:
     rules = (DEPLOY / "udev" / "60-lane.rules").read_text()
     names = set(re.findall(r'SYMLINK\+="(lane/[a-z0-9-]+)"', rules))
     config = load_config(DEPLOY / "lane.yaml.example")
-    ports = {device.port for device in config.devices if device.kind == "mercury"}
+    ports = {device.port for device in config.devices if isinstance(device, MercurySettings)}
     assert {port.removeprefix("/dev/") for port in ports} <= names
     assert 'OWNER="lane-agent", MODE="0600"' in rules
     allowed = {value.split()[0] for value in directives("lane-agent.service")["DeviceAllow"]}

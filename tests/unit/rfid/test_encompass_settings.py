@@ -9,12 +9,12 @@ import yaml
 from pydantic import ValidationError
 
 from drivers.api import DeviceRefused
-from drivers.registry import ENCOMPASS
+from drivers.registry import make_reader
 from drivers.rfid.encompass_reader import EncompassReader
 from drivers.rfid.settings.encompass import EncompassProfile, EncompassSettings, load_encompass_profile
 from drivers.rfid.settings.profiles import parse_profile
 from edge_agent.config.load import load_config
-from edge_agent.config.schema import EncompassDevice
+from edge_agent.config.schema import ReaderDevice
 from edge_agent.runtime.clock import SystemClock
 
 ROOT = Path(__file__).parents[3]
@@ -101,5 +101,6 @@ def test_a_lane_can_have_one(tmp_path: Path) -> None:
     path = tmp_path / "lane.yaml"
     path.write_text(yaml.safe_dump(example))
     device = load_config(path).devices[at]
-    assert isinstance(device, EncompassDevice)
-    assert isinstance(ENCOMPASS.make(device.id, device, SystemClock()), EncompassReader)
+    assert isinstance(device, EncompassSettings)
+    assert isinstance(device, ReaderDevice)
+    assert isinstance(make_reader(device.id, device, SystemClock()), EncompassReader)

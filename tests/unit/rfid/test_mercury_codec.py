@@ -47,7 +47,11 @@ def slow_crc(message: bytes) -> int:
 def test_published_reply_is_understood(item: dict[str, Any]) -> None:
     (frame,) = split(item["bytes"])
     if item["event"] == "reply":
-        assert frame == Frame(codec.MULTI_PROTOCOL, codec.OK, codec.STOP_REPLY_DATA)
+        expected = {
+            "stop_reply": Frame(codec.MULTI_PROTOCOL, codec.OK, codec.STOP_REPLY_DATA),
+            "serial_number": Frame(codec.GET_HARDWARE, codec.OK, item["bytes"][5:-2]),
+        }
+        assert frame == expected[item["name"]]
         return
     event = stream.decode_stream(frame)
     assert isinstance(event, _KINDS[item["event"]])
@@ -73,6 +77,7 @@ def test_commands_are_the_published_bytes() -> None:
         "rssi_in_dbm": codec.encode_command(codec.SET_OPTION, b"\x01\x09\x01"),
         "start_0057": codec.encode_command(codec.MULTI_PROTOCOL, codec.start_data(0x0057, 1000)),
         "stop": codec.STOP,
+        "serial_number": codec.encode_command(codec.GET_HARDWARE, codec.SERIAL_NUMBER),
     }
     assert made == COMMANDS
 
@@ -345,6 +350,22 @@ def test_replies_are_decoded() -> None:
     assert not codec.decode_program(b"\x12")
     assert codec.decode_power_limits(bytes.fromhex("010A8C0C4E01F4")) == (2700, 3150, 500)
     assert codec.decode_antennas(bytes.fromhex("0501010200")) == {1: True, 2: False}
+
+
+def test_the_captured_serial_number_is_read() -> None:
+    (frame,) = split(REPLY["serial_number"])
+    assert codec.decode_serial(frame.data) == "16230067927167269+"
+    assert codec.decode_serial(b"\x00\x40\x40\x04AB\x00\x00more") == "AB"
+
+
+@given(st.binary(max_size=40))
+def test_a_serial_number_that_cannot_be_read_is_none(data: bytes) -> None:
+    for reply in (data, b"\x00\x40\x40" + data):
+        told = codec.decode_serial(reply)
+        assert told == "" or told.encode() in reply
+    assert codec.decode_serial(b"\x00\x40\x40\xff" + data) == ""
+    assert codec.decode_serial(b"\x00\x00\x40\x02AB") == ""
+    assert codec.decode_serial(b"\x00\x40\x40\x03A B") == ""
 
 
 def test_command_bounds() -> None:

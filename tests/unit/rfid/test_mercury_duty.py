@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.rfid.mercury_duty import Duty, DutyGovernor, low_duty
-from drivers.rfid.settings import Derate, MercurySettings
+from drivers.rfid.settings.mercury import Derate, MercurySettings
 
 DERATE = Derate(on_ms=250, off_ms=750, hold_s=15, recover_drop_c=5, cool_down_s=120, retry_s=10)
 

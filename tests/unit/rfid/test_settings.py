@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from drivers.api import DeviceRefused
-from drivers.rfid.settings import MercuryProfile, MercurySettings, load_mercury_profile
+from drivers.rfid.settings.mercury import MercuryProfile, MercurySettings, load_mercury_profile
 from drivers.rfid.settings.profiles import parse_profile
 
 GOOD: dict[str, Any] = {"port": "/dev/reader", "region": "na", "antennas": [1, 2]}

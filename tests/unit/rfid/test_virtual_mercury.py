@@ -96,6 +96,16 @@ def test_embedded_read_reports_the_tid_or_why_not() -> None:
     assert sent[-1][19:23] == b"\x80\x00\x04\x23"
 
 
+def test_it_tells_its_serial_number_in_the_captured_bytes_or_not_at_all() -> None:
+    module, sent = module_and_sent()
+    module.serial = "16230067927167269+"
+    play(module, "serial_number")
+    assert sent[-1] == REPLY["serial_number"]
+    module.serial = ""
+    play(module, "serial_number")
+    assert sent[-1] == wire.reply(0x10, 0x0102)
+
+
 def test_settings_are_read_back() -> None:
     module, sent = module_and_sent()
     play(module, "region_na", "protocol_gen2", "antennas_1_2", "power_27_dbm", "rssi_in_dbm")
