@@ -19,7 +19,6 @@ from drivers.api import (
     DeviceRefused,
     DeviceTimeout,
     DeviceUp,
-    EdgeError,
     Emit,
     Grade,
     InputSnapshot,
@@ -43,9 +42,10 @@ from drivers.modbus.pdu_codec import (
     write_bits,
 )
 from drivers.modbus.plan import LaneIoPlan, check_points
+from drivers.modbus.recent import Recent, agrees
 from drivers.modbus.settings.profile import Profile, Pulse
 from drivers.modbus.shared_line import SharedBus
-from drivers.modbus.watchdog import ModuleWatchdog
+from drivers.modbus.watchdog import fitting_watchdog
 
 if TYPE_CHECKING:
     from drivers.modbus.taped import TapedBus
@@ -61,11 +61,10 @@ _BUSY_PAUSE_S = 0.02
 
 @dataclass(slots=True)
 class _Sent:
-    """What the outputs must hold: None while unknown, and since when; when the last pulse was started (ns, loop's
-    seconds). Counts the wishes for red, which void older wishes."""
+    """What the outputs must hold, None while unknown; when the last pulse was started (loop's seconds). Counts the
+    wishes for red, which void older wishes."""
 
     block: tuple[bool, ...] | None = None
-    since_ns: int = 0
     pulsed_s: float = -1e9
     reds: int = 0
     misses: int = 0
@@ -96,10 +95,10 @@ class LaneIo:
         self._clock = clock
         check_points(device, plan, profile, self._inputs_profile)
         self._grade = wired_grade(plan.inputs, plan.lamp_feedback)
-        self._watchdog = self._make_watchdog()
+        self._watchdog = fitting_watchdog(device, profile, plan, self._ask)
         self._continuity = Continuity(plan.inputs, round(plan.stale_s * 1e9))
         self._sent = _Sent()
-        self._polled: tuple[Stamp, tuple[int, ...]] | None = None
+        self._recent = Recent(round(plan.poll_s * 1e9))
         self._emit: Emit = lambda _: None
         self._identified = False
         self._live = False
@@ -180,17 +179,20 @@ class LaneIo:
             expected.append(self._sent.block)
 
         try:
-            block = await self._read_block(head, leave)
-            felt_at, bits = await self._feedback(stamps[0])
+            block = self._known_coils(leave)
+            if block is None:
+                block = await self._read_block(head, leave)
+                self._recent.read = stamps[-1], block
+            felt_at, bits = await self._feedback(head.commanded(block), stamps[-1])
         except DeviceError as error:
             if stamps and await self._is_tripped(error):
-                return SignalReadback(stamps[0], self._device, None, None, self._grade, tripped=True)
+                return SignalReadback(stamps[-1], self._device, None, None, self._grade, tripped=True)
             raise
-        differs = expected[0] is not None and block != expected[0] and not self._is_spent_pulse(block)
+        differs = expected[-1] is not None and block != expected[-1] and not self._is_spent_pulse(block)
         tripped = differs and self._watchdog is not None and await self._watchdog.is_tripped()
         shown = lamps_shown(self._levels(bits))
         return SignalReadback(
-            felt_at,
+            stamps[-1] if differs else felt_at,
             self._device,
             head.commanded(block),
             shown.aspect,
@@ -200,19 +202,23 @@ class LaneIo:
             foreign_write=differs and not tripped,
         )
 
-    async def _feedback(self, now: Stamp) -> tuple[Stamp, tuple[int, ...]]:
-        """The inputs for a readback, with the age of the older half. On a serial line an exchange takes a tenth of a
-        signal cycle: there the last poll serves, if nothing was switched since and it is younger than a poll period."""
-        polled = self._polled
-        if polled is not None and self.bus.is_slow:
-            oldest_ns = max(now.mono_ns - round(self._plan.poll_s * 1e9), self._sent.since_ns)
-            if polled[0].mono_ns > oldest_ns:
-                return polled
-        stamps: list[Stamp] = []
+    def _known_coils(self, look: Callable[[], None]) -> tuple[bool, ...] | None:
+        """On a serial line, where an exchange takes a tenth of a signal cycle, coils read a moment ago may serve."""
+        if not self.bus.is_slow:
+            return None
+        look()
+        return self._recent.coils(self._clock.stamp(), self._sent.block)
+
+    async def _feedback(self, commanded: Aspect | None, now: Stamp) -> tuple[Stamp, tuple[int, ...]]:
+        """The inputs for a readback, and when they were read."""
+        polled = self._recent.inputs(now, commanded) if self.bus.is_slow else None
+        if polled is not None and agrees(lamps_shown(self._levels(polled[1])), commanded):
+            return polled
+        stamps = [now]
         bits = await self._read_inputs(Priority.READBACK, lambda: stamps.append(self._clock.stamp()))
-        if stamps and self._live and self.bus.is_slow:
+        if len(stamps) > 1 and self._live and self.bus.is_slow:
             self._take(stamps[-1], bits)  # as good as a poll, and sooner: polls go last
-        return now, bits
+        return stamps[-1], bits
 
     # ---- start ----
 
@@ -268,17 +274,6 @@ class LaneIo:
         block = await self._read_block(head)
         if any(block):
             raise DeviceError("MODBUS_READBACK", f"{self._device}: outputs read back {block} after red was written")
-
-    def _make_watchdog(self) -> ModuleWatchdog | None:
-        watchdog, plan = self._profile.watchdog, self._plan
-        if watchdog is None or plan.head is None:
-            return None
-        if watchdog.min_ms <= plan.watchdog_ms <= watchdog.max_ms:
-            return ModuleWatchdog(self._device, watchdog, plan.watchdog_ms, self._ask)
-        if self._profile.pulse is not None or self._profile.green_refusal:
-            return None
-        what = f"{self._device}: watchdog_ms {plan.watchdog_ms} is outside {watchdog.min_ms}-{watchdog.max_ms}"
-        raise EdgeError("SETTINGS_INVALID", what)
 
     def _info(self) -> DeviceInfo:
         found = dict(self._sent.found)
@@ -337,7 +332,7 @@ class LaneIo:
 
     def _take(self, stamp: Stamp, bits: tuple[int, ...]) -> None:
         """The inputs as they were at `stamp`: counted and told."""
-        self._polled = stamp, bits
+        self._recent.polled = stamp, bits
         seen = self._continuity.take(stamp.mono_ns, self._levels(bits))
         self._emit(InputSnapshot(stamp, self._device, seen.session, seen.levels, seen.edges))
 
@@ -395,7 +390,7 @@ class LaneIo:
         else:
             await self._ask(write_bits(outputs.write_base + head.first, block), priority, before_send)
         if known != block:
-            self._sent.since_ns = self._clock.stamp().mono_ns
+            self._recent.switched_ns = self._clock.stamp().mono_ns
         self._sent.block = block
 
     async def _pulse(self, head: HeadWiring, pulse: Pulse, before_send: Callable[[], None] | None) -> None:

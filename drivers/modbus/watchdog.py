@@ -2,9 +2,10 @@
 
 from collections.abc import Awaitable, Callable
 
-from drivers.api import DeviceError, DeviceRefused
+from drivers.api import DeviceError, DeviceRefused, EdgeError
 from drivers.modbus.pdu_codec import READ_HOLDING_REGISTERS, WRITE_COILS, Request, read_registers, write_register
-from drivers.modbus.settings.profile import Watchdog
+from drivers.modbus.plan import LaneIoPlan
+from drivers.modbus.settings.profile import Profile, Watchdog
 
 Ask = Callable[[Request], Awaitable[tuple[int, ...]]]
 
@@ -74,6 +75,20 @@ class ModuleWatchdog:
 
     async def _read(self, register: int) -> int:
         return (await self._ask(read_registers(READ_HOLDING_REGISTERS, register, 1)))[0]
+
+
+def fitting_watchdog(device: str, profile: Profile, plan: LaneIoPlan, ask: Ask) -> ModuleWatchdog | None:
+    """The watchdog that guards the head of this plan; None without a head, and where timed pulses or a refused green
+    take its place. EdgeError SETTINGS_INVALID when it cannot be set to the time of the plan."""
+    watchdog = profile.watchdog
+    if watchdog is None or plan.head is None:
+        return None
+    if watchdog.min_ms <= plan.watchdog_ms <= watchdog.max_ms:
+        return ModuleWatchdog(device, watchdog, plan.watchdog_ms, ask)
+    if profile.pulse is not None or profile.green_refusal:
+        return None
+    what = f"{device}: watchdog_ms {plan.watchdog_ms} is outside {watchdog.min_ms}-{watchdog.max_ms}"
+    raise EdgeError("SETTINGS_INVALID", what)
 
 
 def _disagreement(register: int, found: int, value: int) -> str:

@@ -32,6 +32,7 @@ from edge_agent.safety.timing import HeadTest, History, Limits, SignalFault, Sig
 __all__ = ["Limits", "SignalFault", "SignalLoop", "SignalOrders", "SignalPorts", "SignalState", "interlock_digest"]
 
 _MS = 1_000_000
+_JUST_AFTER_NS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +191,7 @@ class SignalLoop:
             self._ports.on_cycle()
 
     async def _exchange(self, head: SignalHead, whole: bool) -> None:
-        """Towards red: on the wire before anything is read. Towards green: only on a reading taken now."""
+        """Towards red: on the wire before anything is read. Towards green: only on what the head says now."""
         ended = False
         if self._history.commanded is not Aspect.RED:  # under red nothing can end
             sooner = Aspect.RED if self._history.commanded is None else self._judge()
@@ -288,7 +289,12 @@ class SignalLoop:
     async def _pause(self) -> None:
         """Until the next cycle is due, sooner while the head is unsettled, at once when woken."""
         now_ns = self._now_ns()
+        certain_ns = self._certain_ns()
+        if certain_ns is not None and self._due_ns < certain_ns < self._due_ns + self._cycle_ns // 2:
+            self._due_ns = certain_ns  # one look at the right moment, not two around it
         soon_ns = now_ns + self._reread_ns
+        if certain_ns is not None:
+            soon_ns = min(soon_ns, max(now_ns, certain_ns))
         watched = timing.unsettled(self._history) or (self._test is not None and not self._test.feed)
         early = watched and soon_ns < self._due_ns
         delay_ns = max(0, (soon_ns if early else self._due_ns) - now_ns)
@@ -299,6 +305,15 @@ class SignalLoop:
             timer.cancel()
         self._bell.clear()
         self._whole = not early
+
+    def _certain_ns(self) -> int | None:
+        """When a deviation that lasts until then is a fault: the next such moment after the newest reading."""
+        if self._reading is None or self._history.fault is not None:
+            return None
+        history, limits, read_ns = self._history, self._limits, self._reading.stamp.mono_ns
+        since = ((history.mismatch_ns, limits.settle_ns), (history.conflict_ns, limits.conflict_ns))
+        certain = (began_ns + limit_ns + _JUST_AFTER_NS for began_ns, limit_ns in since if began_ns is not None)
+        return min((at_ns for at_ns in certain if at_ns > read_ns), default=None)
 
     async def _leave(self) -> None:
         """The last word is red. What cannot be said in time is left to the module's watchdog."""

@@ -7,7 +7,7 @@ import pytest
 
 import edge_agent
 from drivers.api import Grade
-from edge_agent.control.signal_loop import SignalFault, interlock_digest
+from edge_agent.control.signal_loop import Limits, SignalFault, interlock_digest
 from edge_agent.safety.facts import Reason
 from tests.unit.control.signal_rig import GREEN, MS, RED, Rig, green, running
 
@@ -52,6 +52,22 @@ async def test_green_lamp_failing_latches_within_half_a_second(phase_ms: int) ->
         rig.module.dead_lamps = {GREEN}
         assert 300 <= await latch_time(rig) <= 450
         assert rig.log[-1][1] is RED
+
+
+@pytest.mark.parametrize("phase_ms", PHASES)
+async def test_on_a_slow_line_the_look_comes_when_the_deviation_is_a_fault(phase_ms: int) -> None:
+    """An exchange of 14 ms: from the first sight of it, T_rb, at most the exchange under way, and one of its own."""
+    rig = Rig(Limits(settle_ns=200 * MS))
+    async with running(rig):
+        rig.live.exchange_ms = 14
+        rig.give()
+        await asyncio.sleep(0.5 + phase_ms / 1000)
+        rig.module.dead_lamps = {GREEN}
+        failed_ns = rig.now_ns()
+        rig.loop.wake()  # a poll has felt it
+        await asyncio.sleep(0.5)
+        assert rig.loop.state().fault == SignalFault.DARK
+        assert 200 <= rig.first_write(RED, failed_ns) <= 14 + 14 + 200 + 14 + 2
 
 
 async def test_green_that_never_lights_latches_and_stays_red_for_all() -> None:

@@ -85,6 +85,24 @@ async def test_a_readback_uses_the_last_poll_unless_something_was_switched_since
             assert (await io.read()).stamp.mono_ns > polled.stamp.mono_ns
 
 
+async def test_what_agrees_with_the_command_is_not_read_twice_in_a_moment_and_what_deviates_is() -> None:
+    async with serial_bench("generic_coils") as b:
+        io = b.session(poll_ms=400)
+        async with b.running(io):
+            await until(lambda: len(b.seen["io-1"]) > 1)
+            await io.read()
+            asked = b.line.frames
+            known = await io.read()
+            assert b.line.frames == asked, "red is commanded, read and felt: a green need not wait to hear it again"
+            b.modules[1].state.lamps.faults.out.add("red")
+            b.modules[1].state.lamps.refresh()
+            await until(lambda: b.line.frames > asked)  # a poll, or the next readback, has felt it
+            dark = await shown(io, Aspect.DARK)
+            asked = b.line.frames
+            assert (await io.read()).stamp.mono_ns > dark.stamp.mono_ns > known.stamp.mono_ns
+            assert b.line.frames > asked, "each look at a deviation is a look at the lamps"
+
+
 @pytest.mark.parametrize(
     "fault", ["noise", "bad_crc", "half", "twice", "wrong_unit", "wrong_function", "wrong_echo", "wrong_length"]
 )
