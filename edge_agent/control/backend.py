@@ -323,6 +323,7 @@ class Backend:
             message.model = record.info.model
             message.firmware = record.info.firmware
             message.serial_number = record.info.serial
+            message.identity = record.info.details.get("identity", "")
             message.profile = profile_text(record.info)
         if record.fault is not None:
             message.fault_code = record.fault.code

@@ -37,7 +37,7 @@ class BenchOptions:
     """What to bring up. `console_port` 0 takes a free port. `module_baud` 0: the I/O module is reached over TCP, else
     over a serial line of this rate; `module_settings` are merged into its entry in the lane's configuration.
     `overrides` are merged into that configuration, `environment` is added to that of the agent's programs.
-    `present`: "module" and "reader" that need not be started."""
+    `present`: "module" and "reader" that need not be started; `program` the module run as the agent."""
 
     run_dir: Path
     geometry: Geometry = field(default_factory=Geometry)
@@ -51,6 +51,7 @@ class BenchOptions:
     overrides: Mapping[str, Any] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
     present: Mapping[str, Present] = field(default_factory=dict)
+    program: str = "edge_agent"
 
 
 def free_port() -> int:
@@ -190,7 +191,7 @@ class LaneBench:
         try:
             child = await start(
                 name,
-                ["-m", "edge_agent", *arguments],
+                ["-m", self.options.program, *arguments],
                 self.dir,
                 ready_s=None,
                 environment={**self.options.environment, "NOTIFY_SOCKET": str(notify.path)},

@@ -31,16 +31,16 @@ class ReaderProfile(SettingsModel):
 P = TypeVar("P", bound=ReaderProfile)
 
 
-def load_profile(name: str, model: type[P], family: str) -> P:
+def load_profile(name: str, model: type[P], family: str, folders: tuple[Path, ...] = PROFILE_FOLDERS) -> P:
     """The profile `name` of `firmware_configs/rfid`, as `model`; `family` is how the names of its kind begin.
 
     DeviceRefused PROFILE_MISSING or PROFILE_INVALID.
     """
-    for folder in PROFILE_FOLDERS:
+    for folder in folders:
         path = folder / f"{name}.yaml"
         if path.is_file():
             return parse_profile(name, path.read_bytes(), model)
-    known = sorted(path.stem for folder in PROFILE_FOLDERS for path in folder.glob(f"{family}_*.yaml"))
+    known = sorted(path.stem for folder in folders for path in folder.glob(f"{family}_*.yaml"))
     raise DeviceRefused("PROFILE_MISSING", f"no reader profile {name!r}", f"known: {', '.join(known) or 'none'}")
 
 

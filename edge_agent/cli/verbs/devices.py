@@ -24,7 +24,19 @@ def command(agent: Agent) -> None:
         sys.exit(Exit.DEGRADED if down else Exit.OK)
     from rich.table import Table
 
-    titles = ("device", "kind", "state", "since", "last seen", "model", "firmware", "profile", "sessions", "counters")
+    titles = (
+        "device",
+        "kind",
+        "state",
+        "since",
+        "last seen",
+        "model",
+        "firmware",
+        "number",
+        "profile",
+        "sessions",
+        "counters",
+    )
     table = Table(*titles, box=None, pad_edge=False)
     for device in answer.devices:
         state = "up" if device.up else "DOWN, required" if device.required else "DOWN"
@@ -38,6 +50,7 @@ def command(agent: Agent) -> None:
             seen,
             device.model,
             device.firmware,
+            f"{device.serial_number} ({device.identity})" if device.identity else device.serial_number,
             device.profile,
             str(device.sessions),
             counters,

@@ -235,10 +235,12 @@ async def test_devices_conditions_and_outbox(tmp_path: Path) -> None:
         (device,) = ctl.lane.devices()
         device.up, device.fault_code, device.fault_text, device.fault_hint = False, "RFID_LINK_LOST", "gone", "look"
         device.profile = "m6e (evidence manual, sha256:0123456789ab)"
+        device.serial_number, device.identity = "16230067", "not checked"
         ctl.lane.devices = lambda: [device]  # type: ignore[method-assign]
         ran = await ctl("devices")
         assert (ran.code, "DOWN, required" in ran.out, "reader-1: gone [RFID_LINK_LOST]" in ran.out) == (1, True, True)
         assert device.profile in ran.out
+        assert "16230067 (not checked)" in ran.out
         device.fault_text = "reader-1 at 192.0.2.30: gone"
         assert "\nreader-1 at 192.0.2.30: gone [RFID_LINK_LOST]" in (await ctl("devices")).out
 

@@ -79,6 +79,18 @@ def test_every_driver_kind_can_be_configured() -> None:
     assert issubclass(schema.CameraSection, settings_of("rtsp"))
 
 
+def test_every_reader_family_has_an_example_that_a_lane_can_have() -> None:
+    readme = (EXAMPLE.parents[1] / "firmware_configs" / "rfid" / "README.md").read_text()
+    entries = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", readme, re.DOTALL)]
+    assert [entry[0]["kind"] for entry in entries] == list(READERS)
+    for entry in entries:
+        lane = yaml.safe_load(TEXT)
+        lane["devices"][0] = entry[0]
+        reader = parse(yaml.safe_dump(lane).encode(), NAME, LaneConfig).devices[0]
+        assert not isinstance(reader, schema.LaneIoDevice)
+        registry.make_reader(reader.id, reader, SystemClock())
+
+
 def test_every_configured_device_can_be_made() -> None:
     config = load_config(EXAMPLE)
     assert config.media is not None

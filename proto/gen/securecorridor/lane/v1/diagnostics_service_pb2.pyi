@@ -61,6 +61,7 @@ class Device(_message.Message):
     SESSIONS_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
     REQUIRED_FIELD_NUMBER: _builtins.int
+    IDENTITY_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     kind: _builtins.str
     up: _builtins.bool
@@ -75,6 +76,10 @@ class Device(_message.Message):
     sessions: _builtins.int
     required: _builtins.bool
     """Green is withheld while this device is down."""
+    identity: _builtins.str
+    """Of a reader: verified (it is the one lane.yaml names), not checked (lane.yaml names none) or not verifiable (it does
+    not tell its number).
+    """
     @_builtins.property
     def since(self) -> _types_pb2.Moment: ...
     @_builtins.property
@@ -103,10 +108,11 @@ class Device(_message.Message):
         sessions: _builtins.int = ...,
         counters: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
         required: _builtins.bool = ...,
+        identity: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["last_seen_age", b"last_seen_age", "since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "device", b"device", "fault_code", b"fault_code", "fault_hint", b"fault_hint", "fault_text", b"fault_text", "firmware", b"firmware", "kind", b"kind", "last_seen_age", b"last_seen_age", "model", b"model", "profile", b"profile", "required", b"required", "serial_number", b"serial_number", "sessions", b"sessions", "since", b"since", "up", b"up"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "device", b"device", "fault_code", b"fault_code", "fault_hint", b"fault_hint", "fault_text", b"fault_text", "firmware", b"firmware", "identity", b"identity", "kind", b"kind", "last_seen_age", b"last_seen_age", "model", b"model", "profile", b"profile", "required", b"required", "serial_number", b"serial_number", "sessions", b"sessions", "since", b"since", "up", b"up"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -278,7 +284,7 @@ class Reader(_message.Message):
     CONDITIONS_FIELD_NUMBER: _builtins.int
     device: _builtins.str
     kind: _builtins.str
-    """mercury, llrp, encompass."""
+    """Reader family, as in lane.yaml."""
     up: _builtins.bool
     reads: _builtins.int
     reads_per_second: _builtins.float
