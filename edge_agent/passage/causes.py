@@ -12,7 +12,7 @@ from .codes import CauseCode, ConditionCode
 from .decisions import effective
 from .legs import cargo_complete, missing_legs
 from .order import accounted
-from .state import LaneState, LeaseHeld, Track
+from .state import AT_LINE, LaneState, LeaseHeld, Track
 
 NS = 1_000_000_000
 NO_GREEN = frozenset({LaneMode.CLOSED, LaneMode.ALL_HOLD, LaneMode.FAULT, LaneMode.MAINTENANCE})
@@ -167,5 +167,7 @@ def _place_causes(state: LaneState, track: Track, officer: bool, held: LeaseHeld
             yield Cause(CauseCode.NOT_STANDING, "rolling is no longer allowed", None, immediate=abrupt)
         return
     placed = track.fixes.a_nose is not None or track.fixes.d_nose is not None
-    if track.standing is None and not (may_roll and placed and track.conveyance.committed is None):
+    # Over the stop loop, one that has lost a green may pass the line in the instant another one lights.
+    early = track.conveyance.committed is None and not (track.lost_ns and track.reached >= AT_LINE)
+    if track.standing is None and not (may_roll and placed and early):
         yield Cause(CauseCode.NOT_STANDING, "must stand at the stop line first", track.conveyance.committed)

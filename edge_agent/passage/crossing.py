@@ -2,20 +2,16 @@
 
 from dataclasses import replace
 
-from drivers.api import Aspect, Grade
+from drivers.api import Grade
 from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.effects import Severity, WithdrawRequest
 
 from .codes import EventCode
 from .doubt import crossed_in_doubt, may_accuse
 from .kinematics import excuse_ns
-from .leases import withdraw
+from .leases import CONSUMED, PROCEED, withdraw
 from .state import CROSSED, LaneState, Track
 from .turn import Turn
-
-CONSUMED = frozenset({"nose_over_line", "already_crossed"})
-"""Rulings that answer the crossing itself: red shown because of it is not the red it was made on."""
-PROCEED = frozenset({Aspect.GREEN, Aspect.AMBER})
 
 
 def cross(turn: Turn, track: Track) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from drivers.api import Aspect
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import Authority, Decision, Lease
 from edge_agent.model.effects import GrantLease, Severity, WithdrawLease
@@ -14,6 +15,9 @@ from .kinematics import NS, excuse_ns, may_be_committed
 from .state import LeaseHeld, Track
 from .turn import Turn
 
+PROCEED = frozenset({Aspect.GREEN, Aspect.AMBER})
+CONSUMED = frozenset({"nose_over_line", "already_crossed"})
+"""Rulings that answer the crossing itself: red shown because of it is not the red it was made on."""
 REVOCATIONS = frozenset({CauseCode.NOT_RELEASED, CauseCode.HOLD, CauseCode.LANE_HOLD})
 """Somebody took the release back: inside C(v) that is a late revocation."""
 
@@ -43,6 +47,8 @@ def withdraw(turn: Turn, reason: str, *, immediate: bool, code: CauseCode | None
     track = turn.put_conveyance(track, replace(track.conveyance, lease=None))
     if track.upstream:
         _excuse(turn, track, code)
+        # Its driver may have moved off on the green: whether it stands must be seen anew, from now on.
+        turn.put(replace(turn.state.track(track.id) or track, standing=None, lost_ns=turn.now_ns))
 
 
 def _excuse(turn: Turn, track: Track, code: CauseCode | None) -> None:
@@ -71,6 +77,9 @@ def _review_held(turn: Turn, held: LeaseHeld) -> None:
     if track is None or track.id != held.lease.conveyance_id or state.zones.session != held.lease.input_session:
         withdraw(turn, "not_first_or_inputs_restarted", immediate=True)
         return
+    if _ended_by_head(held, track):
+        withdraw(turn, "ended_by_the_head", immediate=True)
+        return
     if _stalled(turn, held, track):
         return
     against = causes(state, track, turn.now_ns, held)
@@ -84,6 +93,16 @@ def _review_held(turn: Turn, held: LeaseHeld) -> None:
             _grant(turn, track, held)
         elif turn.now_ns >= held.lease.deadline_mono_ns:
             withdraw(turn, "lease_expired", immediate=False)
+
+
+def _ended_by_head(held: LeaseHeld, track: Track) -> bool:
+    """Whether the head has shown this lease's green and shows it no more, for a reason of its own, a failed exchange
+    say. What it would show again on a renewal is a new green, and is granted as one."""
+    since_ns = held.first.mono_ns
+    shown = [signal for signal in track.conveyance.signals if signal.at.mono_ns >= since_ns]
+    if not any(signal.commanded in PROCEED for signal in shown):
+        return False
+    return shown[-1].commanded not in PROCEED and shown[-1].reason not in CONSUMED
 
 
 def _end(turn: Turn, against: tuple[Cause, ...]) -> None:

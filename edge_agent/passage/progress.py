@@ -42,11 +42,12 @@ def commit_due_ns(state: LaneState, track: Track) -> int:
 
 
 def standing_due_ns(state: LaneState, track: Track) -> int:
-    """When a vehicle over the stop loop is known to stand; NEVER when it does already or is not there."""
+    """When a vehicle over the stop loop is known to stand; NEVER when it does already or is not there. One that lost a
+    green there may have moved off on it: for that one it takes as long again, or it crosses."""
     loop = track.fixes.s_loop
     if track.standing is not None or track.reached != AT_LINE or Zone.S not in track.over or loop is None:
         return NEVER
-    return standing_time_ns(loop.mono_ns, state.config.geometry, state.config.kinematics)
+    return standing_time_ns(max(loop.mono_ns, track.lost_ns), state.config.geometry, state.config.kinematics)
 
 
 def stopped_due_ns(state: LaneState, track: Track) -> int:
@@ -92,6 +93,6 @@ def _review(turn: Turn, track: Track) -> None:
         turn.event(EventCode.STOPPED, Severity.WARNING, track.id)
     if turn.now_ns >= standing_due_ns(turn.state, track):
         track = turn.put(replace(track, standing=turn.at, excused_ns=0))
-        if track.conveyance.lease is None:
+        if track.conveyance.lease is None and Flag.WAITING_AT_LINE not in track.conveyance.flags:
             turn.flag(track, Flag.WAITING_AT_LINE)
             turn.event(EventCode.WAITING, Severity.INFO, track.id)

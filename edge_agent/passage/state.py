@@ -72,6 +72,7 @@ class Track:
     again_ns: int = 0
     decisions_from: int = 0
     worn_ns: int = -1
+    lost_ns: int = 0
     suspect: bool = False
     standing: Stamp | None = None
     excused_ns: int = 0

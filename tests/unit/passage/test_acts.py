@@ -108,7 +108,7 @@ def test_an_officers_release_ends_after_its_lease_and_with_its_console() -> None
     assert not lane.withdrawn[-1].immediate
     lane.send(release_of(lane, "r-2"))
     lane.drive_to_line()
-    lane.wait(10)
+    lane.wait(12)
     lane.send(release_of(lane, "r-3"))
     assert lane.green
     lane.feed(ConsolePresence(lane.at, False))

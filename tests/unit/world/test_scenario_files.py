@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parents[3] / "hil" / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))
 RULES_OF_THE_LANE = frozenset(
     {
+        "green_lost_while_moving_off",
         "hold_on_one_vehicle",
         "merged_detection",
         "mode_all_hold",
