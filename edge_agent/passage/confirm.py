@@ -6,6 +6,7 @@ from edge_agent.model.conveyance import Flag, Intervention
 from edge_agent.model.lane import Zone
 
 from .crossing import passed_unseen
+from .doubt import WITNESSES, witnesses
 from .kinematics import NS, clearing_s
 from .order import restore_order
 from .sealing import seal
@@ -36,7 +37,7 @@ def confirm_order(turn: Turn, named: tuple[str, ...], note: Intervention) -> str
         if not track.upstream or track.id in named:
             continue
         if _may_be_past(turn.state, track, turn.now_ns):
-            passed_unseen(turn, track)
+            passed_unseen(turn, track, None if track.perhaps_crossed else turn.state.gap_end)
             continue
         noted = replace(track.conveyance, interventions=(*track.conveyance.interventions, note), assignments=())
         # Whatever was read of a vehicle that is not there was read of another one: read on, it will be given to that.
@@ -52,13 +53,14 @@ def confirm_order(turn: Turn, named: tuple[str, ...], note: Intervention) -> str
 def _may_be_past(state: LaneState, track: Track, now_ns: int) -> bool:
     """Whether this vehicle may have crossed unseen and be between the line and X still: nobody upstream is ahead of it,
     and the beam alone was broken when it can have been there, or no zone has seen it since the last gap in the zone
-    inputs and the slowest would not be out of X yet."""
+    inputs and the slowest would not be out of X yet. What one sensor alone has shown and an officer does not see is no
+    vehicle: a sensor that chatters makes many of those."""
     first = state.first_upstream
     if first is None or first.id != track.id:
         return False
     if track.perhaps_crossed:
         return True
-    if not track.unseen or state.gap_end is None:
+    if not track.unseen or state.gap_end is None or witnesses(track.conveyance) < WITNESSES:
         return False
     bound_ns = int(clearing_s(state.config.geometry, state.config.kinematics) * NS)
     return track.conveyance.detected.mono_ns < state.gap_end.mono_ns >= now_ns - bound_ns

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from drivers.api import Grade
+from drivers.api import Grade, Stamp
 from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.effects import Severity, WithdrawRequest
 
@@ -33,16 +33,17 @@ def cross(turn: Turn, track: Track) -> None:
         turn.effects.append(WithdrawRequest(turn.at, track.id, "crossed"))
 
 
-def passed_unseen(turn: Turn, track: Track) -> None:
-    """It crossed while nobody looked: past the line from now on, never accused, and released only where the beam alone
-    ended its lease."""
+def passed_unseen(turn: Turn, track: Track, latest: Stamp | None = None) -> None:
+    """It crossed while nobody looked, at `latest` (default: now) or before: past the line from now on, never accused,
+    and released only where the beam alone ended its lease."""
     held = turn.state.held
     if held is not None and held.lease.conveyance_id == track.id:
         withdraw(turn, "crossed_unseen", immediate=True)
         track = turn.state.track(track.id) or track
     if track.request_open:
         turn.effects.append(WithdrawRequest(turn.at, track.id, "crossed"))
-    past = replace(track, reached=CROSSED, fixes=ZoneTimes(), moved=turn.at, standing=None, perhaps_crossed=False)
+    past = replace(track, reached=CROSSED, fixes=ZoneTimes(), standing=None, perhaps_crossed=False)
+    past = replace(past, moved=latest if latest is not None else turn.at)
     past = turn.put(replace(past, request_open=False, again_ns=0))
     turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="unseen")
     turn.flag(spend(turn, past), Flag.DOUBTFUL)

@@ -28,7 +28,8 @@ def exit_due_ns(state: LaneState, track: Track) -> int:
     ahead = next((t for t in state.tracks if not t.upstream), None)
     if ahead is not None and ahead.id != track.id:
         return NEVER
-    since = max(track.moved.mono_ns, state.sealed[-1].at_ns if state.sealed else 0)
+    left_ns = next((sealed.at_ns for sealed in reversed(state.sealed) if sealed.crossed), 0)
+    since = max(track.moved.mono_ns, left_ns)
     return since + int(state.config.policy.stopped_factor * _slowest_s(state, track) * NS)
 
 

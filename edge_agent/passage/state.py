@@ -224,7 +224,8 @@ class Answered:
 @dataclass(frozen=True, slots=True)
 class SealedPassage:
     """Enough of a sealed passage to supplement it, and to know its tags while they linger: `sightings` are ids,
-    `claims` (kind, token) pairs, `at_ns` when it was sealed, `exit_owed`: before X had seen its tail leave."""
+    `claims` (kind, token) pairs, `at_ns` when it was sealed, `exit_owed`: before X had seen its tail leave;
+    `crossed`: past the line."""
 
     conveyance_id: str
     bundle_id: str
@@ -233,6 +234,7 @@ class SealedPassage:
     sightings: tuple[str, ...] = ()
     claims: ClaimKeys = ()
     exit_owed: bool = False
+    crossed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ from edge_agent.model.lane import Zone
 from edge_agent.passage.codes import CauseCode
 from edge_agent.passage.corridor import fold, initial_state
 from edge_agent.passage.etag import lane_etag
+from edge_agent.passage.kinematics import clearing_s
 from edge_agent.passage.views import red_causes
 
-from .story import CONFIG, Lane, Traffic, Truck, stamp
+from .story import CONFIG, GEOMETRY, KINEMATICS, Lane, Traffic, Truck, stamp
 
 
 def test_after_a_start_the_first_truck_is_released_standing_and_that_restores_the_order() -> None:
@@ -329,3 +330,49 @@ def test_an_order_seen_before_a_vehicle_came_is_not_confirmed() -> None:
     named = (lane.first.conveyance_id,)
     now = lane_etag(lane.state)
     assert lane.act(ActKind.CONFIRM_ORDER, etag=now, confirmed_order=named).result is ActResult.OK
+
+
+def restarted(lane: Lane) -> None:
+    """The agent is killed and comes back; the zones are as they were."""
+    lane.wait(2.0)
+    lane.feed(Started(lane.at, f"boot-{lane.now}", b"next"))
+    lane.session += 1
+    lane.zones()
+
+
+def test_what_a_chattering_sensor_made_up_is_over_when_an_officer_sees_nobody() -> None:
+    """Were each taken for one that has crossed unseen, the lane would count as occupied for minutes with each."""
+    lane = Lane().start()
+    for _ in range(12):
+        lane.on(Zone.D)
+        lane.wait(0.1)
+        lane.off(Zone.D)
+        lane.wait(0.1)
+    assert len(lane.state.conveyances) == 12
+    restarted(lane)
+    assert lane.act(ActKind.CONFIRM_ORDER).result is ActResult.OK
+    assert lane.state.conveyances == ()
+    assert {bundle.outcome for bundle in lane.bundles} == {Outcome.ABANDONED}
+    assert all(Flag.UNPROVEN in bundle.flags for bundle in lane.bundles)
+
+
+def test_one_that_may_have_crossed_while_no_agent_was_alive_is_given_up_by_the_time_since_then() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.wait(4.0)
+    lane.on(Zone.D)
+    lane.wait(6.5)
+    lane.off(Zone.D)
+    restarted(lane)
+    began = lane.now
+    bound_s = 2.0 * clearing_s(GEOMETRY, KINEMATICS)
+    lane.wait(40.0)
+    assert lane.act(ActKind.CONFIRM_ORDER).result is ActResult.OK
+    assert [conveyance.flags for conveyance in lane.state.conveyances if Flag.DOUBTFUL in conveyance.flags]
+    other = lane.arrive("t2")
+    lane.act(ActKind.CONFIRM_ORDER)
+    assert [bundle.conveyance_id for bundle in lane.bundles] == [other.conveyance_id]
+    lane.wait(began + bound_s - lane.now - 0.1)
+    assert len(lane.bundles) == 1
+    lane.wait(0.2)
+    assert len(lane.bundles) == 2, "nobody who was upstream of the line has kept it there"
