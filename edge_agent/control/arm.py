@@ -32,7 +32,7 @@ def make_arm(agent: "Agent", state: LaneState) -> ArmLoop | None:
         ArmPorts(
             outputs=outputs,
             zones=lambda: agent.inputs.snapshot,
-            orders=lambda: arm_orders(agent.passage.state, agent.signal.state()),
+            orders=lambda: arm_orders(agent.passage.state, agent.signal.state(), agent.clock.stamp().mono_ns),
             clock=agent.clock,
             on_change=changed,
         ),

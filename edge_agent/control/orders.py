@@ -3,7 +3,8 @@
 from drivers.api import Aspect
 from edge_agent.model.decision import Authority, Lease
 from edge_agent.model.lane import LaneMode, Zone
-from edge_agent.passage.corridor import LaneState
+from edge_agent.passage.corridor import LaneState, Track
+from edge_agent.passage.kinematics import may_be_committed
 from edge_agent.safety.barrier import ArmOrders
 from edge_agent.safety.facts import Permit, Reason
 from edge_agent.safety.timing import HeadTest, SignalOrders
@@ -40,19 +41,30 @@ def signal_orders(
         closed=state.closed_and_empty,
         test=test,
         arm_fault=state.barrier_fault is not None,
+        too_late=state.held is not None and state.held.late_ns != 0,
     )
 
 
-def arm_orders(state: LaneState, signal: SignalState) -> ArmOrders:
+def arm_orders(state: LaneState, signal: SignalState, now_ns: int) -> ArmOrders:
     """What the core and the signal tell the barrier arm. Needed up: green is shown, or would be but for the arm. Sure:
-    the order is known, nobody is over the line, and nobody works at the lane."""
-    over_line = any(Zone.BEAM in track.over for track in state.tracks)
+    the order is known, nobody is over the line nor may be too near to stop before it, and nobody works at the lane."""
+    near = any(
+        Zone.BEAM in track.over or (track.upstream and _cannot_stop(state, track, now_ns)) for track in state.tracks
+    )
     return ArmOrders(
         needed=but_for_arm(signal),
         red=signal.commanded is Aspect.RED and signal.confirmed is Aspect.RED,
-        sure=state.order_known and state.zones.fresh and state.maintenance is None and not over_line,
+        sure=state.order_known and state.zones.fresh and state.maintenance is None and not near,
         cleared_seq=state.barrier_cleared,
     )
+
+
+def _cannot_stop(state: LaneState, track: Track, now_ns: int) -> bool:
+    """Whether it may be inside its commit distance: a red light no longer keeps it from the arm."""
+    config = state.config
+    if track.conveyance.committed is not None:
+        return True
+    return may_be_committed(track.fixes, now_ns, config.geometry, config.kinematics)
 
 
 def but_for_arm(signal: SignalState) -> bool:

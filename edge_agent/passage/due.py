@@ -6,7 +6,7 @@ from edge_agent.model.decision import Verdict
 
 from .decisions import effective
 from .kinematics import NS
-from .leases import half_time_ns, stall_time_ns
+from .leases import half_time_ns, late_due_ns, stall_time_ns
 from .progress import commit_due_ns, standing_due_ns, stopped_due_ns
 from .requests import request_due_ns
 from .sealing import end_due_ns
@@ -51,6 +51,7 @@ def _lane_due(turn: Turn) -> Iterator[int]:
     track = state.track(held.lease.conveyance_id)
     yield stall_time_ns(policy.green_max_s, 0.0, held, None)
     yield held.lease.deadline_mono_ns
+    yield late_due_ns(state, held)
     if track is not None:
         yield stall_time_ns(0.0, policy.stall_after_green_s, held, track)
         decision = effective(track, turn.now_ns)

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from drivers.api import Aspect
-from edge_agent.model.conveyance import Flag
+from edge_agent.model.conveyance import Flag, SignalEvent
 from edge_agent.model.decision import Authority, Decision, Lease
 from edge_agent.model.effects import GrantLease, Severity, WithdrawLease
 from edge_agent.model.lane import LaneMode, Zone
@@ -11,13 +11,15 @@ from edge_agent.model.lane import LaneMode, Zone
 from .causes import Cause, causes
 from .codes import CauseCode, EventCode
 from .decisions import effective
-from .kinematics import NS, excuse_ns, may_be_committed
-from .state import LeaseHeld, Track
+from .kinematics import NS, commit_time_ns, course_of, excuse_ns, may_be_committed
+from .state import NEVER, LaneState, LeaseHeld, Track
 from .turn import Turn
 
 PROCEED = frozenset({Aspect.GREEN, Aspect.AMBER})
 CONSUMED = frozenset({"nose_over_line", "already_crossed"})
 """Rulings that answer the crossing itself: red shown because of it is not the red it was made on."""
+LIT_GRACE_NS = NS // 5
+"""A green that was on its way to the head when its vehicle came inside C(v) is told within it."""
 REVOCATIONS = frozenset({CauseCode.NOT_RELEASED, CauseCode.HOLD, CauseCode.LANE_HOLD})
 """Somebody took the release back: inside C(v) that is a late revocation."""
 
@@ -33,8 +35,9 @@ def review_lease(turn: Turn) -> None:
             _grant(turn, track, None)
 
 
-def withdraw(turn: Turn, reason: str, *, immediate: bool, code: CauseCode | None = None) -> None:
-    """No lease is in force from now on. A vehicle that can no longer stop is excused for the crossing to come."""
+def withdraw(turn: Turn, reason: str, *, immediate: bool, code: CauseCode | None = None, excuse: bool = True) -> None:
+    """No lease is in force from now on. A vehicle that can no longer stop is excused for the crossing to come, unless
+    it was shown no green (`excuse` False)."""
     held = turn.state.held
     if held is None:
         return
@@ -45,7 +48,7 @@ def withdraw(turn: Turn, reason: str, *, immediate: bool, code: CauseCode | None
         return
     turn.event(EventCode.WITHDRAWN, Severity.INFO, track.id, reason=reason, seq=held.lease.seq)
     track = turn.put_conveyance(track, replace(track.conveyance, lease=None))
-    if track.upstream:
+    if track.upstream and excuse:
         _excuse(turn, track, code)
         # Its driver may have moved off on the green: whether it stands must be seen anew, from now on.
         turn.put(replace(turn.state.track(track.id) or track, standing=None, lost_ns=turn.now_ns))
@@ -80,6 +83,12 @@ def _review_held(turn: Turn, held: LeaseHeld) -> None:
     if _ended_by_head(held, track):
         withdraw(turn, "ended_by_the_head", immediate=True)
         return
+    if turn.now_ns >= late_due_ns(state, held):
+        if held.late_ns:
+            withdraw(turn, "not_lit_in_time", immediate=True, excuse=False)
+            return
+        held = replace(held, late_ns=turn.now_ns)
+        turn.state = state = replace(state, held=held)
     if _stalled(turn, held, track):
         return
     against = causes(state, track, turn.now_ns, held)
@@ -98,11 +107,34 @@ def _review_held(turn: Turn, held: LeaseHeld) -> None:
 def _ended_by_head(held: LeaseHeld, track: Track) -> bool:
     """Whether the head has shown this lease's green and shows it no more, for a reason of its own, a failed exchange
     say. What it would show again on a renewal is a new green, and is granted as one."""
-    since_ns = held.first.mono_ns
-    shown = [signal for signal in track.conveyance.signals if signal.at.mono_ns >= since_ns]
+    shown = _shown(held, track)
     if not any(signal.commanded in PROCEED for signal in shown):
         return False
     return shown[-1].commanded not in PROCEED and shown[-1].reason not in CONSUMED
+
+
+def _shown(held: LeaseHeld, track: Track) -> list[SignalEvent]:
+    """What the head was told for this vehicle since it has had a lease."""
+    since_ns = held.first.mono_ns
+    return [signal for signal in track.conveyance.signals if signal.at.mono_ns >= since_ns]
+
+
+def late_due_ns(state: LaneState, held: LeaseHeld) -> int:
+    """When a rolling lease whose green has not been shown comes too late: first the green must not begin any more, then
+    the lease ends. The commit distance counts from where green can be lit, not from where the lease was granted: a
+    barrier arm may take seconds to rise. NEVER once it was lit or while nothing is known of the head, and for a vehicle
+    that stands."""
+    track = state.track(held.lease.conveyance_id)
+    if held.lease.standing or state.signal is None or track is None:
+        return NEVER
+    if any(signal.commanded in PROCEED for signal in _shown(held, track)):
+        return NEVER
+    if held.late_ns:
+        return held.late_ns + LIT_GRACE_NS
+    config = state.config
+    course = course_of(track.fixes, track.conveyance.speed_kmh, config.geometry, config.kinematics)
+    due = commit_time_ns(course, config.kinematics, 0.0) if course is not None else None
+    return NEVER if due is None else due
 
 
 def _end(turn: Turn, against: tuple[Cause, ...]) -> None:
@@ -163,7 +195,8 @@ def _grant(turn: Turn, track: Track, held: LeaseHeld | None) -> None:
         input_session=state.zones.session,
     )
     first = held.first if held is not None else turn.at
-    turn.state = replace(state, lease_seq=seq, held=LeaseHeld(lease, turn.at, first))
+    late_ns = held.late_ns if held is not None else 0
+    turn.state = replace(state, lease_seq=seq, held=LeaseHeld(lease, turn.at, first, late_ns))
     conveyance = replace(track.conveyance, lease=lease, granted=track.conveyance.granted or turn.at)
     turn.put(replace(track, conveyance=conveyance, excused_ns=0))
     turn.effects.append(GrantLease(turn.at, lease))

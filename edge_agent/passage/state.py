@@ -190,11 +190,13 @@ class Tested:
 
 @dataclass(frozen=True, slots=True)
 class LeaseHeld:
-    """The lease in force, when it was granted, and since when its vehicle has had one without interruption."""
+    """The lease in force, when it was granted, and since when its vehicle has had one without interruption. `late_ns`:
+    since when its vehicle may be inside C(v) without having been shown green (0: it is not)."""
 
     lease: Lease
     granted: Stamp
     first: Stamp
+    late_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

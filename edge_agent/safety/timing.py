@@ -75,7 +75,8 @@ class SignalOrders:
     `hold` is a hold on the lane or on the conveyance of `lease`. `fault_cleared_seq` counts authorised fault clearings;
     only an increase clears. `source_alive` is raw (the grace is applied here): whoever gave `lease` can revoke it.
     `test` is a signal test under way, `closed` that the lane was set CLOSED and no vehicle is known in it.
-    `arm_fault`: a fault of the barrier arm is latched.
+    `arm_fault`: a fault of the barrier arm is latched. `too_late`: the vehicle of `lease` may be inside its commit
+    distance, so that a green which has not begun must not begin.
     """
 
     permit: Permit
@@ -87,6 +88,7 @@ class SignalOrders:
     closed: bool = False
     test: HeadTest | None = None
     arm_fault: bool = False
+    too_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +144,7 @@ def classify(
         module_ready=history.ready,
         can_confirm=_can_confirm(reading),
         order_known=orders.order_known,
-        lease=lease_state(history, lease, now_ns),
+        lease=lease_state(history, lease, orders.too_late, now_ns),
         lease_standing=lease is not None and lease.standing,
         stop_loop_occupied=occupied,
         stop_line=stop_line(zones, lease, now_ns, limits.stale_ns),
@@ -217,15 +219,16 @@ def unsettled(history: History) -> bool:
     return history.fault is None and (history.mismatch_ns is not None or history.conflict_ns is not None)
 
 
-def lease_state(history: History, lease: Lease | None, now_ns: int) -> LeaseState:
+def lease_state(history: History, lease: Lease | None, too_late: bool, now_ns: int) -> LeaseState:
     """One green per lease and per conveyance: a lease that had its green, or that names another conveyance than the
-    green in force, counts as expired; an older one than the newest seen counts as none (replay)."""
+    green in force, or whose green would begin too late, counts as expired; an older one than the newest seen counts as
+    none (replay)."""
     if lease is None or lease.seq < history.newest_seq:
         return LeaseState.NONE
     in_force = history.commanded is Aspect.GREEN
     if in_force and lease.conveyance_id != history.green_for:
         return LeaseState.EXPIRED
-    if not in_force and lease.seq <= history.green_seq:
+    if not in_force and (too_late or lease.seq <= history.green_seq):
         return LeaseState.EXPIRED
     return LeaseState.LIVE if now_ns < lease.deadline_mono_ns else LeaseState.EXPIRED
 

@@ -91,22 +91,41 @@ SIGNAL = SignalState(
 )
 def test_what_the_signal_tells_the_arm(change: dict[str, object], needed: bool, red: bool) -> None:
     lane = Lane().start()
-    orders = arm_orders(lane.state, replace(SIGNAL, **change))  # type: ignore[arg-type]
+    orders = arm_orders(lane.state, replace(SIGNAL, **change), lane.at.mono_ns)  # type: ignore[arg-type]
     assert (orders.needed, orders.red) == (needed, red)
+
+
+def sure(lane: Lane) -> bool:
+    return arm_orders(lane.state, SIGNAL, lane.at.mono_ns).sure
 
 
 def test_what_the_core_knows_makes_the_arm_sure_or_not() -> None:
     lane = Lane().start()
-    assert arm_orders(lane.state, SIGNAL).sure
-    lane.arrive()
-    assert arm_orders(lane.state, SIGNAL).sure, "a truck on its way is no doubt"
+    assert sure(lane)
+    lane.on(Zone.A)
+    assert sure(lane), "a truck that has just come is no doubt"
     for doubtful in (
         replace(lane.state, order=replace(lane.state.order, known=False)),
         replace(lane.state, zones=replace(lane.state.zones, fresh=False)),
     ):
-        assert not arm_orders(doubtful, SIGNAL).sure
-    lane.decide()
-    lane.drive_to_line()
-    assert arm_orders(lane.state, SIGNAL).sure
+        assert not arm_orders(doubtful, SIGNAL, lane.at.mono_ns).sure
     lane.on(Zone.BEAM)
-    assert not arm_orders(lane.state, SIGNAL).sure, "a truck is over the line"
+    assert not sure(lane), "somebody is over the line"
+
+
+def test_an_arm_is_not_asked_down_in_front_of_a_truck_that_may_not_be_able_to_stop() -> None:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(5.6)
+    assert sure(lane), "at 25 km/h it is 39 m past the start of A, and needs 22.5 m to stop"
+    lane.wait(0.2)
+    assert lane.state.tracks[0].conveyance.committed is None
+    assert not sure(lane), "it may be nearer than that"
+    lane.wait(5.0)
+    lane.off(Zone.A)
+    lane.drive_to_line()
+    assert not sure(lane)
+    lane.on(Zone.BEAM)
+    lane.off(Zone.S)
+    lane.off(Zone.BEAM)
+    assert sure(lane), "it has passed"

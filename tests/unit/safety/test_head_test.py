@@ -152,7 +152,7 @@ def test_a_green_of_a_test_is_nobodys() -> None:
     history = timing.acknowledged(timing.begin_test(steady()), GREEN, NOW)
     assert history.green_for == ""
     assert (history.green_seq, history.newest_seq, history.ready) == (4, 0, True)
-    assert timing.lease_state(history, lease(5, who="c1"), NOW) is LeaseState.EXPIRED
+    assert timing.lease_state(history, lease(5, who="c1"), False, NOW) is LeaseState.EXPIRED
 
 
 def test_trouble_is_seen_again_behind_a_latched_fault() -> None:

@@ -54,7 +54,10 @@ def test_defaults() -> None:
     ],
 )
 def test_lease_state(history: History, granted: Lease | None, wanted: LeaseState) -> None:
-    assert timing.lease_state(history, granted, NOW) is wanted
+    assert timing.lease_state(history, granted, False, NOW) is wanted
+    shown = history.commanded is GREEN
+    late = LeaseState.EXPIRED if wanted is LeaseState.LIVE and not shown else wanted
+    assert timing.lease_state(history, granted, True, NOW) is late, "too late to begin, not too late to go on"
 
 
 def test_classify_sees_the_lease_and_remembers_the_newest() -> None:
@@ -67,10 +70,16 @@ def test_classify_sees_the_lease_and_remembers_the_newest() -> None:
     assert ask(History())[1].newest_seq == 0
 
 
+def test_classify_hears_that_it_is_too_late_to_begin() -> None:
+    late = replace(orders(lease(seq=7)), too_late=True)
+    assert ask(steady(), given=late)[0].lease is LeaseState.EXPIRED
+    assert ask(steady(), given=replace(late, too_late=False))[0].lease is LeaseState.LIVE
+
+
 def test_begin_green_uses_the_lease_up() -> None:
     history = timing.begin_green(steady(), lease(seq=8, who="c9"))
     assert (history.green_seq, history.green_for) == (8, "c9")
-    assert timing.lease_state(timing.exchange_lost(history), lease(seq=8, who="c9"), NOW) is LeaseState.EXPIRED
+    assert timing.lease_state(timing.exchange_lost(history), lease(seq=8, who="c9"), False, NOW) is LeaseState.EXPIRED
 
 
 # --- stop line and stop loop -----------------------------------------------------------------------------------------
