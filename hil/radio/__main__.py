@@ -1,8 +1,9 @@
-"""python -m hil.radio run | sweep | day: the figures of the radio simulation, as Markdown.
+"""python -m hil.radio run | sweep | day | chart: the figures of the radio simulation, as Markdown.
 
 run    the default world, many vehicles: `--vehicles 100000 --per-seed 2000`
 sweep  every parameter over its values: `--vehicles 1000` for each
 day    24 hours of traffic in one process, and what is alive after each: whether anything grows
+chart  the tables published in drivers/README.md as a picture beside them, drivers/radio-sweep.svg
 """
 
 import argparse
@@ -10,9 +11,14 @@ import gc
 import resource
 import sys
 import time
+from pathlib import Path
 
+from hil.radio.chart import chart, points
 from hil.radio.lane import Figures, RadioLane, RadioWorld
 from hil.radio.sweep import HEAD, PARAMETERS, holds, measured, row, runs
+
+PAGE = Path(__file__).parents[2] / "drivers" / "README.md"
+PICTURE = PAGE.with_name("radio-sweep.svg")
 
 
 def _say(text: str) -> None:
@@ -66,11 +72,17 @@ def _day(options: argparse.Namespace) -> bool:
     return holds(lane.figures)
 
 
+def _chart(_options: argparse.Namespace) -> bool:
+    PICTURE.write_text(chart(points(PAGE.read_text())))
+    _say(f"wrote {PICTURE}")
+    return True
+
+
 def main(arguments: list[str]) -> int:
     """The exit code: 0 when the default world holds."""
     parser = argparse.ArgumentParser(prog="python -m hil.radio", description=__doc__)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for verb, vehicles in (("run", 10_000), ("sweep", 1_000), ("day", 0)):
+    for verb, vehicles in (("run", 10_000), ("sweep", 1_000), ("day", 0), ("chart", 0)):
         added = verbs.add_parser(verb)
         added.add_argument("--vehicles", type=int, default=vehicles)
         added.add_argument("--seed", type=int, default=1, help="the first; under 5000")
@@ -81,7 +93,7 @@ def main(arguments: list[str]) -> int:
         added.add_argument("--verbose", action="store_true")
         added.add_argument("--hours", type=int, default=24)
     options = parser.parse_args(arguments)
-    work = {"run": _run, "sweep": _sweep, "day": _day}[options.verb]
+    work = {"run": _run, "sweep": _sweep, "day": _day, "chart": _chart}[options.verb]
     return 0 if work(options) else 1
 
 

@@ -191,6 +191,22 @@ def test_a_wrong_device_on_the_serial_port(stage: Stage, limits: Limits, tmp_pat
 
 
 @pytest.mark.capability("reconfigure", "wrong_device")
+def test_two_readers_swapped(stage: Stage, limits: Limits) -> None:
+    lane = stage.lane
+
+    async def swapped() -> None:
+        await lane.reconfigure(lambda config: device(config, "rfid-1").update(serial="VIRTUAL-2"))
+        told = await red_and_answering(lane, limits, name="rfid-1", why="REQUIRED_DEVICE_DOWN")
+        assert told.code == "WRONG_DEVICE"
+        assert "VIRTUAL-1" in told.title
+        assert "swapped" in told.hint
+        await lane.reconfigure(lambda config: device(config, "rfid-1").update(serial="VIRTUAL-1"))
+        await a_truck_is_served(lane)
+
+    stage.run(swapped())
+
+
+@pytest.mark.capability("reconfigure", "wrong_device")
 def test_a_web_server_on_the_modbus_port(stage: Stage, limits: Limits) -> None:
     lane = stage.lane
 

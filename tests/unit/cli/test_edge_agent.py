@@ -83,6 +83,12 @@ def test_a_file_of_another_user_is_a_warning(tmp_path: Path, monkeypatch: pytest
         ("    power_cdbm: 2700", "    profile: other", 2, "devices.0.profile: no reader profile 'other'; known: "),
         ("power_cdbm: 2700", "power_cdbm: 27", 0, "power_cdbm: warning: 27 centi-dBm is 0.27 dBm; 2700 is 27 dBm"),
         ("point: 6 }", "point: 99 }", 2, "devices.1.roles: "),
+        (
+            "-28.0, floor_dbm: -60",
+            "-28.0",
+            0,
+            "21:7: geometry.antennas.1: warning: no floor_dbm: tags of the next lane",
+        ),
     ],
 )
 def test_profiles_and_odd_values_are_checked(tmp_path: Path, old: str, new: str, code: int, message: str) -> None:
@@ -90,6 +96,11 @@ def test_profiles_and_odd_values_are_checked(tmp_path: Path, old: str, new: str,
     assert old in text
     ran = _run("check-config", str(_lane(tmp_path, text.replace(old, new))))
     assert (ran.exit_code, message in ran.stderr) == (code, True), ran.output
+
+
+def test_a_lane_without_a_neighbour_says_so_and_is_not_warned(tmp_path: Path) -> None:
+    ran = _run("check-config", str(_lane(tmp_path, EXAMPLE.read_text().replace("floor_dbm: -60", "floor_dbm: -100"))))
+    assert (ran.exit_code, "floor_dbm" in ran.stderr) == (0, False), ran.output
 
 
 def test_a_bad_configuration_lists_its_errors_for_an_editor(tmp_path: Path) -> None:
