@@ -82,6 +82,10 @@ def check_config(file: Path, console_only: bool, elsewhere: bool) -> None:
             click.echo(warning, err=True)
         digest = f", sha256:{config.config_digest}" if isinstance(config, LaneConfig) else ""
         click.echo(f"{file}: good{digest}")
+        if isinstance(config, LaneConfig):
+            click.echo(f"presence layout {config.presence.layout.value}; it cannot see:")
+            for sentence in config.cannot_see():
+                click.echo(f"  {sentence}")
 
 
 @main.group()

@@ -8,6 +8,8 @@ from itertools import combinations, pairwise
 
 from edge_agent.model.decision import Role
 from edge_agent.model.lane import Zone
+from edge_agent.model.presence import EXIT_ROLE, LINE_ROLES, PresenceLayout, required_roles, standing_only
+from edge_agent.passage.kinematics import SHORTEST_M, metres_per_second
 from edge_agent.safety.timing import minimum_amber_ns
 
 from .marks import Loc
@@ -21,9 +23,19 @@ from .schema import (
     ReaderDevice,
 )
 
-INPUT_ROLES = ("zone_a", "zone_d", "zone_s", "zone_x", "stop_line_beam")
 FEEDBACK_ROLES = ("red_feedback", "green_feedback")
-
+LINE_KEYS = {
+    PresenceLayout.LOOPS_AND_BEAM: "stop_line_beam_m",
+    PresenceLayout.LOOPS_ONLY: "stop_line_loop",
+    PresenceLayout.LIGHT_CURTAIN: "stop_line_curtain_m",
+}
+"""Where each layout's sensor at the stop line stands."""
+FIELD_KEYS = ("field_from_m", "field_to_m")
+SEEN_LATE_S = 0.1
+"""So long a nose may be over the line before its sensor stands where it sees it; poll and exchange take the rest of the
+300 ms after which green over a crossing vehicle is wrong."""
+SLOWEST_POLL_MS = 150
+"""A zone input that is looked at less often leaves no time for red."""
 
 SOCKET_PATH_MAX = 107
 """Bytes of a unix socket's path on Linux, without the closing zero (unix(7))."""
@@ -43,7 +55,7 @@ def findings(config: LaneConfig | ConsoleConfig) -> list[Finding]:
     if isinstance(config, ConsoleConfig):
         return list(_console(config.console))
     checks = (
-        _lane, _geometry, _antennas, _classes, _devices, _roles,
+        _lane, _presence, _geometry, _antennas, _classes, _devices, _roles,
         _signal, _barrier, _policy, _central, _doors, _media, _ports,
     )  # fmt: skip
     found = [finding for check in checks for finding in check(config)]
@@ -55,19 +67,83 @@ def _lane(config: LaneConfig) -> Iterator[Finding]:
         yield Finding(("lane", "office"), f"is not the office of lane.id ({config.lane.id})")
 
 
+def _presence(config: LaneConfig) -> Iterator[Finding]:
+    """What the layout needs is given, and nothing that belongs to another one."""
+    layout, g = config.presence.layout, config.geometry
+    for other, key in LINE_KEYS.items():
+        given = getattr(g, key) is not None
+        if other is layout and not given:
+            yield Finding(("geometry",), f"{key} is missing: presence.layout {layout.value} needs it")
+        elif other is not layout and given:
+            text = f"is of presence.layout {other.value}, and this lane's is {layout.value}: change one of them"
+            yield Finding(("geometry", key), text)
+    for key in FIELD_KEYS:
+        given = getattr(config.presence, key) is not None
+        if given != (layout is PresenceLayout.LIGHT_CURTAIN):
+            text = "is for light_curtain only: leave it out" if given else f"{key} is missing: see the curtain's manual"
+            yield Finding(("presence", key) if given else ("presence",), text)
+    bottom_m, top_m = config.presence.field_from_m, config.presence.field_to_m
+    if bottom_m is not None and top_m is not None and top_m <= bottom_m:
+        yield Finding(("presence", "field_to_m"), "must be above field_from_m (larger)")
+    if standing_only(layout) and config.lane.mode_at_start == "remote":
+        text = f"nobody may roll with presence.layout {layout.value}: {standing_only(layout)}; say attended"
+        yield Finding(("lane", "mode_at_start"), text)
+
+
 def _geometry(config: LaneConfig) -> Iterator[Finding]:
     g = config.geometry
-    zones = (("zone_a", g.zone_a), ("zone_d", g.zone_d), ("zone_s", g.zone_s), ("zone_x", g.zone_x))
+    zones = [("zone_a", g.zone_a), ("zone_d", g.zone_d), ("zone_s", g.zone_s)]
+    zones += [("stop_line_loop", g.stop_line_loop)] if g.stop_line_loop is not None else []
+    zones += [("zone_x", g.zone_x)] if g.zone_x is not None else []
     for name, zone in zones:
         if zone.end_m <= zone.start_m:
             yield Finding(("geometry", name, "end_m"), "must be downstream of start_m (larger)")
+        elif zone.end_m - zone.start_m > SHORTEST_M:
+            text = (
+                f"a loop of more than {SHORTEST_M:g} m is longer than the shortest vehicle: it could not tell two apart"
+            )
+            yield Finding(("geometry", name, "end_m"), text)
     for (upper, before), (lower, after) in pairwise(zones):
         if after.start_m < before.end_m:
             yield Finding(("geometry", lower, "start_m"), f"{lower} must begin after {upper} ends ({before.end_m:g} m)")
-    if not g.zone_s.start_m <= g.stop_line_beam_m <= g.zone_x.start_m:
-        yield Finding(("geometry", "stop_line_beam_m"), "must lie between the start of zone_s and the start of zone_x")
-    if not g.zone_s.start_m <= 0 <= g.zone_x.start_m:
-        yield Finding(("geometry", "zone_s"), "the stop line is 0: zone_s must begin before it and zone_x after it")
+    if g.zone_s.start_m >= 0:
+        yield Finding(("geometry", "zone_s", "start_m"), "the stop line is 0: vehicles wait on zone_s before it")
+    yield from _line(config)
+    yield from _exit(config)
+
+
+def _line(config: LaneConfig) -> Iterator[Finding]:
+    """The sensor at the line sees a nose when it crosses, and never one that waits."""
+    layout, line = config.presence.layout, config.geometry.line
+    key = LINE_KEYS[layout]
+    if line is None or getattr(config.geometry, key) is None:
+        return
+    loop = layout is PresenceLayout.LOOPS_ONLY
+    here: Loc = ("geometry", key, "start_m") if loop else ("geometry", key)
+    late_m = 0.0 if loop else SEEN_LATE_S * metres_per_second(config.kinematics.v_min_kmh)
+    if line.start_m > late_m:
+        who = "a loop tells late of a nose" if loop else f"a nose at {config.kinematics.v_min_kmh:g} km/h"
+        text = f"{who}: green would outlive the crossing; must be at {late_m:.2f} m or upstream of it"
+        yield Finding(here, text)
+    elif line.start_m < config.geometry.zone_s.end_m:
+        text = f"must not be upstream of zone_s' end ({config.geometry.zone_s.end_m:g} m): a tail leaves zone_s first"
+        yield Finding(here, text)
+    if loop and line.end_m <= 0:
+        yield Finding(("geometry", key, "end_m"), "the stop line is 0: the loop must reach over it")
+
+
+def _exit(config: LaneConfig) -> Iterator[Finding]:
+    """A lane ends at its exit loop or at a place that is given, downstream of the line."""
+    g, end, line = config.geometry, config.geometry.end, config.geometry.line
+    if end is None:
+        text = "give zone_x, the exit loop; a lane without one has lane_end_m, and its records end by time"
+        yield Finding(("geometry",), text)
+        return
+    if g.zone_x is not None and g.lane_end_m is not None:
+        yield Finding(("geometry", "lane_end_m"), "is for a lane without zone_x: leave it out")
+    here: Loc = ("geometry", "zone_x", "start_m") if g.zone_x is not None else ("geometry", "lane_end_m")
+    if end.start_m <= max(0.0, line.end_m if line is not None else 0.0):
+        yield Finding(here, "must be downstream of the stop line (0) and of its sensor")
 
 
 def _antennas(config: LaneConfig) -> Iterator[Finding]:
@@ -154,14 +230,32 @@ def _roles(config: LaneConfig) -> Iterator[Finding]:
             first = owner.setdefault(role, index)
             if first != index:
                 yield Finding(("devices", index, "roles", role), f"is wired to devices.{first} already")
-    yield from _together(owner, INPUT_ROLES, "one poll must see all of them")
+    layout, exit_sensed = config.presence.layout, config.geometry.zone_x is not None
+    needed = required_roles(layout, exit_sensed=exit_sensed)
+    for surplus in (*LINE_ROLES, EXIT_ROLE):
+        if surplus in owner and surplus not in needed:
+            why = f"presence.layout {layout.value} has none" if surplus in LINE_ROLES else "geometry has no zone_x"
+            here: Loc = ("devices", owner[surplus], "roles", surplus)
+            yield Finding(here, f"{why}: take it out, or change the layout")
+    yield from _together(owner, needed, "one poll must see all of them")
+    yield from _poll(config, {owner[role] for role in needed if role in owner})
     yield from _together(
         owner, ("green", "amber", *FEEDBACK_ROLES, "amber_feedback"), "one session reads the head back"
     )
-    missing = [role for role in (*INPUT_ROLES, "green", *FEEDBACK_ROLES) if role not in owner]
+    missing = [name for name in (*needed, "green", *FEEDBACK_ROLES) if name not in owner]
     if missing:
         why = "no I/O module has it: " if len(missing) == 1 else "no I/O module has them: "
         yield Finding(("devices",), f"{why}roles {', '.join(missing)}")
+
+
+def _poll(config: LaneConfig, with_zones: set[int]) -> Iterator[Finding]:
+    for index in sorted(with_zones):
+        device = config.devices[index]
+        if isinstance(device, LaneIoDevice) and device.poll_ms > SLOWEST_POLL_MS:
+            text = (
+                f"a nose over the line must be red within 300 ms: poll the zones every {SLOWEST_POLL_MS} ms or sooner"
+            )
+            yield Finding(("devices", index, "poll_ms"), text)
 
 
 def _together(owner: Mapping[str, int], roles: Sequence[str], why: str) -> Iterator[Finding]:
@@ -189,6 +283,9 @@ def _signal(config: LaneConfig) -> Iterator[Finding]:
     least_ms = minimum_amber_ns(kinematics.v_max_kmh, kinematics.reaction_s, kinematics.decel_ms2) // 1_000_000
     if 0 < signal.amber_ms < least_ms:
         yield Finding(("signal", "amber_ms"), f"a driver at {kinematics.v_max_kmh:g} km/h needs {least_ms} ms or more")
+    if head.watchdog_ms < 3 * signal.cycle_ms:
+        text = f"{signal.device} drops the light after {head.watchdog_ms} ms without a write: must be a third of that"
+        yield Finding(("signal", "cycle_ms"), text)
     if signal.stale_ms < 2 * head.poll_ms:
         yield Finding(("signal", "stale_ms"), f"must be at least two polls of {head.id} ({head.poll_ms} ms each)")
 
@@ -211,6 +308,19 @@ def _policy(config: LaneConfig) -> Iterator[Finding]:
     policy, kinematics = config.policy, config.kinematics
     if kinematics.v_min_kmh >= kinematics.v_max_kmh:
         yield Finding(("kinematics", "v_min_kmh"), "must be below v_max_kmh")
+    if kinematics.stop_kmh > kinematics.v_min_kmh:
+        text = f"one that rolls at v_min_kmh ({kinematics.v_min_kmh:g}) would count as standing: must not be above it"
+        yield Finding(("kinematics", "stop_kmh"), text)
+    starts = [zone.start_m for zone in (config.geometry.zone_a, config.geometry.zone_d, config.geometry.zone_s)]
+    way_m = max(after - before for before, after in pairwise(starts))
+    rolling_s = policy.stopped_factor * way_m / metres_per_second(kinematics.v_min_kmh)
+    if policy.abandon_s <= rolling_s:
+        text = (
+            f"a vehicle that still rolls would be given up: {policy.stopped_factor:g} times the slowest way from loop"
+        )
+        yield Finding(("policy", "abandon_s"), f"{text} to loop is {rolling_s:.0f} s; must be longer")
+    if policy.stall_after_green_s >= policy.green_max_s:
+        yield Finding(("policy", "stall_after_green_s"), "must be below green_max_s")
     v_ms = kinematics.v_max_kmh / 3.6
     commit_m = v_ms * (kinematics.reaction_s + policy.commit_margin_s) + v_ms**2 / (2 * kinematics.decel_ms2)
     if -config.geometry.zone_a.start_m <= commit_m:

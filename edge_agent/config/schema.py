@@ -6,7 +6,7 @@ from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated, Literal, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, ValidationInfo, create_model, model_validator
+from pydantic import Field, PrivateAttr, ValidationInfo, create_model, model_validator
 
 from drivers import registry
 from drivers.camera.settings import RtspCameraSettings
@@ -14,25 +14,21 @@ from drivers.modbus.settings import LaneIoSettings
 from drivers.rfid.settings.family import FilePath, ReaderSettings
 from edge_agent.model.decision import Role
 from edge_agent.model.identity import IdentityKind
-from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, ZoneSpan
+from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, Zone
+from edge_agent.model.presence import cannot_see
 from edge_agent.safety.barrier import ArmLimits
 from edge_agent.safety.timing import Limits
+
+from .places import GeometrySection, PresenceSection
+from .section import Id, Section
 
 _MS = 1_000_000
 _S = 1_000_000_000
 
 
-Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,31}$")]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Host = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[A-Za-z0-9_.:\[\]-]+$")]
-Metres = Annotated[float, Field(ge=-500, le=500)]
 Origin = Annotated[str, Field(pattern=r"^https?://[A-Za-z0-9_.:\[\]-]+$")]
-
-
-class Section(BaseModel):
-    """What all sections share: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class LaneSection(Section):
@@ -47,45 +43,6 @@ class LaneSection(Section):
     mode_at_start: Literal["closed", "attended", "remote", "degraded", "all_hold"] = Field(
         default="closed", description="Lane mode of a new store; a restart keeps the mode that was set"
     )
-
-
-class SpanSection(Section):
-    """A stretch of the lane."""
-
-    start_m: Metres = Field(description="Upstream end, metres from the stop line (negative: before it)")
-    end_m: Metres = Field(description="Downstream end, metres from the stop line")
-
-    def to_span(self) -> ZoneSpan:
-        """The core's record."""
-        return ZoneSpan(self.start_m, self.end_m)
-
-
-class AntennaSection(SpanSection):
-    """Where a tag on a vehicle is read by one antenna."""
-
-    device: Id = Field(description="Reader's device id")
-    antenna: int = Field(ge=1, le=16, description="Antenna port of that reader")
-    miss_limit_percent: int = Field(
-        default=50,
-        ge=1,
-        le=100,
-        description="Share of the vehicles it may miss before that is a condition; 100: all",
-    )
-    floor_dbm: float | None = Field(
-        default=None, ge=-100, le=0, description="Weaker tags are the next lane's; -100 where it has no neighbour"
-    )
-
-
-class GeometrySection(Section):
-    """Where things are, in metres from the stop line."""
-
-    zone_a: SpanSection = Field(description="Advance loop")
-    zone_d: SpanSection = Field(description="Decision loop")
-    zone_s: SpanSection = Field(description="Loop at the stop line")
-    stop_line_beam_m: Metres = Field(default=0.0, description="Crossing beam")
-    zone_x: SpanSection = Field(description="Exit loop")
-    antennas: tuple[AntennaSection, ...] = Field(description="Read zone of every antenna in use")
-    length_max_m: float = Field(default=27.5, ge=5, le=60, description="Longest lawful vehicle")
 
 
 class KinematicsSection(Section):
@@ -330,6 +287,7 @@ class LaneConfig(Section):
     """A whole `lane.yaml`."""
 
     lane: LaneSection = Field(description="Which lane this is")
+    presence: PresenceSection = Field(default_factory=PresenceSection, description="What tells where vehicles are")
     geometry: GeometrySection = Field(description="Where things are")
     kinematics: KinematicsSection = Field(description="Speeds and braking")
     policy: PolicySection = Field(default_factory=PolicySection, description="What is asked for before green")
@@ -365,12 +323,15 @@ class LaneConfig(Section):
     def to_geometry(self) -> Geometry:
         """Positions for the passage core."""
         g = self.geometry
+        line, end = g.line, g.end
+        assert line is not None, "checks.py refuses a lane without a sensor at the line"
+        assert end is not None, "and one that ends nowhere"
         return Geometry(
             a=g.zone_a.to_span(),
             d=g.zone_d.to_span(),
             s=g.zone_s.to_span(),
-            beam_m=g.stop_line_beam_m,
-            x=g.zone_x.to_span(),
+            beam_m=line.start_m,
+            x=end,
             antennas=tuple((antenna.device, antenna.antenna, antenna.to_span()) for antenna in g.antennas),
             length_max_m=g.length_max_m,
             floors=tuple(
@@ -378,7 +339,14 @@ class LaneConfig(Section):
                 for antenna in g.antennas
                 if antenna.floor_dbm is not None
             ),
+            layout=self.presence.layout,
+            line_length_m=line.end_m - line.start_m,
+            exit_sensed=g.zone_x is not None,
         )
+
+    def cannot_see(self) -> tuple[str, ...]:
+        """What this lane's sensors cannot see, one sentence each."""
+        return cannot_see(self.presence.layout, exit_sensed=self.geometry.zone_x is not None)
 
     def miss_limits(self, device: str) -> dict[int, int]:
         """Percent of the vehicles each antenna of a reader may miss."""
@@ -410,6 +378,7 @@ class LaneConfig(Section):
             source_grace_ns=round(self.policy.centre_grace_s * _S),
             chatter_max=self.signal.chatter_per_min,
             barrier=self.barrier is not None,
+            zones=tuple(zone for zone in Zone if zone is not Zone.X or self.geometry.zone_x is not None),
         )
 
     def to_arm_limits(self, barrier: BarrierSection) -> ArmLimits:

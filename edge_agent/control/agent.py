@@ -117,6 +117,7 @@ class Agent:
             submit=self.passage.submit,
             wake=self._wake_signal,
             stale_ms=config.signal.stale_ms,
+            layout=config.presence.layout,
         )
         self.signal = SignalLoop(
             SignalPorts(

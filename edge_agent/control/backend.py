@@ -118,7 +118,9 @@ class Backend:
             message.conveyances.append(lane_wire.conveyance_message(conveyance, now, green_for, reveal))
         message.conditions.extend(self.conditions())
         message.red_causes.extend(self._red_causes(now))
-        message.zones.extend(lane_wire.zone_messages(source.snapshot(), now, source.stale_ns))
+        geometry = state.config.geometry
+        message.presence.CopyFrom(lane_wire.presence_message(geometry))
+        message.zones.extend(lane_wire.zone_messages(source.snapshot(), now, source.stale_ns, geometry.exit_sensed))
         return message
 
     def lane_changes(self) -> AbstractContextManager[Watch]:

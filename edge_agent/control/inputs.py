@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from drivers.api import Clock, InputSnapshot, Stamp, TagRead
 from edge_agent.model.inputs import ClockStepped, CoreInput, SightingChanged, ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
+from edge_agent.model.presence import PresenceLayout
 from edge_agent.runtime.channel import Channel, Overflow
 from edge_agent.safety.barrier import DOWN_ROLE, UP_ROLE
 
+from .line_sensor import LineSensor
 from .sightings import SightingTracker
 
 CLOCK_STEP_MS = 500
@@ -22,6 +24,7 @@ class _Seen:
     levels: Mapping[Zone, bool]
     edges: Mapping[Zone, int]
     arm: tuple[bool | None, ...]
+    line_disagrees: bool
 
     def at_line(self) -> tuple[int, int | None, bool | None, tuple[bool | None, ...]]:
         """What the interlock looks at: session, edges of the beam, stop loop, limit switches of the barrier arm."""
@@ -29,7 +32,8 @@ class _Seen:
 
 
 class LaneInputs:
-    """Holds the newest snapshot for the signal loop and tells the core what changed.
+    """Holds the newest snapshot for the signal loop and tells the core what changed; both know the sensors at the line
+    as one, whatever `layout` says there is.
 
     Zone inputs go straight through: nothing queues in front of them. `wake` rings the signal loop on every edge of the
     stop-line beam or the stop loop, before the core is told, and on every change of the head's feedback. Tags wait in a
@@ -44,6 +48,7 @@ class LaneInputs:
         submit: Callable[[CoreInput], None],
         wake: Callable[[], None],
         stale_ms: int,
+        layout: PresenceLayout = PresenceLayout.LOOPS_AND_BEAM,
     ) -> None:
         self.snapshot: InputSnapshot | None = None
         self.tags: Channel[TagRead] = Channel("tags", 1024, Overflow.DROP_OLDEST)
@@ -52,6 +57,7 @@ class LaneInputs:
         self._submit = submit
         self._wake = wake
         self._stale_ns = stale_ms * 1_000_000
+        self._line = LineSensor(layout, self._stale_ns)
         self._seen: _Seen | None = None
         self._felt: Mapping[str, int] = {}
         self._lost = False
@@ -60,10 +66,11 @@ class LaneInputs:
 
     def take_snapshot(self, snapshot: InputSnapshot) -> None:
         """A poll's result; told to the core only when something changed."""
-        self.snapshot = snapshot
+        self.snapshot = snapshot = self._line.joined(snapshot)
         levels = {zone: snapshot.levels[zone.value] for zone in Zone if zone.value in snapshot.levels}
         edges = {zone: snapshot.edges.get(zone.value, 0) for zone in levels}
-        now = _Seen(snapshot.session, levels, edges, tuple(snapshot.levels.get(role) for role in _LIMITS))
+        arm = tuple(snapshot.levels.get(role) for role in _LIMITS)
+        now = _Seen(snapshot.session, levels, edges, arm, self._line.disagrees(snapshot.stamp.mono_ns))
         before = self._seen
         if now == before and not self._lost:
             return
@@ -72,7 +79,7 @@ class LaneInputs:
             self._wake()
         if before is not None and not back and replace(before, arm=now.arm) == now:
             return  # only the arm moved: its own loop tells the core
-        self._submit(ZonesChanged(at=snapshot.stamp, session=snapshot.session, levels=levels, edges=edges))
+        self._submit(ZonesChanged(snapshot.stamp, snapshot.session, levels, edges, now.line_disagrees))
 
     def feel(self, snapshot: InputSnapshot) -> None:
         """A poll of the head's module: a lamp that changed is looked at now, and not at the next cycle."""

@@ -24,12 +24,16 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class ZonesChanged:
-    """Levels and edge counters of all zone inputs at one instant; sent when any of them or the session changed."""
+    """Levels and edge counters of all zone inputs at one instant; sent when any of them or the session changed.
+
+    `line_disagrees`: the two outputs of the sensor at the stop line have contradicted each other for too long, and have
+    not been seen to break together since."""
 
     at: Stamp
     session: int
     levels: Mapping[Zone, bool]
     edges: Mapping[Zone, int]
+    line_disagrees: bool = False
 
 
 @dataclass(frozen=True, slots=True)

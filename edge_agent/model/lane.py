@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from .presence import PresenceLayout
+
 
 class LaneMode(StrEnum):
     """How the lane works now. Only REMOTE rolls; ATTENDED and DEGRADED release standing vehicles only. MAINTENANCE is
@@ -18,7 +20,8 @@ class LaneMode(StrEnum):
 
 
 class Zone(StrEnum):
-    """Lane inputs by role; the values are the role names of the configuration. Active = occupied, beam = broken."""
+    """Where a vehicle can be felt; the values are role names of the configuration. Active = occupied, beam = broken.
+    BEAM is whatever the lane's layout has at the stop line: `control/line_sensor.py` makes one input of it."""
 
     A = "zone_a"
     D = "zone_d"
@@ -39,7 +42,9 @@ class ZoneSpan:
 class Geometry:
     """Positions along the lane in metres from the stop line S = 0, downstream positive (A is negative).
 
-    `a`, `d`, `s`, `x` are the presence loops, `beam_m` the crossing beam at the stop line, `antennas` maps
+    `a`, `d`, `s`, `x` are the presence loops; where X is not `exit_sensed`, `x` is the place where the lane ends.
+    `beam_m` is the upstream edge of the sensor at the stop line and `line_length_m` its length along the lane (0: a
+    beam or curtain). `antennas` maps
     (device, antenna) to the span in which a tag on a vehicle is read. `floors` maps (device, antenna) to the level, in
     centi-dBm, that a tag of this lane's vehicles reaches and one of the next lane's does not; antennas not named have
     none.
@@ -53,6 +58,9 @@ class Geometry:
     antennas: tuple[tuple[str, int, ZoneSpan], ...]
     length_max_m: float = 27.5
     floors: tuple[tuple[str, int, int], ...] = ()
+    layout: PresenceLayout = PresenceLayout.LOOPS_AND_BEAM
+    line_length_m: float = 0.0
+    exit_sensed: bool = True
 
 
 @dataclass(frozen=True, slots=True)

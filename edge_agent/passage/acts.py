@@ -8,6 +8,7 @@ from edge_agent.model.decision import ActKind, ActResult, Authority, Decision, H
 from edge_agent.model.effects import AnswerAct, Severity
 from edge_agent.model.inputs import ActReceived
 from edge_agent.model.lane import LaneMode
+from edge_agent.model.presence import standing_only
 
 from .causes import lane_causes
 from .codes import EventCode
@@ -237,6 +238,10 @@ def _set_mode(turn: Turn, act: OfficerAct) -> Reply:
         return Reply(ActResult.FAILED_PRECONDITION, f"{work.by} works at the lane: set it closed first, then {mode}")
     if act.role is not Role.OFFICER and mode not in RESTRICTING:
         return Reply(ActResult.PERMISSION_DENIED, f"mode {mode.value} is for officers")
+    layout = turn.state.config.geometry.layout
+    if mode is LaneMode.REMOTE and standing_only(layout):
+        text = f"no rolling release with the layout {layout.value}: {standing_only(layout)}; mode attended"
+        return Reply(ActResult.FAILED_PRECONDITION, text)
     if mode is LaneMode.REMOTE and not turn.state.store.up:
         return Reply(ActResult.FAILED_PRECONDITION, f"store is not well ({turn.state.store.code}): no rolling release")
     if mode is LaneMode.REMOTE and not turn.state.commissioned.up:

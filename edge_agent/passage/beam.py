@@ -56,6 +56,16 @@ def beam_seen(turn: Turn) -> None:
     """A vehicle has crossed the line as it must: loop, beam, loop free, beam free."""
     title = "The stop-line beam sees vehicles"
     turn.condition(ConditionCode.BEAM_DOUBTFUL, Severity.ALARM, False, title, "")
+    if not turn.state.zones.line_disagrees:
+        title = "The outputs of the light curtain agree"
+        turn.condition(ConditionCode.CURTAIN_DISAGREES, Severity.ALARM, False, title, "")
+
+
+def curtain_disagrees(turn: Turn) -> None:
+    """The two outputs of the light curtain contradict each other: one of them is stuck, and the other alone tells of
+    noses. Until a crossing is seen in full by both, only an officer who looks gives green."""
+    title, hint = "The outputs of the light curtain contradict", "break the curtain by hand and look at both inputs"
+    turn.condition(ConditionCode.CURTAIN_DISAGREES, Severity.ALARM, True, title, hint)
 
 
 def did_not_cross(turn: Turn, track: Track) -> bool:

@@ -7,6 +7,7 @@ from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import Authority, Decision, Verdict
 from edge_agent.model.lane import LaneMode, Zone
+from edge_agent.model.presence import standing_only
 
 from .codes import CauseCode, ConditionCode
 from .decisions import effective
@@ -74,6 +75,14 @@ def not_commissioned(state: LaneState) -> Cause:
     return Cause(CauseCode.NOT_COMMISSIONED, f"no rolling release: {state.commissioned.code}", state.commissioned.since)
 
 
+def standing_only_by_layout(state: LaneState) -> Cause | None:
+    """REMOTE was set, but with what this lane has at the stop line nobody may roll."""
+    why = standing_only(state.config.geometry.layout)
+    if not why or state.wanted_mode is not LaneMode.REMOTE:
+        return None
+    return Cause(CauseCode.LAYOUT, f"no rolling release with the layout {state.config.geometry.layout.value}: {why}")
+
+
 def _line_causes(state: LaneState) -> Iterator[Cause]:
     over = next((t for t in state.tracks if Zone.BEAM in t.over), None)
     if over is not None or state.zones.occupied(Zone.BEAM):
@@ -91,6 +100,8 @@ def _vehicle_causes(state: LaneState, track: Track, officer: bool) -> Iterator[C
         yield Cause(
             CauseCode.ORDER_UNKNOWN, f"order of the corridor is unknown ({state.order.reason})", state.order.since
         )
+    if ConditionCode.CURTAIN_DISAGREES.value in state.conditions:
+        yield Cause(CauseCode.BEAM_DOUBTFUL, "one output of the light curtain may be blind: an officer must release")
     if ConditionCode.BEAM_DOUBTFUL.value in state.conditions:
         yield Cause(CauseCode.BEAM_DOUBTFUL, "the stop-line beam may be blind: an officer must release")
     if track.suspect:
@@ -152,6 +163,9 @@ def _place_causes(state: LaneState, track: Track, officer: bool, held: LeaseHeld
     gentle = state.mode_planned
     if state.wanted_mode is LaneMode.REMOTE and not state.commissioned.up and not officer:
         yield not_commissioned(state)
+    layout = standing_only_by_layout(state)
+    if layout is not None and not officer:
+        yield layout
     if not remote and state.mode not in NO_GREEN and not officer:
         yield Cause(
             CauseCode.OFFICER_ONLY, f"mode {state.mode.value}: an officer must release", state.mode_since,

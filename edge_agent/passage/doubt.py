@@ -8,7 +8,7 @@ from edge_agent.model.effects import Severity
 from edge_agent.model.lane import Zone
 
 from .codes import EventCode
-from .kinematics import NS, SLOW_SECONDS, metres_per_second
+from .kinematics import NS, SLOW_SECONDS, metres_per_second, zone_end_m
 from .state import LaneState, Track
 from .turn import Turn
 
@@ -54,14 +54,14 @@ def beam_outlasted_loop(state: LaneState, track: Track, now_ns: int) -> bool:
     if not track.loop_off_ns:
         return False
     config = state.config
-    gap_m = config.geometry.beam_m - config.geometry.s.end_m
+    gap_m = zone_end_m(Zone.BEAM, config.geometry) - config.geometry.s.end_m
     slow_s = config.policy.stopped_factor * gap_m / metres_per_second(config.kinematics.v_min_kmh)
     return now_ns - track.loop_off_ns > int(max(SLOW_SECONDS, slow_s) * NS)
 
 
 def settle(turn: Turn, track: Track) -> Track:
     """The last look at a record before it is sealed: what is left of accusations, and how many witnesses there are."""
-    exit_seen = track.conveyance.times.x_nose is not None or Zone.X not in turn.state.zones.levels
+    exit_seen = track.conveyance.times.x_nose is not None or not turn.state.config.geometry.exit_sensed
     if not _came_in_order(track) or not exit_seen or track.conveyance.times.s_tail is None:
         track = withdraw_accusation(turn, track, "crossing_not_seen_in_full")
     if witnesses(track.conveyance) < WITNESSES:

@@ -22,9 +22,12 @@ SHORT = 0.5
 def exit_due_ns(state: LaneState, track: Track) -> int:
     """When a vehicle past the line is taken for gone although X has not seen its tail leave: `stopped_factor` times
     what the slowest rolling vehicle takes, from where it was seen last and not before the vehicle ahead has left.
-    NEVER while it is over the line."""
+    NEVER while it is over the line. A lane without X has nothing that could tell of the vehicle ahead: there each one's
+    time runs by itself."""
     if Zone.BEAM in track.over or not state.zones.fresh:
         return NEVER
+    if not state.config.geometry.exit_sensed:
+        return track.moved.mono_ns + int(state.config.policy.stopped_factor * _slowest_s(state, track) * NS)
     ahead = next((t for t in state.tracks if not t.upstream), None)
     if ahead is not None and ahead.id != track.id:
         return NEVER

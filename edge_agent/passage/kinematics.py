@@ -89,14 +89,16 @@ def zone_start_m(zone: Zone, geometry: Geometry) -> float:
 
 def zone_end_m(zone: Zone, geometry: Geometry) -> float:
     """Where the tail is when this zone becomes free."""
-    return (geometry.a.end_m, geometry.d.end_m, geometry.s.end_m, geometry.beam_m, geometry.x.end_m)[_INDEX[zone]]
+    line_m = geometry.beam_m + geometry.line_length_m
+    return (geometry.a.end_m, geometry.d.end_m, geometry.s.end_m, line_m, geometry.x.end_m)[_INDEX[zone]]
 
 
 _INDEX = {zone: index for index, zone in enumerate((Zone.A, Zone.D, Zone.S, Zone.BEAM, Zone.X))}
 
 
 def _starts(geometry: Geometry) -> tuple[float, float, float, float, float]:
-    return geometry.a.start_m, geometry.d.start_m, geometry.s.start_m, geometry.beam_m, geometry.x.start_m
+    x_m = geometry.x.start_m if geometry.exit_sensed else float("inf")  # no nose is ever held up by what is not there
+    return geometry.a.start_m, geometry.d.start_m, geometry.s.start_m, geometry.beam_m, x_m
 
 
 def nose_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float], ...]:
@@ -116,7 +118,7 @@ def tail_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float],
     pairs = (
         (times.a_tail, geometry.a.end_m),
         (times.d_tail, geometry.d.end_m),
-        (times.s_tail, geometry.beam_m),
+        (times.s_tail, geometry.beam_m + geometry.line_length_m),
         (times.x_tail, geometry.x.end_m),
     )
     return tuple((stamp.mono_ns, position) for stamp, position in pairs if stamp is not None)
@@ -262,6 +264,17 @@ def length_m(times: ZoneTimes, measured_kmh: float, geometry: Geometry) -> float
         return 0.0
     seconds = (times.a_tail.mono_ns - times.a_nose.mono_ns) / NS
     return max(0.0, metres_per_second(measured_kmh) * seconds - (geometry.a.end_m - geometry.a.start_m))
+
+
+def length_over_line_m(times: ZoneTimes, geometry: Geometry) -> float:
+    """Length from the time over the sensor at the line at the mean speed from there to X; 0 while either is unknown. An
+    estimate for the record of a vehicle that rolled evenly and that the loops upstream did not measure."""
+    if times.s_nose is None or times.s_tail is None or times.x_nose is None:
+        return 0.0
+    start_ns = times.s_nose.mono_ns
+    over, way = times.s_tail.mono_ns - start_ns, times.x_nose.mono_ns - start_ns
+    share = over / way if way > 0 else 0.0
+    return max(0.0, (geometry.x.start_m - geometry.beam_m) * share - geometry.line_length_m)
 
 
 def stop_ms(from_m: float, from_ns: int, to_m: float, to_ns: int, kinematics: Kinematics) -> int:

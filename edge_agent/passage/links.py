@@ -18,6 +18,7 @@ from edge_agent.model.inputs import (
     StoreHealth,
 )
 from edge_agent.model.lane import LaneMode, Zone
+from edge_agent.model.presence import standing_only
 
 from .codes import ConditionCode, EventCode
 from .kinematics import excuse_ns
@@ -225,12 +226,17 @@ def review_mode(turn: Turn) -> None:
     planned = state.mode_planned
     if state.fault is not None:
         mode, planned = LaneMode.FAULT, False
-    elif mode is LaneMode.REMOTE and (absent or not state.store.up or not state.commissioned.up):
+    elif mode is LaneMode.REMOTE and (absent or not state.store.up or not state.commissioned.up or not _rolls(state)):
         mode, planned = LaneMode.DEGRADED, False
     if mode is not state.mode:
         turn.state = replace(state, mode=mode, mode_since=turn.at, mode_planned=planned)
         severity = Severity.INFO if planned else Severity.ALARM
         turn.event(EventCode.MODE, severity, mode=mode.value, before=state.mode.value)
+
+
+def _rolls(state: LaneState) -> bool:
+    """Whether what this lane has at the stop line lets anybody roll: a store may come from another layout's life."""
+    return not standing_only(state.config.geometry.layout)
 
 
 def review_conditions(turn: Turn) -> None:

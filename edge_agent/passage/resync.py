@@ -6,7 +6,7 @@ from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.lane import Zone
 
 from .arrivals import could_come, unexpected
-from .kinematics import NS, metres_per_second, zone_start_m
+from .kinematics import NS, metres_per_second, zone_end_m, zone_start_m
 from .state import RANK, ZONES, LaneState, Track, ZoneInputs
 from .turn import Turn
 
@@ -115,8 +115,6 @@ def _place(turn: Turn, zone: Zone) -> None:
 def _spans(state: LaneState, track: Track, behind: Zone, ahead: Zone) -> bool:
     """Whether the vehicle is long enough to be over both zones; otherwise another one is over the zone behind."""
     geometry = state.config.geometry
-    ends = {Zone.A: geometry.a.end_m, Zone.D: geometry.d.end_m, Zone.S: geometry.s.end_m, Zone.BEAM: geometry.beam_m}
-    starts = {Zone.D: geometry.d.start_m, Zone.S: geometry.s.start_m, Zone.X: geometry.x.start_m}
-    gap_m = starts.get(ahead, geometry.beam_m) - ends.get(behind, geometry.beam_m)
+    gap_m = zone_start_m(ahead, geometry) - zone_end_m(behind, geometry)
     measured = track.conveyance.length_m * LENGTH_TOLERANCE
     return min(measured or geometry.length_max_m, geometry.length_max_m) >= gap_m

@@ -61,7 +61,7 @@ def _end_without_exit(turn: Turn, track: Track) -> None:
         seal(turn, turn.flag(track, Flag.ABANDONED), "abandoned")
         lose_order(turn, "vehicle_abandoned")
         return
-    if Zone.X not in turn.state.zones.levels:
+    if not turn.state.config.geometry.exit_sensed:
         seal(turn, track, "no_exit_sensing")
         return
     exit_missed(turn)

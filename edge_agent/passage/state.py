@@ -113,6 +113,7 @@ class ZoneInputs:
     session: int = -1
     levels: Mapping[Zone, bool] = field(default_factory=dict)
     edges: Mapping[Zone, int] = field(default_factory=dict)
+    line_disagrees: bool = False
 
     def occupied(self, zone: Zone) -> bool:
         """Whether the zone is known to be occupied."""

@@ -9,7 +9,7 @@ from edge_agent.model.identity import Assignment, Leg
 from edge_agent.model.lane import LaneMode
 
 from .association import GAP_M
-from .causes import Cause, causes, lane_causes, not_commissioned
+from .causes import Cause, causes, lane_causes, not_commissioned, standing_only_by_layout
 from .codes import CauseCode
 from .decisions import effective
 from .etag import etag_of, lane_etag
@@ -123,6 +123,8 @@ def red_causes(state: LaneState, now: Stamp) -> tuple[Cause, ...]:
     if track is None:
         waits = state.wanted_mode is LaneMode.REMOTE and not state.commissioned.up
         new = (not_commissioned(state),) if waits else ()
+        layout = standing_only_by_layout(state)
+        new = new if layout is None else (*new, layout)
         return (*lane_causes(state), *new, Cause(CauseCode.NO_VEHICLE, "no vehicle is upstream of the stop line"))
     return causes(state, track, now.mono_ns, None)
 
@@ -162,7 +164,8 @@ def _places(state: LaneState, tracks: list[Track], now: Stamp) -> dict[str, Inte
         if track.standing is not None and track.upstream:
             place = Interval(earliest_m=config.geometry.beam_m, latest_m=config.geometry.s.start_m)
         else:
-            ahead = min(course.interval(now.mono_ns).earliest_m, limit if track.upstream else float("inf"))
+            ends_m = config.geometry.x.end_m  # whoever is past the line is at the end of the lane at most
+            ahead = min(course.interval(now.mono_ns).earliest_m, limit if track.upstream else ends_m)
             place = Interval(earliest_m=max(course.from_m, ahead), latest_m=course.from_m)
         places[track.id] = place
         if track.upstream:

@@ -8,12 +8,21 @@ from edge_agent.model.inputs import ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
 
 from .arrivals import could_come, new_track, unexpected
-from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, did_not_cross
+from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, curtain_disagrees, did_not_cross
 from .codes import ConditionCode, EventCode
 from .crossing import cross, passed_unseen, spend
 from .doubt import beam_outlasted_loop, withdraw_accusation
 from .exits import exit_missed, exit_seen, left_unseen, seen_late
-from .kinematics import OVERLONG, length_m, nose_fixes, speed_kmh, stop_ms, zone_end_m, zone_start_m
+from .kinematics import (
+    OVERLONG,
+    length_m,
+    length_over_line_m,
+    nose_fixes,
+    speed_kmh,
+    stop_ms,
+    zone_end_m,
+    zone_start_m,
+)
 from .leases import withdraw
 from .order import lose_order
 from .resync import resync
@@ -29,8 +38,13 @@ def on_zones(turn: Turn, event: ZonesChanged) -> None:
     """A snapshot of all zones: apply every edge since the last one, or start over when continuity was lost."""
     before = turn.state.zones
     turn.state = replace(
-        turn.state, zones=ZoneInputs(True, turn.at, event.session, dict(event.levels), dict(event.edges))
+        turn.state,
+        zones=ZoneInputs(
+            True, turn.at, event.session, dict(event.levels), dict(event.edges), line_disagrees=event.line_disagrees
+        ),
     )
+    if event.line_disagrees:
+        curtain_disagrees(turn)
     if not before.fresh or event.session != before.session:
         if before.fresh:
             turn.flag_all(Flag.SENSOR_FAULT)
@@ -224,8 +238,14 @@ def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
 
 
 def _measure(turn: Turn, track: Track) -> Track:
-    """Length, once A's tail and a speed are known; too long means two vehicles were seen as one."""
-    if track.conveyance.length_m or track.reached != RANK[Zone.D]:
+    """Length, once A's tail and a speed are known; too long means two vehicles were seen as one. Where A did not tell,
+    the sensor at the line does, for the record of one that did not stop."""
+    if track.conveyance.length_m:
+        return track
+    if track.reached == RANK[Zone.X] and not track.conveyance.stops:
+        over_line = length_over_line_m(track.fixes, turn.state.config.geometry)
+        return turn.put_conveyance(track, replace(track.conveyance, length_m=over_line)) if over_line else track
+    if track.reached != RANK[Zone.D]:
         return track
     geometry = turn.state.config.geometry
     length = length_m(track.fixes, track.conveyance.speed_kmh, geometry)

@@ -42,7 +42,7 @@ class Limits:
     `minimum_amber_ns`); `green_max_ns` longest green [45 s]; `stall_ns` longest stay on the stop loop under green
     [12 s]; `source_grace_ns` how long a green outlives the source of its lease [0]; `chatter_max` most changes of the
     commanded aspect in any minute [40]; `barrier` a barrier
-    arm is fitted.
+    arm is fitted; `zones` the zone inputs that the lane has [all].
     """
 
     stale_ns: int = 300 * _MS
@@ -56,6 +56,7 @@ class Limits:
     source_grace_ns: int = 0
     chatter_max: int = 40
     barrier: bool = False
+    zones: tuple[Zone, ...] = tuple(Zone)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def test_facts(
         live=now_ns < test.deadline_mono_ns,
         closed=orders.closed,
         hold=orders.hold,
-        lane_empty=lane_empty(zones, now_ns, limits.stale_ns),
+        lane_empty=lane_empty(zones, now_ns, limits),
         module_ready=history.ready,
         can_confirm=_can_confirm(reading),
         readback=readback(history, reading, now_ns, limits),
@@ -254,11 +255,11 @@ def stop_loop_occupied(zones: InputSnapshot | None, now_ns: int, stale_ns: int) 
     return zones is not None and _fresh(zones.stamp.mono_ns, now_ns, stale_ns) and zones.levels.get(Zone.S) is True
 
 
-def lane_empty(zones: InputSnapshot | None, now_ns: int, stale_ns: int) -> bool:
-    """Whether every zone is freshly known to be free."""
-    if zones is None or not _fresh(zones.stamp.mono_ns, now_ns, stale_ns):
+def lane_empty(zones: InputSnapshot | None, now_ns: int, limits: Limits) -> bool:
+    """Whether every zone that the lane has is freshly known to be free."""
+    if zones is None or not _fresh(zones.stamp.mono_ns, now_ns, limits.stale_ns):
         return False
-    return all(zones.levels.get(zone) is False for zone in Zone)
+    return all(zones.levels.get(zone) is False for zone in limits.zones)
 
 
 def readback(history: History, reading: SignalReadback | None, now_ns: int, limits: Limits) -> Readback:

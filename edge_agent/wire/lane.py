@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from drivers.api import Aspect, InputSnapshot, Stamp
 from edge_agent.model.conveyance import Conveyance
 from edge_agent.model.identity import ClearIdentity, IdentityKind
-from edge_agent.model.lane import Zone
+from edge_agent.model.lane import Geometry, Zone
+from edge_agent.model.presence import cannot_see, standing_only
 from edge_agent.passage.views import Cause, ConveyanceView, LaneView
 from edge_agent.runtime.health import Condition
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
@@ -41,6 +42,7 @@ HINTS: dict[str, str] = {
     "STOPPED_IN_CORRIDOR": "look at the picture and speak with the driver; green comes when it stands at the line",
     "STALLED_AFTER_GREEN": "speak with the driver; release anew",
     "OFFICER_MUST_RELEASE": "an officer releases vehicles one by one in this mode",
+    "PRESENCE_LAYOUT": "set the lane attended: with these sensors an officer releases vehicles that stand at the line",
     "MUST_STAND_AT_LINE": "green comes when the vehicle stands at the line",
     "NO_VEHICLE": "nothing to do: green comes with a vehicle",
     "STOP_LINE_BEAM_DOUBTFUL": "clean and align the stop-line beam; until then an officer releases each vehicle",
@@ -97,10 +99,25 @@ def condition_message(condition: Condition) -> pb.Condition:
     )
 
 
-def zone_messages(snapshot: InputSnapshot | None, now: Stamp, stale_ns: int) -> Iterable[lane_pb.ZoneState]:
+def presence_message(geometry: Geometry) -> lane_pb.Presence:
+    """What tells where vehicles are, and what that cannot see."""
+    layout, exit_sensed = geometry.layout, geometry.exit_sensed
+    return lane_pb.Presence(
+        layout=layout.value,
+        exit_sensed=exit_sensed,
+        standing_only=standing_only(layout),
+        cannot_see=cannot_see(layout, exit_sensed=exit_sensed),
+    )
+
+
+def zone_messages(
+    snapshot: InputSnapshot | None, now: Stamp, stale_ns: int, exit_sensed: bool
+) -> Iterable[lane_pb.ZoneState]:
     """The zone inputs as the signal loop sees them; UNKNOWN without a fresh snapshot."""
     fresh = snapshot is not None and now.mono_ns - snapshot.stamp.mono_ns <= stale_ns
     for zone in Zone:
+        if zone is Zone.X and not exit_sensed:
+            continue
         level = lane_pb.ZoneState.LEVEL_UNKNOWN
         edges = 0
         if snapshot is not None and fresh and zone.value in snapshot.levels:

@@ -47,6 +47,8 @@ def _show(agent: Agent, lane: LaneState) -> None:
         ("zones", ", ".join(f"{zone.zone} {word(zone.Level, zone.level)}" for zone in lane.zones) or "-"),
     ]
     lines[3:3] = _actuators(lane)
+    lines.append(("sensors", f"{lane.presence.layout}{_standing(lane)}"))
+    lines += [("blind" if not place else "", sentence) for place, sentence in enumerate(lane.presence.cannot_see)]
     if lane.HasField("hold"):
         may = ", ".join(lane.hold.may_clear)
         by = f"by {lane.hold.officer} since {since(lane.hold.since, now)}"
@@ -76,6 +78,11 @@ def _actuators(lane: LaneState) -> Iterator[tuple[str, str]]:
         yield "beacon", f"{alarm(lane.beacon)}, since {since(lane.beacon.wanted_since, lane.at)}"
     if lane.HasField("tone"):
         yield "tone", f"{alarm(lane.tone)}, since {since(lane.tone.wanted_since, lane.at)}"
+
+
+def _standing(lane: LaneState) -> str:
+    why = lane.presence.standing_only
+    return f"; nobody rolls: {why}" if why else ""
 
 
 def _maintenance(lane: LaneState) -> str:

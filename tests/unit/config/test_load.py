@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from drivers import registry
 from drivers.registry import READERS, settings_of
 from drivers.rfid.settings.llrp import LlrpSettings
-from edge_agent.config import schema
+from edge_agent.config import places, schema
 from edge_agent.config.load import load_config, load_console_config, parse
 from edge_agent.config.schema import ConsoleConfig, LaneConfig
 from edge_agent.model.errors import ConfigError
@@ -126,7 +126,8 @@ def test_an_llrp_reader_is_held_to_what_holds_for_readers() -> None:
 
 def _sections() -> list[type[BaseModel]]:
     found = [item for item in vars(schema).values() if isinstance(item, type) and issubclass(item, BaseModel)]
-    return [section for section in found if section.__module__ == schema.__name__]
+    found += [item for item in vars(places).values() if isinstance(item, type) and issubclass(item, BaseModel)]
+    return [section for section in dict.fromkeys(found) if section.__module__.startswith("edge_agent.config.")]
 
 
 def _groups_of(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
@@ -225,7 +226,12 @@ def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
             "zone_a",
         ),
         ("start_m: -3.0, end_m: -0.5", "start_m: -3.0, end_m: -5", "geometry.zone_s.end_m", "downstream"),
-        ("  stop_line_beam_m: 0.0", "  stop_line_beam_m: 40.0", "geometry.stop_line_beam_m", "between"),
+        (
+            "  stop_line_beam_m: 0.0",
+            "  stop_line_beam_m: 40.0",
+            "geometry.stop_line_beam_m",
+            "green would outlive the crossing",
+        ),
         ("device: rfid-1, antenna: 1", "device: rfid-2, antenna: 1", "geometry.antennas.0.device", "no reader"),
         ("device: rfid-1, antenna: 1", "device: rfid-1, antenna: 3", "geometry.antennas.0.antenna", "no antenna"),
         ("    antennas: [1, 2]", "    antennas: [1, 2, 4]", "devices.0.antennas", "antenna 4 has no place"),

@@ -231,21 +231,6 @@ def test_one_that_waits_at_the_line_is_never_abandoned() -> None:
     assert lane.bundles == []
 
 
-def test_a_lane_without_exit_sensing_seals_after_a_bound() -> None:
-    lane = Lane()
-    del lane.levels[Zone.X]
-    lane.start()
-    lane.arrive()
-    lane.decide()
-    lane.drive_to_line()
-    lane.on(Zone.BEAM)
-    lane.wait(6)
-    lane.zones((Zone.S, False), (Zone.BEAM, False))
-    assert lane.bundles == []
-    lane.wait(60)
-    assert [b.outcome for b in lane.bundles] == [Outcome.RELEASED_ROLLING]
-
-
 def test_all_hold_invents_no_passages() -> None:
     lane = Lane().start()
     lane.act(ActKind.SET_MODE, mode="all_hold")

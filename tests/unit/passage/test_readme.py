@@ -5,6 +5,7 @@ from pathlib import Path
 
 from edge_agent.model.conveyance import Flag, Phase
 from edge_agent.model.lane import LaneMode
+from edge_agent.model.presence import LAYOUTS, NO_EXIT, PresenceLayout
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "edge_agent" / "passage" / "README.md").read_text()
@@ -31,6 +32,15 @@ def test_the_stories_it_names_are_those_there_are() -> None:
     shown = {cell for row in PAGE.splitlines() if row.startswith("|") for cell in re.findall(r"`(\w+)`", row)}
     known = {flag.value for flag in Flag} | STORIES
     words = {cell for cell in shown if "_" in cell and cell.islower() and not cell.startswith("test_")}
-    policy = {"abandon_s", "stopped_factor", "exit_unseen", "no_exit_sensing", "stop_line_beam"}
+    policy = {"abandon_s", "stopped_factor", "exit_unseen", "no_exit_sensing", "stop_line_beam", "lane_end_m", "zone_x"}
+    policy |= {layout.value for layout in PresenceLayout}
     assert words - known - policy == set()
     assert STORIES <= NAMED
+
+
+def test_every_layout_says_on_the_page_what_it_cannot_see() -> None:
+    for layout, traits in LAYOUTS.items():
+        (row,) = [line for line in PAGE.splitlines() if line.startswith(f"| `{layout.value}` |")]
+        assert row.split(" | ")[-1].removesuffix(" |") == "; ".join(traits.cannot_see)
+        assert ("no: an officer" in row) == bool(traits.standing_only)
+    assert NO_EXIT in PAGE

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from drivers.api import Aspect, Grade, InputSnapshot, SignalReadback, Stamp
+from edge_agent.model.lane import Zone
 from edge_agent.safety import timing
 from edge_agent.safety.facts import HeadTestFacts, LeaseState, Permit, Readback, Reason, Ruling
 from edge_agent.safety.interlock import rule_test
@@ -138,14 +139,21 @@ def test_the_head_in_a_signal_test() -> None:
 
 def test_a_lane_is_empty_only_when_every_zone_is_freshly_known_to_be_free() -> None:
     limit = LIMITS.stale_ns
-    assert timing.lane_empty(_empty(), NOW, limit)
-    assert timing.lane_empty(_empty(at=NOW - limit), NOW, limit)
-    assert not timing.lane_empty(_empty(at=NOW - limit - 1), NOW, limit)
-    assert not timing.lane_empty(None, NOW, limit)
+    assert timing.lane_empty(_empty(), NOW, LIMITS)
+    assert timing.lane_empty(_empty(at=NOW - limit), NOW, LIMITS)
+    assert not timing.lane_empty(_empty(at=NOW - limit - 1), NOW, LIMITS)
+    assert not timing.lane_empty(None, NOW, LIMITS)
     for zone in FREE:
-        assert not timing.lane_empty(_empty({zone: True}), NOW, limit)
-        assert not timing.lane_empty(_empty({zone: None}), NOW, limit)
+        assert not timing.lane_empty(_empty({zone: True}), NOW, LIMITS)
+        assert not timing.lane_empty(_empty({zone: None}), NOW, LIMITS)
     assert _facts(zones=_empty({"zone_d": True})).lane_empty is False
+
+
+def test_a_zone_that_the_lane_does_not_have_is_not_asked() -> None:
+    without_exit = replace(LIMITS, zones=(Zone.A, Zone.D, Zone.S, Zone.BEAM))
+    assert timing.lane_empty(_empty({"zone_x": None}), NOW, without_exit)
+    for zone in without_exit.zones:
+        assert not timing.lane_empty(_empty({zone.value: None}), NOW, without_exit)
 
 
 def test_a_green_of_a_test_is_nobodys() -> None:

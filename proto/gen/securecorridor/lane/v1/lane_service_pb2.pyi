@@ -69,6 +69,7 @@ class LaneState(_message.Message):
     SIGN_FIELD_NUMBER: _builtins.int
     BEACON_FIELD_NUMBER: _builtins.int
     TONE_FIELD_NUMBER: _builtins.int
+    PRESENCE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`ports/{office}/lanes/{lane}`."""
     mode: _types_pb2.LaneMode.ValueType
@@ -124,6 +125,8 @@ class LaneState(_message.Message):
     def tone(self) -> _actuators_pb2.AlarmState:
         """Absent: it has no audible tone."""
 
+    @_builtins.property
+    def presence(self) -> Global___Presence: ...
     def __init__(
         self,
         *,
@@ -149,14 +152,53 @@ class LaneState(_message.Message):
         sign: _actuators_pb2.SignState | None = ...,
         beacon: _actuators_pb2.AlarmState | None = ...,
         tone: _actuators_pb2.AlarmState | None = ...,
+        presence: Global___Presence | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "at", b"at", "beacon", b"beacon", "centre_since", b"centre_since", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "maintenance", b"maintenance", "sign", b"sign", "signal", b"signal", "tone", b"tone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "at", b"at", "beacon", b"beacon", "centre_since", b"centre_since", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "maintenance", b"maintenance", "presence", b"presence", "sign", b"sign", "signal", b"signal", "tone", b"tone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "arm", b"arm", "at", b"at", "beacon", b"beacon", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "maintenance", b"maintenance", "mode", b"mode", "name", b"name", "red_causes", b"red_causes", "sign", b"sign", "signal", b"signal", "tone", b"tone", "zones", b"zones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "arm", b"arm", "at", b"at", "beacon", b"beacon", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "maintenance", b"maintenance", "mode", b"mode", "name", b"name", "presence", b"presence", "red_causes", b"red_causes", "sign", b"sign", "signal", b"signal", "tone", b"tone", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LaneState: _TypeAlias = LaneState  # noqa: Y015
+
+@_typing.final
+class Presence(_message.Message):
+    """What tells where vehicles are, as configured."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LAYOUT_FIELD_NUMBER: _builtins.int
+    EXIT_SENSED_FIELD_NUMBER: _builtins.int
+    STANDING_ONLY_FIELD_NUMBER: _builtins.int
+    CANNOT_SEE_FIELD_NUMBER: _builtins.int
+    layout: _builtins.str
+    """loops_and_beam, loops_only or light_curtain: what stands at the stop line. `stop_line_beam` among the zones is that
+    sensor, whichever it is.
+    """
+    exit_sensed: _builtins.bool
+    """A loop at the exit says when a vehicle has left; without one its record ends by time."""
+    standing_only: _builtins.str
+    """Why only vehicles that stand at the line may be released; empty where they may roll."""
+    @_builtins.property
+    def cannot_see(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the lane cannot see, one sentence each."""
+
+    def __init__(
+        self,
+        *,
+        layout: _builtins.str = ...,
+        exit_sensed: _builtins.bool = ...,
+        standing_only: _builtins.str = ...,
+        cannot_see: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cannot_see", b"cannot_see", "exit_sensed", b"exit_sensed", "layout", b"layout", "standing_only", b"standing_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Presence: _TypeAlias = Presence  # noqa: Y015
 
 @_typing.final
 class Maintenance(_message.Message):
@@ -231,7 +273,7 @@ class ZoneState(_message.Message):
     LEVEL_FIELD_NUMBER: _builtins.int
     EDGES_FIELD_NUMBER: _builtins.int
     zone: _builtins.str
-    """zone_a, zone_d, zone_s, stop_line_beam, zone_x."""
+    """zone_a, zone_d, zone_s, stop_line_beam and, where the lane has one, zone_x."""
     level: Global___ZoneState.Level.ValueType
     edges: _builtins.int
     def __init__(
