@@ -20,7 +20,7 @@ from hil.world.geometry import Geometry
 GREEN_POINT = 0
 GEOMETRY = Geometry(x_m=12.0, exit_m=30.0)
 """The exit loop close behind the line, so that a passage is short."""
-FAST = {"kinematics": {"v_max_kmh": 40, "v_min_kmh": 3, "reaction_s": 0.5, "decel_ms2": 6.0, "stop_kmh": 5}}
+FAST = {"kinematics": {"v_max_kmh": 40, "v_min_kmh": 5, "reaction_s": 0.5, "decel_ms2": 6.0, "stop_kmh": 5}}
 """A lane for quick trucks: they are released well before their commit distance at 36 km/h."""
 RULES = """\
 default:
