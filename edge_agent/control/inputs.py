@@ -98,11 +98,14 @@ class LaneInputs:
 
     async def follow_tags(self) -> None:
         """Turn queued tag reads into sightings, until cancelled."""
-        async for read in self.tags:
-            change = self._tracker.read(read)
-            if change is not None:
-                # Reads wait in the channel; the core must see inputs in the order of their stamps.
-                self._submit(SightingChanged(at=self._clock.stamp(), sighting=change.sighting))
+        async for first in self.tags:
+            read: TagRead | None = first
+            while read is not None:
+                change = self._tracker.read(read)
+                if change is not None:
+                    # Reads wait in the channel; the core must see inputs in the order of their stamps.
+                    self._submit(SightingChanged(at=self._clock.stamp(), sighting=change.sighting))
+                read = self.tags.take()
 
     def tick(self, now: Stamp) -> None:
         """Staleness, silent sightings and the wall clock; called ten times a second."""

@@ -7,7 +7,6 @@ the strongest median of the last five reads, so that a single multipath spike do
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
 from typing import TypeVar
 
 from drivers.api import Secret, Stamp, TagRead, token_of
@@ -72,6 +71,12 @@ def _is_time(track: _Track, now: Stamp) -> bool:
     """A new peak may move a sighting to another vehicle; more reads at the same peak only count up."""
     pause_ns = _REPORT_EVERY_NS if track.peak is not track.reported_peak else _COUNT_EVERY_NS
     return now.mono_ns - track.reported_ns >= pause_ns
+
+
+def _median(levels: deque[int]) -> int:
+    """Of an even number of levels the mean of the middle two, without its fraction."""
+    ordered, half = sorted(levels), len(levels) // 2
+    return ordered[half] if len(levels) % 2 else int((ordered[half - 1] + ordered[half]) / 2)
 
 
 class SightingTracker:
@@ -167,7 +172,7 @@ class SightingTracker:
     @staticmethod
     def _grow(track: _Track, read: TagRead) -> None:
         track.recent.append(read.rssi_cdbm)
-        smoothed = int(median(track.recent))
+        smoothed = _median(track.recent)
         if smoothed > track.rssi_peak_cdbm or len(track.recent) <= _LEAST:
             track.rssi_peak_cdbm = smoothed
             track.peak = read.stamp

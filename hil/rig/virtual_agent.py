@@ -179,10 +179,10 @@ class VirtualAgent:
         if self.alive:
             self.inputs.take_snapshot(snapshot)
 
-    def take_tag(self, epc: bytes, antenna: int, rssi_dbm: float) -> None:
+    def take_tag(self, epc: Secret, antenna: int, rssi_dbm: float) -> None:
         """The reader reports one read."""
         if self.alive:
-            read = TagRead(self._clock.stamp(), READER, antenna, Secret(epc), 0x3000, int(rssi_dbm * 100), 1)
+            read = TagRead(self._clock.stamp(), READER, antenna, epc, 0x3000, int(rssi_dbm * 100), 1)
             self.inputs.tags.put(read)
 
     def _zones(self) -> InputSnapshot | None:

@@ -93,7 +93,9 @@ class VirtualLane:
         self.faults = SensorFaults()
         self.lives = 0
         self._plan_of = plan_of
+        self._spans = world.geometry.zones()
         self._owners: dict[str, str] = {}
+        self._epcs: dict[str, Secret] = {}
         self._by_centre: dict[str, float] = {}
         self._by_officer: dict[str, float] = {}
         self._drafts: dict[str, Conveyance] = {}
@@ -183,7 +185,7 @@ class VirtualLane:
         self._sessions += 1
         if self.module.readable:
             agent.take_snapshot(self._snapshot())
-            self._match_new({zone: self._over(zone) for zone in self._levels})
+            self._match_new(self._over())
         self._task = self.group.create_task(self._live(agent), name=f"agent-{self.lives}")
         self._loop.call_later(0.0 if self.lives == 1 else 1.0, self._reconnect, agent)
 
@@ -303,7 +305,10 @@ class VirtualLane:
         while self._read is not None and self._read.t <= t + _TINY_S:
             read = self._read
             if self._agent is not None:
-                self._agent.take_tag(bytes.fromhex(read.epc), read.antenna, read.rssi_dbm)
+                epc = self._epcs.get(read.epc)
+                if epc is None:
+                    epc = self._epcs[read.epc] = Secret(bytes.fromhex(read.epc))
+                self._agent.take_tag(epc, read.antenna, read.rssi_dbm)
             self._read = next(self._reads, None)
 
     def _take(self, events: list[WorldEvent], *, moved: bool = False) -> None:
@@ -364,7 +369,7 @@ class VirtualLane:
     def _tell_inputs(self) -> None:
         """Hand the agent what a poll has found, when the module's answer is there; answers do not overtake."""
         agent, snapshot = self._agent, self._snapshot()
-        there = {zone: self._over(zone) for zone in self._levels}
+        there = self._over()
         self._told_s = max(self._told_s, self._loop.time() + self.module.late_s)
         if agent is not None and self._told_s <= self._loop.time():
             self._hear(agent, snapshot, there)
@@ -392,12 +397,14 @@ class VirtualLane:
             known = track.id in self.truck_of and any(self.truck_of.get(other.id) == truck for other in tracks)
             self.truck_of[track.id] = "" if known else truck
 
-    def _over(self, zone: str) -> str:
-        span = self.world.geometry.zones()[zone]
-        views = [
-            v for v in self.world.trucks() if v.nose_m > span.start_m - _EDGE_M and v.tail_m < span.end_m + _EDGE_M
-        ]
-        return views[-1].id if views else ""
+    def _over(self) -> Mapping[str, str]:
+        """Who is over each sensor now, the last one where there are two; "" for nobody."""
+        over = dict.fromkeys(self._spans, "")
+        for view in self.world.trucks():
+            for zone, span in self._spans.items():
+                if view.nose_m > span.start_m - _EDGE_M and view.tail_m < span.end_m + _EDGE_M:
+                    over[zone] = view.id
+        return over
 
     def _lamp(self, aspect: Aspect) -> None:
         """The lamps changed: drivers and the oracle see it."""

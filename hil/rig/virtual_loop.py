@@ -132,10 +132,19 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                 ready.append(heapq.heappop(timers)[2])
             for _ in range(len(ready)):
                 call = ready.popleft()
-                if not call._cancelled:
-                    call._run()
+                if call._cancelled:
+                    continue
+                try:
+                    call._context.run(call._callback, *call._args)
+                except (SystemExit, KeyboardInterrupt):
+                    raise
+                except BaseException as error:  # noqa: BLE001 - as asyncio's own handles do
+                    self._report(call, error)
             if not ready or not alone or self._stopping:
                 return
+
+    def _report(self, call: asyncio.Handle, error: BaseException) -> None:
+        self.call_exception_handler({"message": f"Exception in {call!r}", "exception": error, "handle": call})
 
     def _look_at_files(self) -> bool:
         """Ask the kernel; False when there is anything to ask it for.

@@ -1,10 +1,9 @@
 """What a reader hears: path loss, antenna pattern and spread, as a fixed function of seed, tag and time."""
 
-import functools
 import heapq
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from hil.world.geometry import Antenna
@@ -86,6 +85,9 @@ class RfModel:
     ground: float = 0.39
     tag_height_m: float = 2.0
     neighbour_db: float = 22.0
+    _audible: dict[tuple[float, float, float], float] = field(
+        default_factory=dict, init=False, repr=False, compare=False, hash=False
+    )
 
     def mean_dbm(self, antenna: Antenna, along_m: float, level_db: float) -> float:
         """Level without spread of a tag `along_m` from under the antenna."""
@@ -123,7 +125,7 @@ class RfModel:
                 for antenna in antennas:
                     along = nose - tag.offset_m - antenna.x_m
                     if abs(along) <= self.reach_m:
-                        rssi = self._rssi(antenna, along, tag, seed, bucket) + carrier.level_db
+                        rssi = self._rssi(antenna, along, tag, int(tag.epc, 16), seed, bucket) + carrier.level_db
                         if rssi >= self.sensitivity_dbm:
                             heard.append(TagInField(tag.epc, tag.tid, antenna.port, rssi))
         return tuple(sorted(heard, key=lambda tag: (-tag.rssi_dbm, tag.epc, tag.antenna)))
@@ -132,26 +134,29 @@ class RfModel:
         self, antennas: tuple[Antenna, ...], carriers: tuple[Carrier, ...], t0: float, t1: float, seed: int
     ) -> Iterator[AirRead]:
         """The discrete reads in (t0, t1], merged in order of time."""
-        streams = [
-            self._stream(antenna, tag, carrier.level_db, segment, (t0, t1), seed)
-            for carrier in carriers
-            for segment in carrier.track
-            if segment.t1 > t0 and segment.t0 <= t1
-            for tag in carrier.tags
-            for antenna in antennas
-            if self._comes_near(antenna, tag, carrier.level_db, segment, (t0, t1))
-        ]
-        return heapq.merge(*streams)
+        streams = []
+        for carrier in carriers:
+            for segment in carrier.track:
+                if segment.t1 <= t0 or segment.t0 > t1:
+                    continue
+                low = high = segment.x
+                if segment.v != 0.0 or segment.a != 0.0:
+                    low, high = sorted((segment.at(max(t0, segment.t0))[0], segment.at(min(t1, segment.t1))[0]))
+                for tag in carrier.tags:
+                    for antenna in antennas:
+                        here = antenna.x_m + tag.offset_m
+                        reach_m = self._audible_m(antenna, tag.level_db + carrier.level_db)
+                        if low <= here + reach_m and high >= here - reach_m:
+                            streams.append(self._stream(antenna, tag, carrier.level_db, segment, (t0, t1), seed))
+        return iter(streams[0] if len(streams) == 1 else heapq.merge(*streams))
 
-    def _comes_near(
-        self, antenna: Antenna, tag: TagSpec, level_db: float, segment: Segment, window: tuple[float, float]
-    ) -> bool:
-        here = antenna.x_m + tag.offset_m
-        reach_m = audible_m(self, antenna, tag.level_db + level_db)
-        if segment.v == 0.0 and segment.a == 0.0:
-            return abs(segment.x - here) <= reach_m
-        first, last = segment.at(max(window[0], segment.t0))[0], segment.at(min(window[1], segment.t1))[0]
-        return min(first, last) <= here + reach_m and max(first, last) >= here - reach_m
+    def _audible_m(self, antenna: Antenna, level_db: float) -> float:
+        """`audible_m`, kept for every antenna's shape and level that was asked for."""
+        asked = (antenna.height_m, antenna.beamwidth_deg, level_db)
+        reach_m = self._audible.get(asked)
+        if reach_m is None:
+            reach_m = self._audible[asked] = audible_m(self, antenna, level_db)
+        return reach_m
 
     def _stream(
         self,
@@ -163,9 +168,13 @@ class RfModel:
         seed: int,
     ) -> Iterator[AirRead]:
         start, end = self._in_reach(antenna, tag, level_db, segment)
+        after, until = max(window[0], segment.t0), min(window[1], segment.t1)
         start = max(start, tag.present_from_s, window[0])
-        end = min(end, tag.present_until_s, window[1])
-        key = mix64(int(tag.epc, 16) ^ (antenna.port << 56) ^ mix64(seed))
+        end = min(end, tag.present_until_s, until)
+        still = segment.v == 0.0 and segment.a == 0.0
+        along = segment.x - tag.offset_m - antenna.x_m
+        number = int(tag.epc, 16)
+        key = mix64(number ^ (antenna.port << 56) ^ mix64(seed))
         period = 1.0 / self.reads_per_s
         slot = math.floor(start * self.reads_per_s) - 1
         while slot * period <= end:
@@ -173,10 +182,11 @@ class RfModel:
             # Slots are fixed in time and jittered within, so a read does not depend on where the window was cut.
             t = (slot + (noise & 0xFFFF) / 65536.0) * period
             slot += 1
-            if not (window[0] < t <= window[1] and segment.t0 < t <= segment.t1 and start <= t <= end):
+            if not (after < t <= end and start <= t):
                 continue
-            along = (segment.at(t)[0] if segment.v or segment.a else segment.x) - tag.offset_m - antenna.x_m
-            rssi = self._rssi(antenna, along, tag, seed, math.floor(t * _BUCKETS_PER_S)) + level_db
+            if not still:
+                along = segment.at(t)[0] - tag.offset_m - antenna.x_m
+            rssi = self._rssi(antenna, along, tag, number, seed, math.floor(t * _BUCKETS_PER_S)) + level_db
             if rssi >= self.sensitivity_dbm:
                 path_m = 2.0 * math.hypot(along, antenna.height_m)
                 phase = int(path_m / _WAVELENGTH_M * 360.0) % 180
@@ -187,17 +197,17 @@ class RfModel:
         if segment.v == 0.0 and segment.a == 0.0:
             return segment.t0, segment.t1
         forward = segment.v > 0.0 or (segment.v == 0.0 and segment.a > 0.0)
-        reach_m = audible_m(self, antenna, tag.level_db + level_db)
+        reach_m = self._audible_m(antenna, tag.level_db + level_db)
         side = reach_m if forward else -reach_m
         return segment.when_at(here - side, forward), min(segment.when_at(here + side, forward), segment.t1)
 
-    def _rssi(self, antenna: Antenna, along_m: float, tag: TagSpec, seed: int, bucket: int) -> float:
-        noise = mix64(int(tag.epc, 16) ^ mix64(seed ^ (bucket << 8) ^ antenna.port))
+    def _rssi(self, antenna: Antenna, along_m: float, tag: TagSpec, number: int, seed: int, bucket: int) -> float:
+        """The level of a tag, whose EPC is `number`, with this bucket's luck."""
+        noise = mix64(number ^ mix64(seed ^ (bucket << 8) ^ antenna.port))
         total = (noise & 0xFFFF) + (noise >> 16 & 0xFFFF) + (noise >> 32 & 0xFFFF) + (noise >> 48)
         return self.mean_dbm(antenna, along_m, tag.level_db) + self.spread_db * (total - 131070) * _NORMAL_OF_SUM
 
 
-@functools.lru_cache(maxsize=4096)
 def audible_m(rf: RfModel, antenna: Antenna, level_db: float) -> float:
     """How far along the lane a tag of this level can be heard at its luckiest, at most the model's reach; negative
     when it never can. Beyond it nothing need be worked out."""
