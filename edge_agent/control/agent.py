@@ -65,7 +65,7 @@ from .head_test import HeadTests
 from .identity import capture_desk, lane_identity, new_boot_id, open_store, sighting_tracker
 from .inputs import LaneInputs
 from .modules import Modules
-from .orders import signal_orders
+from .orders import OrdersKept
 from .passage_loop import PassageLoop
 from .readers import ReaderWatch
 from .signal_loop import SignalLoop, SignalOrders, SignalPorts
@@ -106,6 +106,7 @@ class Agent:
         self.commissioning = Commissioning(config, self.tests, lambda: self.passage, clock)
         self._sessions: dict[str, object] = {}
         self._cleared = 0
+        self._orders = OrdersKept()
         self._faulty = state.fault is not None
         identity = state.config.identity
         self.outlets = EffectOutlets(self, identity)
@@ -152,7 +153,7 @@ class Agent:
     def orders(self) -> SignalOrders:
         """What the core asks of the signal now."""
         lease: Lease | None = self.passage.lease
-        return signal_orders(self.passage.state, lease, self._cleared, self.tests.asked)
+        return self._orders.of(self.passage.state, lease, self._cleared, self.tests.asked)
 
     def head(self) -> LaneIo | None:
         """The live session of the head's module."""

@@ -45,6 +45,23 @@ def signal_orders(
     )
 
 
+class OrdersKept:
+    """`signal_orders`, worked out anew only when something that they follow from is not the very thing it was."""
+
+    def __init__(self) -> None:
+        self._asked: tuple[LaneState | None, Lease | None, int, HeadTest | None] = (None, None, 0, None)
+        self._orders: SignalOrders | None = None
+
+    def of(self, state: LaneState, lease: Lease | None, fault_cleared_seq: int, test: HeadTest | None) -> SignalOrders:
+        """The orders now; for the arguments see `signal_orders`."""
+        was_state, was_lease, was_cleared, was_test = self._asked
+        same = state is was_state and lease is was_lease and fault_cleared_seq == was_cleared and test is was_test
+        if self._orders is None or not same:
+            self._asked = (state, lease, fault_cleared_seq, test)
+            self._orders = signal_orders(state, lease, fault_cleared_seq, test)
+        return self._orders
+
+
 def arm_orders(state: LaneState, signal: SignalState, now_ns: int) -> ArmOrders:
     """What the core and the signal tell the barrier arm. Needed up: green is shown, or would be but for the arm. Sure:
     the order is known, nobody is over the line nor may be too near to stop before it, and nobody works at the lane."""

@@ -3,7 +3,7 @@
 Positions are those of the nose, in metres from the stop line, downstream positive. Times are monotonic nanoseconds.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_agent.model.conveyance import ZoneTimes
 from edge_agent.model.lane import Geometry, Kinematics, Zone
@@ -21,16 +21,14 @@ SLOW_SECONDS = 1.0
 """A stop counts from this length (the outcome report's definition: an interval of at least 1 s below walking pace)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Interval:
+class Interval(NamedTuple):
     """Where the nose is. `earliest_m`: if it drives as fast as it may (nearest to the exit); `latest_m`: as slow."""
 
     earliest_m: float
     latest_m: float
 
 
-@dataclass(frozen=True, slots=True)
-class Course:
+class Course(NamedTuple):
     """Dead reckoning from the last zone passed: position and speed bounds (m/s) since `at_ns`, and `wall_m`, the start
     of the next zone, which the nose has not reached because that zone has not seen it."""
 

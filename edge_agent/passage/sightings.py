@@ -112,6 +112,15 @@ def _found(turn: Turn, sighting: Sighting) -> tuple[Candidate, ...]:
     """The vehicles it may belong to, best first; none for a tag of the next lane, of no vehicle, or of one that has
     gone."""
     state = turn.state
+    asked = (sighting, state.tracks, state.loose, state.sealed)
+    known = turn.found.get(sighting.sighting_id)
+    if known is None or any(then is not now for then, now in zip(known[0], asked, strict=True)):
+        known = turn.found[sighting.sighting_id] = (asked, _look_for(turn, sighting))
+    return known[1]
+
+
+def _look_for(turn: Turn, sighting: Sighting) -> tuple[Candidate, ...]:
+    state = turn.state
     if faint(sighting, state.config.geometry) or is_loose(state, sighting) or _departed(turn, sighting):
         return ()
     found = candidates(sighting, _open_tracks(turn), state.config)
@@ -372,7 +381,8 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
         for a in track.conveyance.assignments
     )
     if any(
-        a.sighting.claim.tid_token != sighting.claim.tid_token for a in track.conveyance.assignments if a not in kept
+        a.sighting.sighting_id == sighting.sighting_id and a.sighting.claim.tid_token != sighting.claim.tid_token
+        for a in track.conveyance.assignments
     ):
         turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
         remember(turn, track, sighting)

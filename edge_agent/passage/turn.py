@@ -7,6 +7,7 @@ from edge_agent.model.conveyance import Conveyance, Flag
 from edge_agent.model.effects import Effect, EmitEvent, SetCondition, Severity
 from edge_agent.model.records import changed
 
+from .association import Candidate
 from .codes import ConditionCode, EventCode
 from .state import LaneState, Track
 from .uuid7 import uuid7
@@ -15,12 +16,14 @@ from .uuid7 import uuid7
 class Turn:
     """Mutable working copy of one step."""
 
-    __slots__ = ("at", "effects", "quiet", "state")
+    __slots__ = ("at", "effects", "found", "quiet", "state")
 
     def __init__(self, state: LaneState, at: Stamp) -> None:
         self.state = state
         self.at = at
         self.effects: list[Effect] = []
+        self.found: dict[str, tuple[tuple[object, ...], tuple[Candidate, ...]]] = {}
+        """Per sighting the vehicles it may belong to, with what they were worked out from."""
         self.quiet = False
         """The input only added weight to what is known: nothing can follow from it before something is due by time."""
 

@@ -53,7 +53,7 @@ def _against(f: Facts) -> tuple[Reason, ...]:
         (f.arm_up is not True, Reason.BARRIER_NOT_UP),
         (f.showing is not Aspect.GREEN and f.red_long_enough is not True, Reason.MINIMUM_RED),
     )
-    return tuple(reason for applies, reason in checks if applies)
+    return tuple([reason for applies, reason in checks if applies])
 
 
 def _may_end_in_amber(f: Facts, reasons: tuple[Reason, ...]) -> bool:

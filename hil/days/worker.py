@@ -12,6 +12,7 @@ def main(nice: int) -> None:
     """Until the input ends."""
     os.nice(nice)
     gc.freeze()
+    gc.set_threshold(20_000)  # a day makes few cycles and many records: to look for the one among the other takes time
     for line in sys.stdin:
         print(json.dumps(judged(int(line)).as_json()), flush=True)
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from drivers.api import InputSnapshot, Secret, Stamp, TagRead
 from edge_agent.control.head_test import HeadTests
 from edge_agent.control.inputs import LaneInputs
-from edge_agent.control.orders import signal_orders
+from edge_agent.control.orders import OrdersKept
 from edge_agent.control.passage_loop import Outlets, PassageLoop
 from edge_agent.control.sightings import SightingTracker, TagClass
 from edge_agent.control.signal_loop import Limits, SignalFault, SignalLoop, SignalOrders, SignalPorts
@@ -97,6 +97,7 @@ class VirtualAgent:
         self._clock = clock
         self._sightings = 0
         self._cleared = 0
+        self._orders = OrdersKept()
         self._ledger = ledger.open()
         state = restored(config, ledger)
         self._faulty = state.fault is not None
@@ -134,7 +135,7 @@ class VirtualAgent:
 
     def orders(self) -> SignalOrders:
         """What the core asks of the signal now."""
-        return signal_orders(self.passage.state, self.passage.lease, self._cleared, self.tests.asked)
+        return self._orders.of(self.passage.state, self.passage.lease, self._cleared, self.tests.asked)
 
     def begin(self) -> None:
         """The first input of a life; the store is open."""

@@ -81,7 +81,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     """Runs timers at once and in order, those of one time in the order they were made. Blocking work handed to an
     executor runs in line, at no virtual time."""
 
-    _ready: deque[asyncio.Handle]
+    get_debug = bool  # every future asks: no debug mode, and no frame to say so
+    _ready: deque[_Call]
     _closed: bool
     _stopping: bool
     _selector: selectors.BaseSelector

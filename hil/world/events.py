@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class EventKind(StrEnum):
@@ -42,8 +43,7 @@ class TruckState(StrEnum):
     REVERSING = "reversing"
 
 
-@dataclass(frozen=True, slots=True)
-class TruckView:
+class TruckView(NamedTuple):
     """A truck as a camera would see it: nose and tail in metres, speed in m/s (negative in reverse), the driver's
     place `cab_m`."""
 

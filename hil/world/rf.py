@@ -3,7 +3,8 @@
 import heapq
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 from hil.world.geometry import Antenna
@@ -38,8 +39,7 @@ class AirRead(NamedTuple):
     tid: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Carrier:
+class Carrier(NamedTuple):
     """Tags on something that moves: its track, oldest segment first. `level_db`: what all of them gain or lose, as the
     next lane's do."""
 
@@ -60,7 +60,7 @@ class StrayTag:
         return Carrier((self.tag,), (Segment(-math.inf, math.inf, self.x_m, 0.0, 0.0),))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # not slotted: what it has worked out is kept in it
 class RfModel:
     """Levels of a monostatic reader. The defaults give a zone of about 6 m for a bare card.
 
@@ -85,9 +85,11 @@ class RfModel:
     ground: float = 0.39
     tag_height_m: float = 2.0
     neighbour_db: float = 22.0
-    _audible: dict[tuple[float, float, float], float] = field(
-        default_factory=dict, init=False, repr=False, compare=False, hash=False
-    )
+
+    @cached_property
+    def _audible(self) -> dict[tuple[float, float, float], float]:
+        """What `_audible_m` has worked out."""
+        return {}
 
     def mean_dbm(self, antenna: Antenna, along_m: float, level_db: float) -> float:
         """Level without spread of a tag `along_m` from under the antenna."""
