@@ -1,8 +1,10 @@
-"""Random days on the virtual clock: run many, have one again, or shrink a failing one to a short story.
+"""Random days on the virtual clock: run many, have one again, shrink a failing one to a short story, or put a run on
+record.
 
 ./dev hil days --passages N [--workers K] [--seed S] [-o FOLDER] [--resume] [--nice N]
 ./dev hil days repeat SEED
 ./dev hil days shrink SEED [--finding KIND] [-o FOLDER]
+./dev hil days publish FOLDER FILE
 """
 
 import argparse
@@ -11,8 +13,9 @@ import time
 from pathlib import Path
 
 from hil.days.plan import DAY_S, Finding, plan_of
+from hil.days.publish import NotForTheRecord, publish
 from hil.days.runner import Progress, RunError, Wanted, progress_line, repeat_line, run
-from hil.days.shrink import NothingWrong, shrink, told
+from hil.days.shrink import NothingWrong, drawn, shrink, told
 
 
 def main(arguments: list[str]) -> int:
@@ -21,6 +24,8 @@ def main(arguments: list[str]) -> int:
         return _repeat(arguments[1:])
     if arguments[:1] == ["shrink"]:
         return _shrink(arguments[1:])
+    if arguments[:1] == ["publish"]:
+        return _publish(arguments[1:])
     return _run(arguments)
 
 
@@ -94,14 +99,33 @@ def _shrink(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="./dev hil days shrink", description="a failing day as a short story")
     parser.add_argument("seed", type=int)
     parser.add_argument("--finding", type=Finding, choices=list(Finding), help="of this kind (default: the first)")
+    parser.add_argument("-o", "--out", type=Path, help="where to draw it (default: .dev/days/shrunk-SEED)")
     given = parser.parse_args(arguments)
     try:
-        story = shrink(given.seed, given.finding, lambda line: print(line, flush=True))
+        story = shrink(plan_of(given.seed), given.finding, lambda line: print(line, flush=True))
     except NothingWrong as error:
         print(error)
         return 0
     print(*told(story.day), *story.found, sep="\n")
+    print(*drawn(story, given.out or Path(f".dev/days/shrunk-{given.seed}")), sep="\n")
     return 1
+
+
+def _publish(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="./dev hil days publish", description="a run's figures into a record that is kept; see hil/records"
+    )
+    parser.add_argument("folder", type=Path, help="the run's")
+    parser.add_argument("file", type=Path, help="the record's: a new one, or one that ends where the run begins")
+    given = parser.parse_args(arguments)
+    try:
+        record = publish(given.folder, given.file)
+    except NotForTheRecord as error:
+        print(f"./dev hil days publish: {error}", file=sys.stderr)
+        return 2
+    for name, value in record["totals"].items():
+        print(f"{name.replace('_', ' '):20} {value}")
+    return 0
 
 
 def _positive(text: str) -> int:

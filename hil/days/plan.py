@@ -90,23 +90,21 @@ def finding_of(complaint: str) -> Finding:
 
 @dataclass(frozen=True, slots=True)
 class DayPlan:
-    """A day before it is run."""
+    """A day before it is run, and the lane it is run on."""
 
     seed: int
     kind: DayKind
     mix: TrafficMix
     day_s: float = DAY_S
+    options: Options = field(default_factory=Options)
 
-    def run(
-        self, without: Without | None = None, *, until_s: float = math.inf, lamp_delay_s: float | None = None
-    ) -> Day:
+    def run(self, without: Without | None = None, *, until_s: float = math.inf) -> Day:
         """Run it, or its beginning until `until_s`. ExceptionGroup when a part of the agent breaks."""
         kind = self.kind
         without = without if without is not None else Without(after_s=until_s)
-        options = Options() if lamp_delay_s is None else Options(lamp_delay_s=lamp_delay_s)
         return run_day(
-            self.seed, self.day_s, verbs=kind.verbs, zones=kind.zones, mix=self.mix, without=without, options=options,
-            faults=kind.verbs is None or bool(kind.verbs),
+            self.seed, self.day_s, verbs=kind.verbs, zones=kind.zones, mix=self.mix, without=without,
+            options=self.options, faults=kind.verbs is None or bool(kind.verbs),
         )  # fmt: skip
 
     def complaints(self, day: Day) -> list[str]:

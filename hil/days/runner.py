@@ -8,6 +8,7 @@ workers, interrupted or not.
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
@@ -150,7 +151,8 @@ def _work(progress: Progress, book: "_Book | None", tell: Callable[[Progress], N
                 fresh.give(worker.seed)
                 continue
             worker.idle = True
-            day = {**day, "version": mark}
+            now = version()
+            day = {**day, "version": mark if now == mark else f"{mark} and {now}"}
             progress.days[int(day["seed"])] = day
             if book is not None:
                 book.write(day)
@@ -217,8 +219,18 @@ class _Worker:
         for line in self._process.stdout:
             self._finished.put((self, json.loads(line)))
         if not self.idle:
-            code = self._process.wait()
-            self._finished.put((self, RunError(f"the worker ended over seed {self.seed} with exit code {code}")))
+            self._finished.put((self, RunError(f"the worker ended over seed {self.seed} {self._obituary()}")))
+
+    def _obituary(self) -> str:
+        """How it ended, and what it had used until then: a limit of memory or time shows in it."""
+        try:
+            _, status, used = os.wait4(self._process.pid, 0)
+        except ChildProcessError:  # `end` was quicker
+            return f"with exit code {self._process.wait()}"
+        code = self._process.returncode = os.waitstatus_to_exitcode(status)
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
+        spent_s = used.ru_utime + used.ru_stime
+        return f"{how}, after {spent_s:.1f} s of processor time, at most {used.ru_maxrss / 1024:.0f} MB resident"
 
 
 _Word = tuple[_Worker, Day | RunError]

@@ -3,10 +3,13 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 from hil.days.day import FRESH, Day, Without
-from hil.days.plan import DayPlan, Finding, finding_of, plan_of
+from hil.days.plan import DayPlan, Finding, finding_of
+from hil.report.__main__ import write
+from hil.report.virtual_run import timelines
 from hil.world.events import EventKind
 
 T = TypeVar("T")
@@ -28,15 +31,15 @@ class NothingWrong(Exception):
     """The seed's day shows nothing of the kind."""
 
 
-def shrink(seed: int, finding: Finding | None = None, tell: Tell = lambda _line: None) -> Story:
+def shrink(plan: DayPlan, finding: Finding | None = None, tell: Tell = lambda _line: None) -> Story:
     """The shortest story of this finding (default: the first of the day). NothingWrong when there is none."""
-    plan = plan_of(seed)
     day = plan.run()
     found = plan.complaints(day)
     wanted = finding if finding is not None else next((finding_of(words) for words in found), None)
     if wanted is None or not _of(wanted, found):
-        raise NothingWrong(f"the day of seed {seed} shows no {wanted.value.replace('_', ' ') if wanted else 'fault'}")
-    tell(f"seed {seed}: {_of(wanted, found)[0]}")
+        sought = wanted.value.replace("_", " ") if wanted is not None else "fault"
+        raise NothingWrong(f"the day of seed {plan.seed} shows no {sought}")
+    tell(f"seed {plan.seed}: {_of(wanted, found)[0]}")
     return _Shrinker(plan, wanted, _of(wanted, found)[0], tell).shrunk(day)
 
 
@@ -130,6 +133,12 @@ def shape(sentence: str) -> str:
 
 def _number(truck: str) -> int:
     return int(truck.removeprefix("T"))
+
+
+def drawn(story: Story, folder: Path) -> list[Path]:
+    """A page with a timeline of every vehicle of the story, those still in the lane at its end too: the files."""
+    title = f"Seed {story.plan.seed}: {story.found[0]}"
+    return write(folder, title, timelines(story.day.lane, unsealed=True))
 
 
 def told(day: Day) -> list[str]:

@@ -1,5 +1,8 @@
-"""A process of a run: reads seeds, runs their days, writes one line of JSON for each. See `runner`."""
+"""A process of a run: reads seeds, runs their days, writes one line of JSON for each. See `runner`.
 
+When it dies of a signal that can be told of, it leaves where it was on standard error."""
+
+import faulthandler
 import gc
 import json
 import os
@@ -10,6 +13,7 @@ from hil.days.plan import judged
 
 def main(nice: int) -> None:
     """Until the input ends."""
+    faulthandler.enable()
     os.nice(nice)
     gc.freeze()
     gc.set_threshold(20_000)  # a day makes few cycles and many records: to look for the one among the other takes time

@@ -27,9 +27,11 @@ _LEGS: Mapping[IdentityKind, str] = {
 _LIGHT: Mapping[Aspect | None, Ink] = {Aspect.GREEN: Ink.GREEN, Aspect.AMBER: Ink.AMBER, Aspect.RED: Ink.RED}
 
 
-def timelines(lane: VirtualLane) -> tuple[Timeline, ...]:
-    """One for every sealed record of a lane that has ended, in the order they were sealed."""
-    return tuple(_Picture(lane, passage).drawn() for passage in lane.sealed())
+def timelines(lane: VirtualLane, *, unsealed: bool = False) -> tuple[Timeline, ...]:
+    """One for every sealed record of a lane that has ended, in the order they were sealed; `unsealed`: then for those
+    of the vehicles that were still in it."""
+    passages = [*lane.sealed(), *(lane.unsealed() if unsealed else ())]
+    return tuple(_Picture(lane, passage).drawn() for passage in passages)
 
 
 class _Picture:

@@ -159,6 +159,11 @@ class VirtualLane:
         found = (self._drafts[bundle.bundle_id] for bundle in self.ledger.bundles)
         return tuple(Passage(self.truck_of.get(c.conveyance_id, ""), c) for c in found)
 
+    def unsealed(self) -> tuple[Passage, ...]:
+        """The records of a living agent that are not sealed yet, most downstream first."""
+        tracks = self.agent.state.tracks if self.agent is not None else ()
+        return tuple(Passage(self.truck_of.get(track.id, ""), track.conveyance) for track in tracks)
+
     def digest(self) -> str:
         """SHA-256 over everything that happened: the world's events and every committed row and bundle."""
         running = self._digest.copy()

@@ -1,9 +1,10 @@
 """Stands in for a worker of a run: answers at once, seed 7 with a wrong green, and none after seed 1,000.
 
-With a file named by QUICK_WORKER_DIES, it dies over seed 3 when the file is not there yet."""
+With a file named by QUICK_WORKER_DIES, it dies over seed 3 when the file is not there yet, of QUICK_WORKER_SIGNAL."""
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -12,6 +13,9 @@ for line in sys.stdin:
     grave = os.environ.get("QUICK_WORKER_DIES")
     if seed == 3 and grave and not Path(grave).exists():
         Path(grave).touch()
+        name = os.environ.get("QUICK_WORKER_SIGNAL")
+        if name:
+            os.kill(os.getpid(), signal.Signals[f"SIG{name}"])
         sys.exit(9)
     if seed > 1_000:
         sys.exit(1)

@@ -71,8 +71,16 @@ def test_a_worker_that_is_killed_once_is_replaced(tmp_path: Path, monkeypatch: p
 
 
 def test_a_seed_that_always_ends_its_worker_is_named() -> None:
-    with pytest.raises(RunError, match="seed 1001"):
+    with pytest.raises(RunError, match=r"seed 1001 with exit code 1, after \d+\.\d s of .*, at most \d+ MB resident"):
         run(Wanted(40, first_seed=1001, workers=1))
+
+
+def test_a_worker_that_a_signal_ends_is_told_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICK_WORKER_DIES", str(tmp_path / "grave"))
+    monkeypatch.setenv("QUICK_WORKER_SIGNAL", "SEGV")
+    progress = run(Wanted(100))
+    assert len(progress.replaced) == 1
+    assert "seed 3 killed by SIGSEGV, after" in progress.replaced[0]
 
 
 def test_a_failing_seed_prints_its_reproduction(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
