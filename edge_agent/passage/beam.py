@@ -79,6 +79,7 @@ def did_not_cross(turn: Turn, track: Track) -> bool:
         turn.flag(turn.state.track(track.id) or track, Flag.DOUBTFUL)
         return False
     if track.rolled or track.stood:
+        track = turn.flag(turn.put(track), Flag.DOUBTFUL)  # it may have begun to, on its green
         counts = turn.state.counts
         turn.state = replace(turn.state, counts=replace(counts, released=counts.released - 1))
     conveyance = withdraw_accusation(turn, turn.put(track), "not_crossed").conveyance

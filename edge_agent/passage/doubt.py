@@ -8,7 +8,7 @@ from edge_agent.model.effects import Severity
 from edge_agent.model.lane import Zone
 
 from .codes import EventCode
-from .kinematics import NS, SLOW_SECONDS, metres_per_second, zone_end_m
+from .kinematics import NS, SLOW_SECONDS, consistent, metres_per_second, zone_end_m
 from .state import LaneState, Track
 from .turn import Turn
 
@@ -26,7 +26,7 @@ def _came_in_order(track: Track) -> bool:
     """Whether a zone upstream of the line has seen it, and no zone has contradicted another about it."""
     times = track.conveyance.times
     seen = times.a_nose is not None or times.d_nose is not None
-    return seen and Flag.SENSOR_FAULT not in track.conveyance.flags
+    return seen and not {Flag.SENSOR_FAULT, Flag.DOUBTFUL} & set(track.conveyance.flags)
 
 
 def crossed_in_doubt(turn: Turn, track: Track) -> None:
@@ -64,6 +64,8 @@ def settle(turn: Turn, track: Track) -> Track:
     exit_seen = track.conveyance.times.x_nose is not None or not turn.state.config.geometry.exit_sensed
     if not _came_in_order(track) or not exit_seen or track.conveyance.times.s_tail is None:
         track = withdraw_accusation(turn, track, "crossing_not_seen_in_full")
+    if not consistent(track.conveyance.times, turn.state.config.geometry):
+        track = turn.flag(track, Flag.SENSOR_FAULT)
     if witnesses(track.conveyance) < WITNESSES:
         track = turn.flag(track, Flag.UNPROVEN)
     return track

@@ -8,8 +8,9 @@ from edge_agent.model.lane import Zone
 
 from .arrivals import could_come
 from .codes import ConditionCode
-from .kinematics import NS, OVERLONG, SHORTEST_M, clearing_s, metres_per_second
-from .state import NEVER, RANK, LaneState, Track
+from .doubt import withdraw_accusation
+from .kinematics import NS, OVERLONG, SHORTEST_M, clearing_s, metres_per_second, zone_end_m
+from .state import CROSSED, NEVER, RANK, LaneState, Track
 from .turn import Turn
 
 PACE = 1.5
@@ -72,7 +73,10 @@ def _fits(state: LaneState, track: Track, now_ns: int) -> bool:
 def _still_over_line(state: LaneState, track: Track) -> bool:
     """Whether its tail is over the beam, in a lane where no vehicle is long enough to be at X as well."""
     geometry = state.config.geometry
-    return Zone.BEAM in track.over and geometry.x.start_m - geometry.beam_m > geometry.length_max_m * OVERLONG
+    return (
+        Zone.BEAM in track.over
+        and geometry.x.start_m - zone_end_m(Zone.BEAM, geometry) > geometry.length_max_m * OVERLONG
+    )
 
 
 def _late(state: LaneState, track: Track, now_ns: int) -> bool:
@@ -99,13 +103,19 @@ def _way_s(state: LaneState, track: Track, left_ns: int) -> float:
 
 
 def exit_seen(turn: Turn, track: Track) -> Track:
-    """The tail has left X: the exit sensor sees vehicles, unless it saw far less of this one than the line did."""
+    """The tail has left X: the exit sensor sees vehicles. Where it saw less of it than of any vehicle, and far less
+    than the line did, it has not left: X will see it yet, or the record ends by time."""
     times = track.conveyance.times
     if times.x_nose is None or times.x_tail is None or times.s_nose is None or times.s_tail is None:
         return track
     over_line, over_x = times.s_tail.mono_ns - times.s_nose.mono_ns, times.x_tail.mono_ns - times.x_nose.mono_ns
     if over_x < SHORT * over_line and over_x < _least_over_x_ns(turn.state):
-        return turn.flag(track, Flag.SENSOR_FAULT)
+        fixes = replace(track.fixes, x_nose=None, x_tail=None)
+        conveyance = replace(track.conveyance, times=replace(times, x_nose=None, x_tail=None))
+        before = replace(track, reached=CROSSED, fixes=fixes, conveyance=conveyance)
+        return turn.flag(turn.put(before), Flag.SENSOR_FAULT)
+    if over_x < SHORT * over_line:
+        return withdraw_accusation(turn, track, "exit_far_shorter_than_crossing")
     turn.condition(ConditionCode.EXIT_DOUBTFUL, Severity.WARNING, False, "The exit sensor sees vehicles", "")
     return track
 

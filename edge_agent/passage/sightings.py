@@ -10,7 +10,7 @@ from itertools import chain
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import Severity
-from edge_agent.model.identity import Assignment, IdentityClaim, IdentityKind, Sighting
+from edge_agent.model.identity import Assignment, IdentityKind, Sighting
 from edge_agent.model.inputs import SightingChanged
 from edge_agent.model.records import changed
 
@@ -19,6 +19,7 @@ from .codes import ConditionCode, EventCode
 from .identity_digest import identity_digest
 from .kinematics import NS
 from .leases import withdraw
+from .reunion import carries, known_again, strange
 from .state import NEVER, RANK, ZONES, Pending, Track
 from .strays import count_stray, given, is_loose
 from .tokens import remember
@@ -104,8 +105,9 @@ def sighting_due_ns(turn: Turn, pending: Pending) -> int:
 
 
 def _open_tracks(turn: Turn) -> tuple[Track, ...]:
-    """Vehicles that evidence may still be given to: those that zones have seen in this life of the agent."""
-    return tuple(t for t in turn.state.tracks if t.upstream or t.conveyance.times.x_tail is None)
+    """Vehicles that evidence may still be given to: those that zones have seen in this life of the agent, and that have
+    left neither through X nor by the side."""
+    return tuple(t for t in turn.state.tracks if (t.upstream or t.conveyance.times.x_tail is None) and not t.diverted)
 
 
 def _found(turn: Turn, sighting: Sighting) -> tuple[Candidate, ...]:
@@ -177,7 +179,8 @@ def _decide_between(turn: Turn, pending: Pending, found: tuple[Candidate, ...]) 
         if not gone:
             _remember_choice(turn, pending, winner)
         return
-    if early or (sure and _margin(winner, found[1:]) >= policy.early_margin_cdb):
+    clear = early or (sure and _margin(winner, found[1:]) >= policy.early_margin_cdb)
+    if clear and not strange(turn, track, sighting.claim):
         _forget(turn, sighting)
         _assign(turn, track, _assignment(sighting, winner, rivals, early, turn.at))
     else:
@@ -289,11 +292,17 @@ def _forget(turn: Turn, sighting: Sighting) -> None:
 
 
 def _assign(turn: Turn, track: Track, assignment: Assignment) -> None:
+    """Give the sighting to the vehicle, or to the one that is in its place."""
+    track, also = known_again(turn, track, assignment.sighting.claim)
+    _give(turn, track, assignment, also)
+
+
+def _give(turn: Turn, track: Track, assignment: Assignment, also: tuple[Assignment, ...]) -> None:
     """Give the sighting to the vehicle."""
     claim = assignment.sighting.claim
-    if claim.kind is IdentityKind.DRIVER_CARD and track.asked is not None and not _carries(track, claim):
+    if claim.kind is IdentityKind.DRIVER_CARD and track.asked is not None and not carries(track, claim):
         track = turn.flag(track, Flag.LATE_CARD)
-    _replace_assignments(turn, track, (*track.conveyance.assignments, assignment))
+    _replace_assignments(turn, track, (*track.conveyance.assignments, *also, assignment))
     given(turn, assignment.sighting)
     remember(turn, track, assignment.sighting)
     for other in turn.state.tracks:
@@ -304,13 +313,6 @@ def _assign(turn: Turn, track: Track, assignment: Assignment) -> None:
             turn.flag(turn.state.track(track.id) or track, Flag.DUPLICATE_IDENTITY)
             turn.flag(other, Flag.DUPLICATE_IDENTITY)
             turn.event(EventCode.IDENTITY_DUPLICATE, Severity.ALARM, track.id, other=other.id)
-
-
-def _carries(track: Track, claim: IdentityClaim) -> bool:
-    return any(
-        a.sighting.claim.kind is claim.kind and a.sighting.claim.token == claim.token
-        for a in track.conveyance.assignments
-    )
 
 
 def _replace_assignments(turn: Turn, track: Track, assignments: tuple[Assignment, ...]) -> None:

@@ -27,7 +27,7 @@ from .leases import withdraw
 from .order import lose_order
 from .resync import resync
 from .sealing import seal
-from .state import AT_LINE, RANK, ZONES, Track, ZoneInputs
+from .state import AT_LINE, RANK, ZONES, LaneState, Track, ZoneInputs
 from .turn import Turn
 
 NOSE_FIELD = {Zone.A: "a_nose", Zone.D: "d_nose", Zone.S: "s_loop", Zone.BEAM: "s_nose", Zone.X: "x_nose"}
@@ -128,6 +128,9 @@ def _loop_is_back(turn: Turn) -> bool:
     track = next((t for t in turn.state.tracks if Zone.BEAM in t.over and not t.upstream), None)
     if track is None or Zone.S in track.over or not beam_outlasted_loop(turn.state, track, turn.now_ns):
         return False
+    if track.directed:  # an officer sent it elsewhere: it has gone, and the beam holds nothing of it
+        turn.flag(track, Flag.DOUBTFUL)
+        return False
     back = turn.put(replace(track, over=(*track.over, Zone.S), loop_off_ns=0, moved=turn.at))
     turn.flag(back, Flag.SENSOR_FAULT)
     return True
@@ -188,8 +191,15 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     # A beam broken without the stop loop is not the truck; at X an unseen crossing is likely for who stood at the line.
     left_line = front.reached == AT_LINE and not state.zones.occupied(Zone.S)
     left = left_line or front.perhaps_crossed or (front.green_at_gap and front.unseen)
-    likelier = left if zone is Zone.X else zone is not Zone.BEAM and state.order.known
+    likelier = left if zone is Zone.X else zone is not Zone.BEAM and (state.order.known or _masked(state, front, zone))
     return (front if plausible and likelier else None), False
+
+
+def _masked(state: LaneState, front: Track, zone: Zone) -> bool:
+    """Whether the decision loop could not show the nose of who is at the stop loop now: it is held by another, or
+    stuck."""
+    held = state.zones.occupied(Zone.D) and Zone.D not in front.over
+    return zone is Zone.S and front.reached == RANK[Zone.A] and held
 
 
 def _at_exit(turn: Turn, front: Track) -> Track:
@@ -338,10 +348,12 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
         return
     if track.directed:  # an officer sent it out of the lane on this side of the line, and says when it has gone:
         track = turn.flag(turn.put(replace(track, diverted=True, standing=None)), Flag.DIVERTED)
+        if track.over:  # its tail, perhaps; or another one's, whose nose no edge could show
+            turn.flag(track, Flag.DOUBTFUL)
         turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
         lose_order(turn, "diverted_upstream_of_the_line")  # the loop alone may be dead, with the vehicle still on it
         return
-    track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None, beyond=None))
+    track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None, beyond=None, suspect=True))
     track = turn.flag(track, Flag.REVERSED)
     turn.event(EventCode.REVERSED, Severity.ALARM, track.id)
     held = turn.state.held

@@ -21,6 +21,7 @@ NEAR_S = 0.25
 AFTERMATH_S = 60.0
 """What a lie leaves behind may touch those that enter while its victims are in the lane still."""
 ZONE_OF = {"a": "zone_a", "d": "zone_d", "s_loop": "zone_s", "s": "stop_line_beam", "x": "zone_x"}
+BEAM = "stop_line_beam"
 ANY_DOUBT = frozenset({Flag.DOUBTFUL, Flag.UNPROVEN, Flag.SENSOR_FAULT})
 
 
@@ -113,21 +114,40 @@ class RecordJudge:
             doubted = bool(ANY_DOUBT & set(record.flags))
             if -0.1 <= late_s <= SEALED_S or (self._blind(truck, over) and doubted and late_s <= BLIND_EXIT_S):
                 continue
-            if any(0.0 <= late_s + over.to_s - began <= SEALED_S for began in self._false_ends(over)):
+            if any(0.0 <= late_s + over.to_s - false <= SEALED_S for false in self._false_ends(truck, over)):
+                continue
+            if doubted and late_s <= BLIND_EXIT_S and self._exit_elsewhere(truck):
                 continue
             yield f"{truck} was sealed {late_s:.1f} s after its tail left X"
 
     def _blind(self, truck: str, over: Over) -> bool:
         """Whether X lied while this truck was between the line and the end of X, or nobody was alive to see it."""
-        crossed = [o.from_s for o in self._over if o.zone == "stop_line_beam" and o.truck == truck]
+        crossed = [o.from_s for o in self._over if o.zone == BEAM and o.truck == truck]
         since = min([over.from_s, *crossed])
         stuck = ((lie.begins_s, lie.ends_s) for lie in self._lies if lie.zone == "zone_x")
         return any(begins <= over.to_s + NEAR_S and since <= ends for begins, ends in (*stuck, *self._dead))
 
-    def _false_ends(self, over: Over) -> list[float]:
-        """When X began to show nobody under this truck: nothing tells that from its tail."""
-        false = (lie.begins_s for lie in self._lies if lie.zone == "zone_x" and not lie.level)
-        return [begins for begins in false if over.from_s <= begins <= over.to_s]
+    def _false_ends(self, truck: str, over: Over) -> list[float]:
+        """When X stopped showing somebody with this truck past the line, and not at its tail: nothing tells that from
+        it. Stuck free, it stops when that begins; stuck occupied, when that ends."""
+        crossed = min([over.from_s, *(o.from_s for o in self._over if o.zone == BEAM and o.truck == truck)])
+        lies = [lie for lie in self._lies if lie.zone == "zone_x" and lie.begins_s <= over.to_s]
+        free = [lie.begins_s for lie in lies if not lie.level and over.from_s <= lie.begins_s]
+        return free + [lie.ends_s for lie in lies if lie.level and crossed <= lie.ends_s]
+
+    def _exit_elsewhere(self, truck: str) -> bool:
+        """Whether this truck's exit is on the record of another that a lie made cross ahead of it, and which says that
+        it is in doubt."""
+        return any(
+            owner != truck and ANY_DOUBT & set(passage.conveyance.flags) and self._touched(owner)
+            for passage, owner in self._owners
+            if ("x_tail", truck) in self._witnesses(passage.conveyance)
+        )
+
+    def _touched(self, truck: str) -> bool:
+        """Whether a sensor lied while this truck was in the lane."""
+        times = [t for o in self._over if o.truck == truck for t in (o.from_s, o.to_s)]
+        return bool(times) and any(lie.begins_s <= max(times) and min(times) <= lie.ends_s for lie in self._lies)
 
     def _is_dead(self, t: float) -> bool:
         return any(begins <= t <= ends for begins, ends in self._dead)

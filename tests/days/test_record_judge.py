@@ -87,3 +87,35 @@ def test_a_lie_excuses_doubt_but_no_accusation_and_no_foreign_tag(day: Day) -> N
     assert any("is accused" in found for found in _judged(day, _flagged(Flag.DOUBTFUL, Flag.VIOLATION), lie))
     assert any("a tag of" in found for found in _judged(day, _tags_of_the_next, lie))
     assert any("was sealed" in found for found in _judged(day, _first(_ended_late), lie)), "late and not saying so"
+
+
+def test_an_exit_that_was_stuck_occupied_ends_a_record_when_it_comes_free(day: Day) -> None:
+    """Nothing tells that from a tail; without the lie the same record is late."""
+    began = day.lane.began_s
+    ended = day.lane.sealed()[0].conveyance.ended
+    assert ended is not None
+    left_s = ended.mono_ns / 1e9 - began
+    lie = (Lie(left_s - 0.5, left_s + 1.4, "zone_x", True),)
+    assert not any("was sealed" in found for found in _judged(day, _first(_ended_late), lie))
+    assert any("was sealed" in found for found in _judged(day, _first(_ended_late)))
+
+
+def test_one_whose_exit_is_on_the_doubted_record_of_another_may_end_late_when_it_says_so(day: Day) -> None:
+    """A lie made the one ahead cross first; both records must say that they are in doubt."""
+
+    def shifted(first: tuple[Flag, ...], second: tuple[Flag, ...]) -> Callable[[list[Passage]], list[Passage]]:
+        def change(passages: list[Passage]) -> list[Passage]:
+            one, two = _exit_of_the_next(passages)[:2]
+            late = replace(_ended_late(two.conveyance), flags=second)
+            return [replace(one, conveyance=replace(one.conveyance, flags=first)),
+                    replace(two, conveyance=late), *passages[2:]]  # fmt: skip
+
+        return change
+
+    lie = (Lie(0.0, 150.0, "stop_line_beam", True),)
+    late = f"{day.lane.sealed()[1].truck} was sealed"
+    doubt = (Flag.DOUBTFUL,)
+    assert not any(late in found for found in _judged(day, shifted(doubt, doubt), lie))
+    assert any(late in found for found in _judged(day, shifted(doubt, ()), lie))
+    assert any(late in found for found in _judged(day, shifted((), doubt), lie))
+    assert any(late in found for found in _judged(day, shifted(doubt, doubt)))
