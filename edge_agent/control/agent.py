@@ -28,6 +28,7 @@ from drivers.api import (
     InputSnapshot,
     LinkLost,
     Observation,
+    ReaderEvent,
     Source,
     Stamp,
     TagRead,
@@ -268,6 +269,8 @@ class Agent:
                     self.signal.wake()  # a test ends on any zone, not only on those at the line
         elif isinstance(observation, TagRead):
             self.inputs.tags.put(observation)
+        elif isinstance(observation, ReaderEvent):
+            self.inputs.hear(observation)
         elif isinstance(observation, DeviceUp):
             self.metrics.session_began(observation.device)
             log(_LOG, logging.INFO, "device_up", device=observation.device, detail=observation.info.model)

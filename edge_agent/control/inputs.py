@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from drivers.api import Clock, InputSnapshot, Stamp, TagRead
-from edge_agent.model.inputs import ClockStepped, CoreInput, SightingChanged, ZonesChanged, ZonesLost
+from drivers.api import Clock, InputSnapshot, ReaderEvent, ReaderEventCode, Stamp, TagRead
+from edge_agent.model.inputs import ClockStepped, CoreInput, SightingChanged, VehicleUnread, ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
 from edge_agent.model.presence import PresenceLayout
 from edge_agent.runtime.channel import Channel, Overflow
@@ -15,6 +15,8 @@ from .sightings import SightingTracker
 
 CLOCK_STEP_MS = 500
 _SWEEP_NS = 100_000_000
+_UNREAD_NS = 1_000_000_000
+"""An unread vehicle is told at most this often by one antenna: a detector that flutters must not fill the journal."""
 _LIMITS = (UP_ROLE, DOWN_ROLE)
 
 
@@ -63,6 +65,7 @@ class LaneInputs:
         self._lost = False
         self._wall_ns: int | None = None
         self._swept_ns = 0
+        self._unread: dict[tuple[str, int], int] = {}
 
     def take_snapshot(self, snapshot: InputSnapshot) -> None:
         """A poll's result; told to the core only when something changed."""
@@ -95,6 +98,16 @@ class LaneInputs:
             self.snapshot = None
             self._wake()
             self._submit(ZonesLost(at=self._clock.stamp(), code=code))
+
+    def hear(self, event: ReaderEvent) -> None:
+        """What a reader tells besides tags: the core hears of vehicles that it felt and could not read."""
+        if event.code is not ReaderEventCode.UNREAD_VEHICLE:
+            return
+        now = self._clock.stamp()
+        where = event.device, event.antenna or 0
+        if now.mono_ns - self._unread.get(where, -_UNREAD_NS) >= _UNREAD_NS:
+            self._unread[where] = now.mono_ns
+            self._submit(VehicleUnread(now, *where))
 
     async def follow_tags(self) -> None:
         """Turn queued tag reads into sightings, until cancelled."""

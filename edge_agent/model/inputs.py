@@ -53,6 +53,15 @@ class SightingChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class VehicleUnread:
+    """A reader felt a vehicle at an antenna (0: it does not say which) and read no tag on it."""
+
+    at: Stamp
+    device: str
+    antenna: int
+
+
+@dataclass(frozen=True, slots=True)
 class DecisionReceived:
     """A decision or revision from the release service."""
 
@@ -200,6 +209,7 @@ CoreInput = (
     | ZonesChanged
     | ZonesLost
     | SightingChanged
+    | VehicleUnread
     | DecisionReceived
     | SeenElsewhere
     | ActReceived

@@ -58,6 +58,20 @@ def span_of(sighting: Sighting, geometry: Geometry) -> ZoneSpan | None:
     return None
 
 
+def over_antenna(device: str, antenna: int, tracks: Iterable[Track], config: CoreConfig, at_ns: int) -> tuple[str, ...]:
+    """Conveyances that can be over an antenna now, at any of their length; `antenna` 0: over any of the reader's."""
+    geometry = config.geometry
+    spans = [span for of, number, span in geometry.antennas if of == device and antenna in (0, number)]
+    found = []
+    for track in tracks:
+        nose = nose_interval(track.fixes, geometry, config.kinematics, at_ns)
+        if nose is not None and any(
+            nose.latest_m >= span.start_m and nose.earliest_m - geometry.length_max_m <= span.end_m for span in spans
+        ):
+            found.append(track.id)
+    return tuple(found)
+
+
 def faint(sighting: Sighting, geometry: Geometry) -> bool:
     """Whether it is weaker than any tag of this lane's vehicles: one of the next lane, or not under the antenna yet."""
     return any(

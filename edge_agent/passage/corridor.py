@@ -21,6 +21,7 @@ from edge_agent.model.inputs import (
     Started,
     StoreHealth,
     Tick,
+    VehicleUnread,
     ZonesChanged,
     ZonesLost,
 )
@@ -41,6 +42,7 @@ from .links import (
     on_signal,
     on_started,
     on_store,
+    on_unread,
     review_conditions,
     review_mode,
 )
@@ -73,6 +75,7 @@ HANDLERS: dict[type[CoreInput], Callable[..., None]] = {
     HeadCommissioned: on_commissioned,
     BarrierChanged: on_barrier,
     DeviceChanged: on_device,
+    VehicleUnread: on_unread,
     ClockStepped: on_clock,
     StoreHealth: on_store,
     CaptureEnded: on_capture_ended,

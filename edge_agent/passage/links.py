@@ -16,10 +16,12 @@ from edge_agent.model.inputs import (
     SignalChanged,
     Started,
     StoreHealth,
+    VehicleUnread,
 )
 from edge_agent.model.lane import LaneMode, Zone
 from edge_agent.model.presence import standing_only
 
+from .association import over_antenna
 from .codes import ConditionCode, EventCode
 from .kinematics import excuse_ns
 from .maintenance import interrupt
@@ -156,6 +158,15 @@ def on_device(turn: Turn, event: DeviceChanged) -> None:
     turn.state = replace(turn.state, devices_down=rest, tested=tested)
     severity = Severity.INFO if event.up else Severity.WARNING
     turn.event(EventCode.DEVICE, severity, device=event.device, up=int(event.up), cause=event.code)
+
+
+def on_unread(turn: Turn, event: VehicleUnread) -> None:
+    """A reader felt a vehicle and read no tag on it: an event of its own, of the vehicle when it can be no other."""
+    state = turn.state
+    here = over_antenna(event.device, event.antenna, state.tracks, state.config, turn.now_ns)
+    conveyance = here[0] if len(here) == 1 else ""
+    antenna = f"{event.device}/{event.antenna}" if event.antenna else event.device
+    turn.event(EventCode.UNREAD_VEHICLE, Severity.WARNING, conveyance, antenna=antenna)
 
 
 def on_clock(turn: Turn, event: ClockStepped) -> None:

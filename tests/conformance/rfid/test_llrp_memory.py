@@ -22,6 +22,7 @@ from drivers.api import (
 from drivers.rfid.settings.llrp import LlrpSettings, load_llrp_profile
 from hil.devices import llrp_wire as wire
 from hil.devices.llrp_module import Tag
+from tests.conformance.rfid import llrp_memory
 from tests.conformance.rfid.llrp_memory import SETTINGS, TAG, LlrpBench
 from tests.unit.rfid.llrp_messages import MESSAGES
 
@@ -189,6 +190,29 @@ async def test_a_taken_reader_is_told_nothing(status: int, code: str) -> None:
     assert isinstance(error, LinkLost)
     assert (error.code, bench.requests) == (code, [])
     assert bench.link.closed
+
+
+@pytest.mark.parametrize("ahead_s", [3600, -86_400])
+async def test_a_reader_whose_clock_is_wrong_is_told_by_how_much_and_not_believed(
+    ahead_s: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right_us = llrp_memory._now_us
+    monkeypatch.setattr(llrp_memory, "_now_us", lambda: right_us() + ahead_s * 1_000_000)
+    bench = bench_with_tag()
+
+    def set_back(_bench: LlrpBench) -> None:
+        monkeypatch.setattr(llrp_memory, "_now_us", lambda: right_us() + (ahead_s - 7200) * 1_000_000)
+
+    assert await bench.session(set_back) is None
+    up = bench.seen[0]
+    assert isinstance(up, DeviceUp)
+    assert up.info.details["reader_clock_offset_ms"] == str(ahead_s * 1000)
+    stamps = [item.stamp for item in bench.seen]
+    assert stamps == sorted(stamps, key=lambda stamp: stamp.mono_ns)
+    assert all(0 <= stamp.utc_ns // 1000 - right_us() + 4_100_000 <= 4_200_000 for stamp in stamps), "this lane's time"
+    times = [tag.reader_ms for tag in bench.tags()]
+    assert 1500 < max(times) < 2500, "since the reader's greeting"
+    assert times[-1] == 0, "set back behind its greeting: it tells no time"
 
 
 async def test_what_an_earlier_inventory_left_in_the_buffer_is_no_read_of_now() -> None:
