@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from drivers.api import InputSnapshot, Secret, Stamp, TagRead
+from edge_agent.control.arm_loop import ArmLoop, ArmPorts
 from edge_agent.control.head_test import HeadTests
 from edge_agent.control.inputs import LaneInputs
-from edge_agent.control.orders import OrdersKept
+from edge_agent.control.orders import OrdersKept, arm_orders
 from edge_agent.control.passage_loop import Outlets, PassageLoop
 from edge_agent.control.sightings import SightingTracker, TagClass
 from edge_agent.control.signal_loop import Limits, SignalFault, SignalLoop, SignalOrders, SignalPorts
@@ -17,6 +18,7 @@ from edge_agent.model.identity import IdentityKind
 from edge_agent.model.inputs import ConsolePresence, CoreInput, HeadTested, SignalChanged, Started
 from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, ZoneSpan
 from edge_agent.passage.corridor import CoreConfig, LaneState, initial_state, step
+from edge_agent.safety.barrier import ArmFault, ArmLimits
 from edge_agent.store.records import BundleDraft, RecordClass, RecordDraft, Sealed
 from edge_agent.wire.journal import decode_input, decode_record, encode_record
 from hil.rig.virtual_ledger import VirtualLedger
@@ -126,7 +128,8 @@ class VirtualAgent:
             on_cycle=self.tests.looked,
         )
         latched = SignalFault(state.fault.code) if state.fault is not None else None
-        self.signal = SignalLoop(ports_of_signal, Limits(), latched=latched)
+        self.signal = SignalLoop(ports_of_signal, Limits(barrier=module.arm is not None), latched=latched)
+        self._arm = self._make_arm(state) if module.arm is not None else None
 
     @property
     def state(self) -> LaneState:
@@ -149,6 +152,8 @@ class VirtualAgent:
             group.create_task(self.signal.run(), name="signal")
             group.create_task(self.passage.run(), name="passage")
             group.create_task(self.inputs.follow_tags(), name="tags")
+            if self._arm is not None:
+                group.create_task(self._arm.run(), name="arm")
 
     def kill(self) -> None:
         """From now on nothing this agent does reaches anybody. Its tasks are the caller's to cancel."""
@@ -185,6 +190,17 @@ class VirtualAgent:
         if self.alive:
             read = TagRead(self._clock.stamp(), READER, antenna, epc, 0x3000, int(rssi_dbm * 100), 1)
             self.inputs.tags.put(read)
+
+    def _make_arm(self, state: LaneState) -> ArmLoop:
+        ports = ArmPorts(
+            outputs=lambda: self.head if self.head.alive else None,
+            zones=self._zones,
+            orders=lambda: arm_orders(self.state, self.signal.state(), self._clock.stamp().mono_ns),
+            clock=self._clock,
+            on_change=self.submit,
+        )
+        fault = ArmFault(state.barrier_fault.code) if state.barrier_fault is not None else None
+        return ArmLoop(ports, ArmLimits(), latched=fault, cleared_seq=state.barrier_cleared)
 
     def _zones(self) -> InputSnapshot | None:
         """The newest snapshot; polls that found no change only make it younger, where there were any."""

@@ -18,6 +18,7 @@ from edge_agent.model.inputs import CentreLink, CoreInput, DecisionReceived
 from edge_agent.model.lane import LanePolicy, Zone
 from hil.oracles.wrong_green import Verdict, WrongGreenOracle
 from hil.rig.virtual_agent import SITE_KEY, AgentPorts, VirtualAgent, core_config
+from hil.rig.virtual_arm import VirtualArm
 from hil.rig.virtual_centre import CentreOutlets, VirtualCentre
 from hil.rig.virtual_ledger import VirtualLedger
 from hil.rig.virtual_module import LoopClock, VirtualModule
@@ -124,6 +125,8 @@ class VirtualLane:
         self.module = VirtualModule(
             self.clock, self._lamp, lamp_delay_s=options.lamp_delay_s, watchdog_s=options.watchdog_s
         )
+        if self.world.arm_travel_s is not None:
+            self.module.arm = VirtualArm(self.world.arm_travel_s, self)
         outlets = CentreOutlets(self._submit, self._answered, self._linked)
         self.centre: VirtualCentre = VirtualCentre(self.clock, outlets, self.owner, self.rule_of)
         self.officer = VirtualOfficer(self)
@@ -177,6 +180,11 @@ class VirtualLane:
         """Bring the world to now, for somebody who looks at it."""
         self._take(self.world.advance(self.now_s))
 
+    def stirred(self) -> None:
+        """The world was told something: what follows from it now, and what it will do next."""
+        self._take(self.world.advance(self.now_s), moved=True)
+        self._arm()
+
     def start_agent(self) -> None:
         """A fresh process on the same store; central and console find it a moment later."""
         self.lives += 1
@@ -184,8 +192,8 @@ class VirtualLane:
         config = core_config(self.world.geometry, self.options.policy)
         agent = VirtualAgent(self.lives, config, self.ledger, self.module, self.clock, ports, self.options.exchange_s)
         self._agent = agent
-        self._edges = dict.fromkeys((zone.value for zone in Zone), 0)
-        self._levels = self.faults.levels(self.world.zones())
+        self._levels = self._inputs()
+        self._edges = dict.fromkeys(self._levels, 0)
         agent.begin()
         self._sessions += 1
         if self.module.readable:
@@ -229,7 +237,7 @@ class VirtualLane:
     def new_session(self) -> None:
         """The agent has found the module again: a fresh session, whose first poll is told whatever it shows."""
         self._sessions += 1
-        self._levels = self.faults.levels(self.world.zones())
+        self._levels = self._inputs()
         self._tell_inputs()
 
     def shown_green(self) -> bool:
@@ -327,6 +335,8 @@ class VirtualLane:
     def _tell(self, events: list[WorldEvent]) -> None:
         self.oracle.world(events)
         self.schedule.saw(events)
+        if self.module.arm is not None:
+            self.module.arm.saw(events)
         for event in events:
             if event.kind is EventKind.ZONE:
                 self.poll_soon()
@@ -359,10 +369,15 @@ class VirtualLane:
             due = (math.floor(self.now_s / poll_s) + 1) * poll_s
             self._loop.call_at(self._start_s + due, self._poll)
 
+    def _inputs(self) -> dict[str, bool]:
+        """What the inputs show now."""
+        levels, arm = self.faults.levels(self.world.zones()), self.module.arm
+        return levels if arm is None else levels | arm.levels()
+
     def _poll(self) -> None:
         """A poll of the inputs, made only when something may have changed."""
         self._polling = False
-        levels = self.faults.levels(self.world.zones())
+        levels = self._inputs()
         changed = [zone for zone, level in levels.items() if level != self._levels[zone]]
         if not changed or not self.module.readable:
             return
@@ -421,8 +436,7 @@ class VirtualLane:
         if aspect is Aspect.GREEN:
             self.greens.append(self.world.first_upstream() or "")
         self.world.set_lamp(aspect.value)
-        self._take(self.world.advance(t), moved=True)
-        self._arm()
+        self.stirred()
 
     def officer_released(self, truck: str, seconds: float) -> Callable[[], None]:
         """An officer releases this truck for so long. Returns what takes it back, should the agent refuse."""

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 
 from drivers.api import Aspect, DeviceTimeout, Grade, LinkLost, SignalReadback, Stamp
+from hil.rig.virtual_arm import VirtualArm
 
 _TIMEOUT_S = 0.25
 UTC0_NS = 1_767_225_600_000_000_000
@@ -49,6 +50,7 @@ class VirtualModule:
         self.stuck: Aspect | None = None
         self.mute = False
         self.late_s = 0.0
+        self.arm: VirtualArm | None = None
         self.writes = 0
         self._loop = asyncio.get_running_loop()
         self._on_lamp = on_lamp
@@ -83,6 +85,8 @@ class VirtualModule:
 
     def close(self) -> None:
         """No more timers."""
+        if self.arm is not None:
+            self.arm.close()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -134,6 +138,13 @@ class VirtualHead:
         reading = self._module.read()
         await self._wait_for_answer()
         return reading
+
+    async def pulse(self, role: str) -> None:
+        """Pulse a contact of the barrier arm's operator."""
+        await self._exchange()
+        assert self._module.arm is not None, "asked for where there is one"
+        await self._module.arm.pulse(role)
+        await self._wait_for_answer()
 
     async def _wait_for_answer(self) -> None:
         late_s = self._module.late_s

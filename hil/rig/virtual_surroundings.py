@@ -74,6 +74,14 @@ def _set_late_module(lane: "VirtualLane", args: Args) -> None:
         lane.new_session()
 
 
+def _jam(jammed: bool) -> Play:
+    def play(lane: "VirtualLane", _args: Args) -> None:
+        assert lane.module.arm is not None, "the lane has no arm"
+        lane.module.arm.jam(jammed)
+
+    return play
+
+
 _PLAYS: Mapping[Verb, Play] = {
     Verb.DIRECT_TRUCK: _direct_truck,
     Verb.CENTRE_DOWN: lambda lane, _: lane.centre.cut(),
@@ -90,6 +98,8 @@ _PLAYS: Mapping[Verb, Play] = {
     Verb.MODULE_ANSWERS: _hear_module,
     Verb.MODULE_LATE: _set_late_module,
     Verb.MODULE_PROMPT: _set_late_module,
+    Verb.ARM_JAMS: _jam(True),
+    Verb.ARM_FREED: _jam(False),
     Verb.KILL_AGENT: lambda lane, _: lane.kill_agent(),
     Verb.START_AGENT: lambda lane, _: lane.start_agent(),
     Verb.CLOCK_STEP: _step_clock,

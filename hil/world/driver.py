@@ -49,6 +49,7 @@ class Truck:
 
     __slots__ = (
         "acts_done",
+        "barred",
         "committed",
         "dwell_t",
         "follower",
@@ -82,6 +83,7 @@ class Truck:
         self.leader: Truck | None = None
         self.follower: Truck | None = None
         self.go = False
+        self.barred = False
         self.committed = False
         self.ordered_on = False
         self.percept_t = NEVER
@@ -256,8 +258,12 @@ class Truck:
         return NEVER if act is None else act.x_m
 
     def _line_target(self, x: float, v: float) -> float:
-        """Where the lamp makes this driver stop; no place when it need not, or can no longer, be heeded."""
+        """Where lamp and arm make this driver stop; no place when they need not, or can no longer, be heeded."""
         plan = self.plan
+        mark = -plan.stop_short_m
+        brake_m = stopping_m(v, plan.brake_mps2)
+        if self.barred and self.passed <= self.line_mark:  # nobody drives into an arm on purpose
+            return mark if x + brake_m <= mark + _EPS or v == 0.0 else -_LINE_MARGIN_M
         if (
             self.passed > self.line_mark
             or self.go
@@ -266,8 +272,6 @@ class Truck:
             or plan.behaviour is Behaviour.RUNS_RED
         ):
             return NEVER
-        mark = -plan.stop_short_m
-        brake_m = stopping_m(v, plan.brake_mps2)
         if x + brake_m <= mark + _EPS or v == 0.0:
             return mark
         if x + brake_m <= -_LINE_MARGIN_M:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 
 
 class EventKind(StrEnum):
-    """NOSE and TAIL are crossings of a named point, ZONE an edge of a sensor, DIVERTED a departure by the side."""
+    """NOSE and TAIL are crossings of a named point, ZONE an edge of a sensor, DIVERTED a departure by the side. STRUCK:
+    a truck drove into the arm."""
 
     ENTERED = "entered"
     LEFT = "left"
@@ -19,6 +20,7 @@ class EventKind(StrEnum):
     STOPPED = "stopped"
     MOVED = "moved"
     LAMP = "lamp"
+    STRUCK = "struck"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ class Verb(StrEnum):
 
     `direct_truck`: the driver is told to go on, see `World.direct`. A frozen sensor keeps its level and loses its
     edges; a chattering one changes by itself. A silent module answers nothing; a late one obeys at once but answers
-    late.
+    late. A jammed arm stays where it is.
     """
 
     HOLD_LANE = "hold_lane"
@@ -41,6 +41,8 @@ class Verb(StrEnum):
     MODULE_PROMPT = "module_prompt"
     LAMP_FEEDBACK_MISSING = "lamp_feedback_missing"
     LAMP_FEEDBACK_BACK = "lamp_feedback_back"
+    ARM_JAMS = "arm_jams"
+    ARM_FREED = "arm_freed"
     KILL_AGENT = "kill_agent"
     START_AGENT = "start_agent"
     CLOCK_STEP = "clock_step"

@@ -145,7 +145,7 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One story. `rules` has an entry for every truck."""
+    """One story. `rules` has an entry for every truck. `arm_travel_s`: how long the barrier arm takes; None: no arm."""
 
     name: str
     title: str
@@ -156,10 +156,11 @@ class Scenario:
     strays: tuple[StrayTag, ...]
     happenings: tuple[Happening, ...]
     then: Expectation
+    arm_travel_s: float | None = None
 
     def world(self, rf: RfModel | None = None) -> World:
         """A fresh world for this story."""
-        return World(self.geometry, self.trucks, self.seed, rf, self.strays)
+        return World(self.geometry, self.trucks, self.seed, rf, self.strays, self.arm_travel_s)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,7 @@ def _read_scenario(problems: Problems, root: yaml.Node, name: str) -> Scenario:
     cruise_kmh, geometry = given.get("lane", _read_lane, (15.0, Geometry()))
     parts = given.need("trucks", each(lambda p, n: _read_truck(p, n, cruise_kmh)))
     strays = given.items("strays", _read_stray)
+    arm_travel_s = given.get("arm", _read_arm, None)
     given.close()
     happenings = top.items("when", _read_happening)
     then = top.need("then", _read_then)
@@ -198,7 +200,7 @@ def _read_scenario(problems: Problems, root: yaml.Node, name: str) -> Scenario:
         problems.note(given.node, "given: two trucks have the same id")
     for truck in sorted(_named(happenings, then) - set(rules)):
         problems.note(root, f"scenario: when or then names truck {truck}, which is not given: {', '.join(rules)}")
-    return Scenario(name, title, seed, geometry, trucks, rules, strays, happenings, then)
+    return Scenario(name, title, seed, geometry, trucks, rules, strays, happenings, then, arm_travel_s)
 
 
 def _named(happenings: tuple[Happening, ...], then: Expectation) -> set[str]:
@@ -225,6 +227,13 @@ def _read_lane(problems: Problems, node: yaml.Node) -> tuple[float, Geometry]:
         return cruise_kmh, dataclasses.replace(default, **measures)
     except ValueError as error:
         raise problems.refuse(node, f"lane: {error}") from None
+
+
+def _read_arm(problems: Problems, node: yaml.Node) -> float | None:
+    arm = Section(problems, node, "arm")
+    travel_s = arm.get("travel_s", number(0.5, 60.0), 3.0)
+    arm.close()
+    return travel_s
 
 
 def _read_truck(problems: Problems, node: yaml.Node, cruise_kmh: float) -> _TruckPart:

@@ -30,6 +30,7 @@ class World:
         seed: int = 0,
         rf: RfModel | None = None,
         strays: tuple[StrayTag, ...] = (),
+        arm_travel_s: float | None = None,
     ) -> None:
         self.geometry = geometry
         self.now = 0.0
@@ -41,6 +42,9 @@ class World:
         self._coming: TruckPlan | None = next(self._plans, None)
         self._added: list[TruckPlan] = []
         self._retry_at = 0.0
+        self.arm_travel_s = arm_travel_s
+        """How long the barrier arm at the stop line takes to rise; None: there is none."""
+        self.arm_up = arm_travel_s is None
         self.road_closed = False
         """Nobody enters: the road to the lane is closed off."""
         self._lane: list[Truck] = []
@@ -79,6 +83,14 @@ class World:
             self._show(self.now, lamp)
         else:
             bisect.insort(self._lamp_queue, (t, lamp), key=lambda entry: entry[0])
+
+    def set_arm(self, up: bool) -> None:
+        """The arm is all the way up from now on, or is not any more."""
+        self.arm_up = up
+        for truck in self._lane:
+            truck.barred = not up
+            if truck.upstream_of_line():
+                truck.wake(self.now + (truck.plan.go_reaction_s if up else truck.plan.stop_reaction_s))
 
     def add(self, plan: TruckPlan) -> None:
         """One more truck, besides the planned ones. ValueError when it should have entered already."""
@@ -221,6 +233,8 @@ class World:
             kind = EventKind.NOSE if mark is Mark.NOSE else EventKind.TAIL
             self._out.append(WorldEvent(t, kind, truck.plan.id, name, forward, place, v))
             if mark is Mark.NOSE and name == "S":
+                if forward and not self.arm_up:
+                    self._out.append(WorldEvent(t, EventKind.STRUCK, truck.plan.id, name, True, place, v))
                 # Whoever backs over the line is again a driver who must heed the lamp.
                 truck.committed = truck.ordered_on = False
                 truck.go = not forward and self.lamp is Lamp.GREEN
@@ -285,6 +299,7 @@ class World:
         if leader is not None:
             leader.follower = truck
         self._lane.append(truck)
+        truck.barred = not self.arm_up
         truck.go = self.lamp is Lamp.GREEN and truck.sees_lamp()
         self._out.append(WorldEvent(t, EventKind.ENTERED, plan.id, "", True, x, v))
         for _, mark, name in truck.marks[: truck.passed]:

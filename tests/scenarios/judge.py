@@ -30,6 +30,8 @@ def complaints(story: Scenario, lane: VirtualLane) -> list[str]:
 def _lane(then: Expectation, lane: VirtualLane) -> Iterator[str]:
     for verdict in lane.wrong:
         yield f"wrong green at {verdict.t:.3f}: {verdict.rule.value}: {verdict.text}"
+    if lane.module.arm is not None:
+        yield from lane.module.arm.wrongs
     if then.green_for is not None and tuple(lane.greens) != then.green_for:
         yield f"green for {lane.greens}, expected {list(then.green_for)}"
     if then.sealed is not None and len(lane.sealed()) != then.sealed:

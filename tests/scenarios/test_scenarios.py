@@ -5,11 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from drivers.api import Aspect
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.inputs import Started
 from edge_agent.wire.journal import decode_input
 from hil.oracles.wrong_green import Rule
-from hil.rig.virtual_lane import Options
+from hil.rig.virtual_arm import VirtualArm
+from hil.rig.virtual_lane import Options, VirtualLane
+from hil.world.events import EventKind
+from hil.world.faults import Happening, Trigger, Verb
 from hil.world.scenario import Scenario, load_scenario
 from tests.scenarios.judge import complaints, play
 
@@ -40,6 +44,52 @@ def test_same_story_same_digest() -> None:
     story = _load("platoon_of_three")
     assert play(story).digest() == play(story).digest()
     assert play(replace(story, seed=story.seed + 1)).digest() != play(story).digest()
+
+
+def _asked_of_arm(stem: str) -> tuple[VirtualLane, list[tuple[float, str]]]:
+    lane = play(_load(stem))
+    assert lane.module.arm is not None
+    return lane, [(t, role.removeprefix("barrier_")) for t, role in lane.module.arm.asked]
+
+
+def test_the_arm_is_up_before_green_and_asked_down_behind_the_truck() -> None:
+    lane, asked = _asked_of_arm("arm_nominal")
+    assert [role for _, role in asked] == ["raise", "lower"]
+    green_s = next(t for t, aspect in lane.shown if aspect is Aspect.GREEN)
+    left_s = next(e.t for e in lane.events if e.kind is EventKind.TAIL and e.place == "S")
+    assert green_s - asked[0][0] >= 3.0
+    assert asked[1][0] - left_s >= 1.9, "nobody near for the clearing time"
+
+
+def test_the_arm_is_not_asked_down_in_front_of_a_truck_whose_release_came_back_too_late() -> None:
+    lane, asked = _asked_of_arm("arm_late_revocation")
+    red_s = next(t for t, aspect in lane.shown if aspect is Aspect.RED)
+    left_s = next(e.t for e in lane.events if e.kind is EventKind.TAIL and e.place == "S")
+    assert [role for _, role in asked] == ["raise", "lower"]
+    assert red_s < left_s < asked[1][0]
+
+
+def test_an_arm_that_does_not_move_is_told_and_asked_for_nothing_more() -> None:
+    lane, asked = _asked_of_arm("arm_does_not_open")
+    assert [role for _, role in asked] == ["raise"]
+    faults = [dict(event.facts)["fault"] for _, event in lane.lane_events if event.code == "BARRIER_FAULT"]
+    assert faults == ["BARRIER_NOT_MOVED"]
+
+
+def test_the_judge_sees_a_truck_in_the_arm_and_an_arm_on_a_truck() -> None:
+    """The judge itself is tried: an arm that comes down by itself on a rolling truck must not go unnoticed."""
+    story = _load("arm_nominal")
+    down = Happening(Trigger(None, EventKind.NOSE, "T1", "D", 7.0), Verb.ARM_JAMS)
+
+    class Falling(VirtualArm):
+        def jam(self, jammed: bool) -> None:
+            self._loop.create_task(self.pulse("barrier_lower"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hil.rig.virtual_lane.VirtualArm", Falling)
+        said = " ".join(complaints(story, play(replace(story, happenings=(down,)))))
+    assert "the arm was asked down on T1" in said
+    assert "T1 drove into the arm" in said
 
 
 def test_late_commit_withholds_green() -> None:

@@ -15,6 +15,12 @@ FOLDER = Path(__file__).parents[3] / "hil" / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))
 RULES_OF_THE_LANE = frozenset(
     {
+        "arm_does_not_open",
+        "arm_late_revocation",
+        "arm_nominal",
+        "arm_runs_red",
+        "arm_stop_under_it",
+        "arm_too_slow_to_roll",
         "green_lost_while_moving_off",
         "hold_on_one_vehicle",
         "merged_detection",
@@ -27,7 +33,7 @@ RULES_OF_THE_LANE = frozenset(
         "stands_at_the_line_at_start",
     }
 )
-"""Stories of modes, of order and of evidence: a lane that gives green to whoever is released knows none of that."""
+"""Stories of modes, order, evidence and arms: a lane that gives green to whoever is released knows none of that."""
 
 
 def _load(path: Path) -> Scenario:
