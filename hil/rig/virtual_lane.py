@@ -15,7 +15,7 @@ from drivers.api import Aspect, InputSnapshot, Secret, token_of
 from edge_agent.model.conveyance import Conveyance
 from edge_agent.model.effects import EmitEvent, SealBundle
 from edge_agent.model.inputs import CentreLink, CoreInput, DecisionReceived
-from edge_agent.model.lane import LanePolicy, Zone
+from edge_agent.model.lane import LanePolicy
 from hil.oracles.wrong_green import Verdict, WrongGreenOracle
 from hil.rig.virtual_agent import SITE_KEY, AgentPorts, VirtualAgent, core_config
 from hil.rig.virtual_arm import VirtualArm
