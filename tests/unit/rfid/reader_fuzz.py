@@ -20,12 +20,17 @@ from drivers.api import ProtocolViolation
 from drivers.rfid import encompass_codec, llrp_codec, mercury_codec
 from drivers.rfid import llrp_exchange_codec as exchange
 from drivers.rfid import mercury_stream_codec as stream
+from drivers.rfid.epc_codec import describe_epc
+from drivers.rfid.epc_tid_codec import describe_tid
 from drivers.rfid.llrp_report_codec import ReportDecoder
 from hil.devices import encompass_wire
 from tests.unit.rfid import llrp_messages, mercury_frames
 
 _PIECE = 4096
-_ENCOMPASS = Path(__file__).parents[2] / "captures" / "encompass" / "frames.json"
+_CAPTURES = Path(__file__).parents[2] / "captures"
+_ENCOMPASS = _CAPTURES / "encompass" / "frames.json"
+_EPC = _CAPTURES / "epc" / "tds_examples.json"
+_EPC_PIECE = 14
 
 
 class Victim(Protocol):
@@ -65,6 +70,7 @@ class Mercury:
                 mercury_codec.decode_antennas,
                 mercury_codec.decode_power_limits,
                 mercury_codec.decode_program,
+                mercury_codec.decode_serial,
             ):
                 with contextlib.suppress(ProtocolViolation):
                     decode(frame.data)
@@ -161,7 +167,37 @@ class Encompass:
         return b"#" + body + b"%04X" % encompass_codec.crc16(body) + b"\r\n"
 
 
-FAMILIES: dict[str, Callable[[], Victim]] = {"mercury": Mercury, "llrp": Llrp, "encompass": Encompass}
+class Epc:
+    """EPC and TID banks of tags, as any reader hands them over: two bytes of protocol control, then the number."""
+
+    def __init__(self) -> None:
+        self.seeds = [
+            (len(epc) // 2 << 11).to_bytes(2, "big") + epc
+            for edition in json.loads(_EPC.read_text())["editions"]
+            for epc in (bytes.fromhex(one["hex"] + "0" * (-len(one["hex"]) % 4)) for one in edition["examples"])
+        ]
+
+    def begin(self) -> None:
+        """Nothing: every read stands for itself."""
+
+    def feed(self, data: bytes, now_s: float) -> int:
+        found = 0
+        for at in range(0, len(data), _EPC_PIECE):
+            pc, epc = int.from_bytes(data[at : at + 2], "big"), data[at + 2 : at + _EPC_PIECE]
+            described = describe_epc(pc, epc)
+            assert (described.uri is None) is (described.reason is not None or described.scheme == "iso15961")
+            assert described.scheme != "raw" or described.filter_value is None
+            assert describe_tid(epc).serial_bits <= 8 * len(epc)
+            found += described.uri is not None
+        return found
+
+    def repaired(self, message: bytes) -> bytes:
+        epc = (message[2:] + bytes(-len(message) % 2))[: _EPC_PIECE - 2]
+        whole = (len(epc) // 2 << 11).to_bytes(2, "big") + epc
+        return whole + bytes(_EPC_PIECE - len(whole))
+
+
+FAMILIES: dict[str, Callable[[], Victim]] = {"mercury": Mercury, "llrp": Llrp, "encompass": Encompass, "epc": Epc}
 
 
 def run(family: str, total: int, seed: int) -> tuple[int, int]:
