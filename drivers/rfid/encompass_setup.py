@@ -59,7 +59,7 @@ async def configure(talk: Dialogue, settings: EncompassSettings, profile: Encomp
     try:
         async with asyncio.timeout(VISIT_MAX_S):
             version = await _identify(talk)
-            identity = verify_identity(version.serial, settings.serial, "serial")
+            identity = verify_identity(version.serial, *settings.named)
             await _select_protocol(talk, settings, profile)
             refused = [command.name for command in profile.settings if not await _set(talk, command)]
             status = await talk.ask(codec.GET_RF_STATUS)

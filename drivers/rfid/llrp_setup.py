@@ -92,8 +92,7 @@ async def find_reader(talk: Dialogue, settings: LlrpSettings, profile: LlrpProfi
     capabilities = exchange.decode_capabilities(answer.body)
     impinj = profile.extensions == "impinj" and capabilities.maker == IMPINJ and await _enable_impinj(talk)
     identity = await identify(talk, impinj=impinj)
-    expected = None if settings.reader_id is None else settings.reader_id.lower()
-    return Found(capabilities, identity, verify_identity(identity.serial, expected, "reader_id"), impinj)
+    return Found(capabilities, identity, verify_identity(identity.serial, *settings.named), impinj)
 
 
 async def identify(talk: Dialogue, *, impinj: bool) -> Identity:

@@ -78,7 +78,7 @@ async def configure(talk: Dialogue, settings: MercurySettings, profile: MercuryP
     """
     await leave_bootloader(talk)
     serial = await _serial_number(talk, needed=settings.serial is not None)
-    identity = verify_identity(serial, settings.serial, "serial")
+    identity = verify_identity(serial, *settings.named)
     await _set_region(talk, settings.region)
     await talk.order("the tag protocol", codec.SET_PROTOCOL, profile.protocol.to_bytes(2, "big"))
     await _set_power(talk, settings.power_cdbm)

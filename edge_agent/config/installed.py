@@ -32,7 +32,7 @@ _POWER_DOUBTFUL_CDBM = 500
 def findings(config: LaneConfig | ConsoleConfig, clock: Clock, *, files: bool) -> list[Finding]:
     """Everything that is missing here or looks doubtful, in the order of the sections; without `files` no key, token,
     password or certificate is looked for."""
-    found = [*_floors(config), *_devices(config, clock)] if isinstance(config, LaneConfig) else []
+    found = [*_floors(config), *_swaps(config), *_devices(config, clock)] if isinstance(config, LaneConfig) else []
     return found + list(_files(config)) if files else found
 
 
@@ -55,6 +55,15 @@ def _files(config: LaneConfig | ConsoleConfig) -> Iterator[Finding]:
             yield from _media(config.media)
     if config.console is not None:
         yield from _console(config.console)
+
+
+def _swaps(config: LaneConfig) -> Iterator[Finding]:
+    readers = [(index, d) for index, d in enumerate(config.devices) if isinstance(d, ReaderDevice)]
+    for index, device in readers if len(readers) > 1 else ():
+        expected, key = device.named
+        if key and expected is None:
+            text = f"several readers, and no {key} here: two of them swapped would not be noticed"
+            yield Finding(("devices", index), text, warning=True)
 
 
 def _devices(config: LaneConfig, clock: Clock) -> Iterator[Finding]:

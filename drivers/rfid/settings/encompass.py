@@ -41,6 +41,11 @@ class EncompassSettings(ReaderSettings):
         """What the reader occupies alone, and the key that says so."""
         return self.port, "port"
 
+    @property
+    def named(self) -> tuple[str | None, str]:
+        """The serial number it must answer with, and its key."""
+        return self.serial, "serial"
+
 
 class Readback(SettingsModel):
     """A status command, and the field its answer must hold."""

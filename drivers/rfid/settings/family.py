@@ -44,6 +44,12 @@ class ReaderSettings(SettingsModel):
     def place(self) -> tuple[str, str]:
         """What the reader occupies alone (a port's path, host:port), and the key that says so."""
 
+    @property
+    def named(self) -> tuple[str | None, str]:
+        """What the reader must say it is (None: anything), and the key that names it; "" in a family that tells
+        nothing of the kind."""
+        return None, ""
+
     @field_validator("antennas")
     @classmethod
     def _ports_once(cls, ports: tuple[int, ...]) -> tuple[int, ...]:

@@ -72,6 +72,11 @@ class LlrpSettings(ReaderSettings):
         """What the reader occupies alone, and the key that says so."""
         return f"{self.host}:{self.port}", "host"
 
+    @property
+    def named(self) -> tuple[str | None, str]:
+        """The id it must answer with, as it writes it, and its key."""
+        return None if self.reader_id is None else self.reader_id.lower(), "reader_id"
+
 
 class LlrpProfile(ReaderProfile):
     """What is asked of a reader family. `makers` IANA private enterprise numbers it was written for (none: any);

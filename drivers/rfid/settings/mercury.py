@@ -56,6 +56,11 @@ class MercurySettings(ReaderSettings):
         """What the reader occupies alone, and the key that says so."""
         return self.port, "port"
 
+    @property
+    def named(self) -> tuple[str | None, str]:
+        """The serial number it must answer with, and its key."""
+        return self.serial, "serial"
+
 
 class ReaderOption(SettingsModel):
     """One opcode 9A setting."""

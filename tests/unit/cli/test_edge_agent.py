@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 from drivers.api import EdgeError
@@ -87,7 +88,7 @@ def test_a_file_of_another_user_is_a_warning(tmp_path: Path, monkeypatch: pytest
             "-28.0, floor_dbm: -60",
             "-28.0",
             0,
-            "21:7: geometry.antennas.1: warning: no floor_dbm: tags of the next lane",
+            ":7: geometry.antennas.1: warning: no floor_dbm: tags of the next lane",
         ),
     ],
 )
@@ -96,6 +97,18 @@ def test_profiles_and_odd_values_are_checked(tmp_path: Path, old: str, new: str,
     assert old in text
     ran = _run("check-config", str(_lane(tmp_path, text.replace(old, new))))
     assert (ran.exit_code, message in ran.stderr) == (code, True), ran.output
+
+
+def test_readers_that_could_be_swapped_unnoticed_are_told(tmp_path: Path) -> None:
+    lane = yaml.safe_load(EXAMPLE.read_text())
+    lane["devices"].append({**lane["devices"][0], "id": "rfid-2", "port": "/dev/lane/rfid-2", "serial": "B2"})
+    lane["geometry"]["antennas"] += [{**one, "device": "rfid-2"} for one in lane["geometry"]["antennas"]]
+    ran = _run("check-config", str(_lane(tmp_path, yaml.safe_dump(lane))))
+    told = [line for line in ran.stderr.splitlines() if "swapped" in line]
+    assert (ran.exit_code, len(told), "devices.0: warning: several readers, and no serial here" in told[0]) == (
+        0, 1, True,
+    )  # fmt: skip
+    assert "swapped" not in _run("check-config", str(_lane(tmp_path, EXAMPLE.read_text()))).stderr
 
 
 def test_a_lane_without_a_neighbour_says_so_and_is_not_warned(tmp_path: Path) -> None:

@@ -35,7 +35,7 @@ class BellReader:
         tell = Reporter(self._device, self._clock, emit)
         try:
             number = (await self._line(link)).removeprefix("HELLO ")
-            identity = verify_identity(number, self._settings.serial, "serial")
+            identity = verify_identity(number, *self._settings.named)
             password = self._settings.password_file.read_text().strip()
             await link.write(f"{password}\n{self._profile.start}\n".encode())
             details = {"identity": identity, "profile_evidence": self._profile.evidence}

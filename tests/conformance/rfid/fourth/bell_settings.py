@@ -25,6 +25,11 @@ class BellSettings(ReaderSettings):
         """What the reader occupies alone, and the key that says so."""
         return f"{self.host}:{self.port}", "host"
 
+    @property
+    def named(self) -> tuple[str | None, str]:
+        """The serial number it must answer with, and its key."""
+        return self.serial, "serial"
+
 
 class BellProfile(ReaderProfile):
     """What is asked of a model: the word that makes it read."""
