@@ -41,6 +41,10 @@ class LaneBackend(Protocol):
         """Put an act to the core; the answer comes when it is recorded."""
         ...
 
+    def keep_control(self, officer: str) -> float | None:
+        """This officer's console sees the lane and is in control: seconds until that ends. None when it is not."""
+        ...
+
     async def capture(self, act: OfficerAct) -> AnswerAct:
         """Start, stop or delete a capture; the answer comes when it is recorded and done."""
         ...

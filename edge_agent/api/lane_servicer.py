@@ -11,10 +11,11 @@ from typing import Any, Final, TypeVar
 import grpc
 from grpc.aio import ServicerContext
 
-from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role
+from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Refused, Role
 from edge_agent.model.effects import AnswerAct
 from edge_agent.model.lane import LaneMode
 from edge_agent.wire import types as wire
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceServicer
 
@@ -84,6 +85,29 @@ class LaneServicer(LaneServiceServicer):
     ) -> pb.ConfirmCorridorOrderResponse:
         """The officer states which conveyances stand in the corridor."""
         return pb.ConfirmCorridorOrderResponse(outcome=await self._act(requests.confirm_order(request, self._role)))
+
+    async def TakeControl(self, request: control_pb.TakeControlRequest, context: object) -> pb.TakeControlResponse:
+        """One officer controls the lane from now on."""
+        return pb.TakeControlResponse(outcome=await self._act(requests.take_control(request, self._role)))
+
+    async def GiveControl(self, request: control_pb.GiveControlRequest, context: object) -> pb.GiveControlResponse:
+        """Nobody controls the lane from now on."""
+        return pb.GiveControlResponse(outcome=await self._act(requests.give_control(request, self._role)))
+
+    async def KeepControl(
+        self, request: control_pb.KeepControlRequest, context: object
+    ) -> control_pb.KeepControlResponse:
+        """The heartbeat of the console that controls the lane."""
+        left_s = self._backend.keep_control(requests.keep_control(request))
+        if left_s is None:
+            by = self._backend.lane_state(self._role).control.officer
+            text = f"{by} controls the lane" if by else "nobody controls the lane: take control again"
+            raise Refusal(
+                grpc.StatusCode.FAILED_PRECONDITION, Reason.CONTROL_REQUIRED, text, facts={"controlled_by": by}
+            )
+        response = control_pb.KeepControlResponse()
+        response.left.FromMilliseconds(round(left_s * 1000))
+        return response
 
     async def SetLaneMode(self, request: pb.SetLaneModeRequest, context: object) -> pb.SetLaneModeResponse:
         """Changes the lane's mode; a technician may only close it, or work at a closed one."""
@@ -228,8 +252,11 @@ def outcome(answer: AnswerAct) -> pb.ActOutcome:
     """The answer to an act; Refusal when it is none but OK."""
     if answer.result is not ActResult.OK:
         status, reason = _STATUS[answer.result]
-        facts = {"request_id": answer.request_id, "etag": answer.etag, "may_clear": ",".join(answer.may_clear)}
-        raise Refusal(status, reason, answer.message, facts={name: text for name, text in facts.items() if text})
+        told = {"request_id": answer.request_id, "etag": answer.etag, "may_clear": ",".join(answer.may_clear)}
+        facts = {name: text for name, text in told.items() if text}
+        if answer.refused is not Refused.OTHERWISE:
+            reason, facts["controlled_by"] = Reason(answer.refused), answer.controlled_by
+        raise Refusal(status, reason, answer.message, facts=facts)
     return pb.ActOutcome(
         etag=answer.etag, message=answer.message, may_clear=answer.may_clear, at=wire.moment(answer.at)
     )

@@ -9,7 +9,9 @@ from google.protobuf.message import Message
 
 from edge_agent.model.decision import ActKind, OfficerAct, ReferralReason, Role, Verdict
 from edge_agent.model.lane import LaneMode
+from edge_agent.passage.lane_control import LONGEST_S
 from edge_agent.wire import enums
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 
 from .errors import invalid
@@ -38,10 +40,10 @@ class Fields:
         """An id or tag as the agent gave it out."""
         self.require(_ID.fullmatch(value) is not None, field, f"must be {what}" if value else f"is missing: {what}")
 
-    def officer(self, value: str) -> None:
-        """The acting person's pseudonym."""
+    def officer(self, value: str, field: str = "officer") -> None:
+        """A person's pseudonym."""
         good = 0 < len(value) <= OFFICER_MAX and value.isprintable() and not value.isspace()
-        self.require(good, "officer", f"must be the person's pseudonym, 1 to {OFFICER_MAX} printable characters")
+        self.require(good, field, f"must be the person's pseudonym, 1 to {OFFICER_MAX} printable characters")
 
     def done(self) -> None:
         """Raise Refusal INVALID_ARGUMENT if anything was wrong."""
@@ -162,6 +164,40 @@ def confirm_order(request: pb.ConfirmCorridorOrderRequest, role: Role) -> Office
         reason=reason_of(request),
         confirmed_order=tuple(named),
     )
+
+
+def take_control(request: control_pb.TakeControlRequest, role: Role) -> OfficerAct:
+    """Control of the lane, from whom it was displayed."""
+    fields = begun(request)
+    if request.displaces:
+        fields.officer(request.displaces, "displaces")
+    ttl_s = seconds(request, "ttl", request.ttl, 0.0)
+    asked = request.HasField("ttl")
+    fields.require(not asked or 0 < ttl_s <= LONGEST_S, "ttl", f"must be above 0 and at most {LONGEST_S:g} s")
+    fields.done()
+    return OfficerAct(
+        ActKind.TAKE_CONTROL,
+        request.request_id,
+        request.officer,
+        role,
+        reason=reason_of(request),
+        duration_s=ttl_s,
+        displaces=request.displaces,
+    )
+
+
+def give_control(request: control_pb.GiveControlRequest, role: Role) -> OfficerAct:
+    """Nobody controls the lane any more."""
+    begun(request).done()
+    return OfficerAct(ActKind.GIVE_CONTROL, request.request_id, request.officer, role, reason=reason_of(request))
+
+
+def keep_control(request: control_pb.KeepControlRequest) -> str:
+    """Whose console is alive."""
+    fields = Fields()
+    fields.officer(request.officer)
+    fields.done()
+    return request.officer
 
 
 def set_mode(request: pb.SetLaneModeRequest, role: Role) -> OfficerAct:

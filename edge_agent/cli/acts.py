@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from .agent import Agent, as_dict
+from .agent import Agent, as_dict, request_id
 from .exits import Exit, Stop
 
 if TYPE_CHECKING:
@@ -20,6 +21,12 @@ ID_MIN: Final = 6
 
 TEST_TIMEOUT_S: Final = 25.0
 """Longer than the agent's own bound on a test of the head (20 s)."""
+
+CONTROL_S: Final = 60.0
+CONTROL_MAX_S: Final = 150.0
+AFTER_S: Final = 10.0
+"""Control of the lane for a person at a terminal, who sends no heartbeats: usual, the agent's own bound, and how much
+longer than a release."""
 
 lane_empty = click.option(
     "--lane-empty", is_flag=True, help="I stand at the lane and see it empty and closed off. Asked for when absent."
@@ -61,6 +68,58 @@ def find(lane: LaneState, name: str, by_place: bool) -> ConveyanceState:
     inside = ", ".join(c.conveyance_id for c in lane.conveyances) or "none"
     what = "several conveyances begin with" if found else "no conveyance in the lane is"
     raise Stop(Exit.NOT_FOUND, f"{what} {name}", f"in the lane: {inside}", "CONVEYANCE_NOT_FOUND")
+
+
+def controlled(lane: LaneState) -> str:
+    """Who controls the lane, since when and for how long, or how it came that nobody does."""
+    from securecorridor.lane.v1.control_pb2 import Control
+
+    from .times import in_seconds, length, since
+    from .words import word
+
+    control = lane.control
+    how = word(Control.Change, control.change).replace("_", " ")
+    why = f": {control.reason}" if control.reason else ""
+    before = f" from {control.previous_officer}" if control.previous_officer else ""
+    if control.officer:
+        left = length(in_seconds(control.left))
+        return f"{control.officer} controls it ({how}{before}) since {since(control.since, lane.at)}, {left} left{why}"
+    if not control.change:
+        return "nobody controls it"
+    return f"nobody controls it ({how}{before}) since {since(control.since, lane.at)}{why}"
+
+
+def take_control(agent: Agent, officer: str, reason: str, displaces: str, seconds: float) -> ActOutcome:
+    """Take control of the lane from whom it was shown to have it. Stop when that is refused."""
+    stub = agent.lane
+    from securecorridor.lane.v1.control_pb2 import TakeControlRequest
+
+    request = TakeControlRequest(request_id=request_id(), officer=officer, reason=reason, displaces=displaces)
+    request.ttl.FromMilliseconds(round(seconds * 1000))
+    return agent.call(stub.TakeControl, request).outcome
+
+
+@contextmanager
+def control(agent: Agent, officer: str, reason: str, seconds: float = CONTROL_S) -> Iterator[None]:
+    """Control of the lane while acting and `seconds` longer, where nobody has it; it is given back when nothing came of
+    the act. Stop when another officer has it: taking over is a verb of its own."""
+    now = read_lane(agent).control.officer
+    if now == officer:
+        yield
+        return
+    if now:
+        hint = "speak with them, or take over: lanectl take-control"
+        raise Stop(Exit.REFUSED, f"{now} controls the lane", hint, "CONTROL_REQUIRED")
+    stub = agent.lane
+    from securecorridor.lane.v1.control_pb2 import GiveControlRequest
+
+    take_control(agent, officer, reason, "", seconds)
+    try:
+        yield
+    except (Stop, click.Abort):
+        back = GiveControlRequest(request_id=request_id(), officer=officer, reason="nothing was done")
+        agent.call(stub.GiveControl, back)
+        raise
 
 
 def describe(lane: LaneState, conveyance: ConveyanceState) -> str:

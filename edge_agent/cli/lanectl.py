@@ -19,6 +19,8 @@ VERBS: Final = {
     "reader": "RFID readers: rates, levels, what each antenna misses, losses and gaps.",
     "outbox": "Records waiting for central.",
     "hold": "Red at once, for the lane or one conveyance.",
+    "take-control": "Control the lane, also in place of another officer.",
+    "give-control": "Give control of the lane back.",
     "clear-hold": "End a hold.",
     "release": "Release one conveyance.",
     "refer": "Send one conveyance to secondary.",

@@ -77,7 +77,10 @@ class PolicySection(Section):
     stopped_factor: float = Field(default=2.0, ge=1.1, le=10, description="Times the expected travel time: stopped")
     centre_grace_s: float = Field(default=0.0, ge=0, le=30, description="A live green outlives the centre link by this")
     officer_presence_required: bool = Field(
-        default=False, description="Without a watching console the lane is DEGRADED"
+        default=False, description="Without a watching console and an officer in control the lane is DEGRADED"
+    )
+    control_s: float = Field(
+        default=4.0, ge=2, le=30, description="An officer's control of the lane ends without a sign of life for so long"
     )
     sighting_lost_s: float = Field(default=2.0, ge=0.2, le=30, description="Pause that closes a sighting")
     stray_after_s: float = Field(default=60.0, ge=1, le=3600, description="Unassigned sightings are stray after this")

@@ -11,6 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 
 _DETAILS_KEY = "grpc-status-details-bin"
@@ -39,6 +40,8 @@ ACTS: Final[Mapping[str, Act]] = {
     "refer": Act("ReferConveyance", pb.ReferConveyanceRequest),
     "direct": Act("DirectConveyance", pb.DirectConveyanceRequest),
     "confirm_order": Act("ConfirmCorridorOrder", pb.ConfirmCorridorOrderRequest),
+    "take_control": Act("TakeControl", control_pb.TakeControlRequest),
+    "give_control": Act("GiveControl", control_pb.GiveControlRequest),
     "set_mode": Act("SetLaneMode", pb.SetLaneModeRequest),
     "clear_fault": Act("ClearSignalFault", pb.ClearSignalFaultRequest),
     "acknowledge": Act("AcknowledgeCondition", pb.AcknowledgeConditionRequest),

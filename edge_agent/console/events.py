@@ -133,6 +133,7 @@ def _tile_json(lane: LaneLink) -> dict[str, Any]:
         ),
         "at": json_format.MessageToDict(state.at, preserving_proto_field_name=True),
         "hold": state.HasField("hold"),
+        "controlled_by": state.control.officer,
         "order_known": state.corridor_order_known,
         "conveyances": len(upstream),
         "waiting": sum(conveyance.standing_at_line and not conveyance.green for conveyance in upstream),

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from random import Random
 from typing import Final
 
@@ -16,6 +16,7 @@ from edge_agent.config.schema import ConsoleLaneSection, TlsSection
 from edge_agent.model.errors import ConfigError
 from edge_agent.observe.log import log
 from edge_agent.runtime.supervise import Backoff, keep_running
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1 import lane_service_pb2_grpc as lane_grpc
 
@@ -31,6 +32,7 @@ _CAP_S = 2.0
 _HAND_OVER_S = 2.0
 _LINGER_S = 2.0
 _PASSAGES = 20
+_KEEP_S = 1.0
 
 # A lane that comes back must be seen within two seconds, not after the library's two minutes.
 _OPTIONS = (
@@ -122,6 +124,11 @@ class LaneLink:
         except grpc.aio.AioRpcError as error:
             # Without a line before and after, nothing left this computer; a line that broke may have carried the act.
             return refusal_of(error, sent=ready or self._ready)
+
+    async def keep_control(self, officer: str) -> None:
+        """A page of the officer who controls the lane has just seen it. Whatever comes of it is in the next state."""
+        with suppress(grpc.aio.AioRpcError):
+            await self._stub().KeepControl(control_pb.KeepControlRequest(officer=officer), timeout=_KEEP_S)
 
     async def passages(self) -> list[pb.Passage]:
         """The last sealed passages, newest first. grpc.aio.AioRpcError."""

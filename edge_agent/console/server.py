@@ -54,6 +54,7 @@ class ConsoleServer:
         app.router.add_get(r"/api/lanes/{index:\d{1,3}}/events", self._events)
         app.router.add_post(r"/api/lanes/{index:\d{1,3}}/acts/{act}", self._act)
         app.router.add_get(r"/api/lanes/{index:\d{1,3}}/passages", self._passages)
+        app.router.add_post("/api/heartbeat", self._heartbeat)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/metrics", self._metrics)
         return app
@@ -174,6 +175,16 @@ class ConsoleServer:
         answer = await lane.act(act, message)
         self._collector.acts[lane.name, name, answer.code] += 1
         return web.json_response(answer.body, status=answer.status)
+
+    async def _heartbeat(self, request: web.Request) -> web.StreamResponse:
+        """Once a second a page names the lanes that its officer controls and of which it has just had a fresh state."""
+        try:
+            indexes = (await request.json())["lanes"]
+            lanes = [self._lanes[index] for index in indexes if type(index) is int and 0 <= index < len(self._lanes)]
+        except (json.JSONDecodeError, KeyError, TypeError):
+            return _refusal(400, "INVALID_ARGUMENT", 'send {"lanes": [index, …]}')
+        await asyncio.gather(*(lane.keep_control(request[_VISITOR].officer) for lane in set(lanes)))
+        return web.json_response({"ok": True})
 
     async def _passages(self, request: web.Request) -> web.StreamResponse:
         try:

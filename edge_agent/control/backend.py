@@ -107,7 +107,8 @@ class Backend:
         now = source.clock.stamp()
         state = source.passage.state
         shown = view(state, now)
-        message = lane_wire.lane_message(shown, source.lane, source.boot_id, source.version)
+        left_s = source.passage.control.left_s(now)
+        message = lane_wire.lane_message(shown, source.lane, source.boot_id, source.version, left_s)
         since = state.centre.since
         if since is not None:
             message.centre_since.CopyFrom(wire.moment(since))
@@ -134,6 +135,10 @@ class Backend:
             self._from.board.clear(act.condition)
             self.changed()
         return answer
+
+    def keep_control(self, officer: str) -> float | None:
+        """A heartbeat of the console that controls the lane."""
+        return self._from.passage.control.keep(officer)
 
     async def capture(self, act: OfficerAct) -> AnswerAct:
         """Start, stop or delete a capture."""

@@ -31,6 +31,8 @@ from edge_agent.passage.corridor import LaneState, step
 from edge_agent.store.records import BundleDraft, RecordDraft, Sealed
 from edge_agent.wire.journal import encode_input, encode_record
 
+from .control_lease import ControlLease
+
 GRANT_DEADLINE_S = 0.025
 _TICK_S = 0.1
 _ANSWER_S = 2.0
@@ -80,7 +82,8 @@ class _Stepped:
 
 
 class PassageLoop:
-    """Owns the core's state. `submit` may be called from any task of the loop's thread."""
+    """Owns the core's state. `submit` may be called from any task of the loop's thread. `control` counts how long an
+    officer's control of the lane still lasts."""
 
     def __init__(
         self,
@@ -105,6 +108,7 @@ class PassageLoop:
         self._answers: dict[str, list[asyncio.Future[AnswerAct]]] = {}
         self._rows = 0
         self._store_ok = True
+        self.control = ControlLease(lambda: self.state.control, self.submit, clock)
 
     @property
     def lease(self) -> Lease | None:
@@ -161,6 +165,7 @@ class PassageLoop:
         while True:
             await asyncio.sleep(_TICK_S)
             now = self._clock.stamp()
+            self.control.tick(now)
             self._before_tick(now)
             self.submit(Tick(at=now))
 

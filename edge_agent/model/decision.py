@@ -109,6 +109,8 @@ class ActKind(StrEnum):
     DELETE_CAPTURE = "delete_capture"
     TEST_SIGNAL = "test_signal"
     TEST_KILL = "test_kill"
+    TAKE_CONTROL = "take_control"
+    GIVE_CONTROL = "give_control"
 
 
 class Role(StrEnum):
@@ -129,7 +131,8 @@ class OfficerAct:
     camera from the stop line upstream (empty: the corridor is empty). `verdict`/`referral`: for DIRECT and REFER.
     `mode`: for SET_MODE, and `duration_s` with maintenance. `condition`: for ACKNOWLEDGE. `capture` names a capture; to
     start one also `device` and `duration_s`. `lane_empty`: for the tests of the
-    head, that the person stands at the lane and sees it empty and closed off.
+    head, that the person stands at the lane and sees it empty and closed off. `displaces`: for TAKE_CONTROL, the
+    officer who was shown as controlling the lane ("": nobody), and `duration_s` without a sign of life.
     """
 
     kind: ActKind
@@ -150,6 +153,30 @@ class OfficerAct:
     device: str = ""
     duration_s: float = 0.0
     lane_empty: bool = False
+    displaces: str = ""
+
+
+class ControlChange(StrEnum):
+    """How control of the lane came to be where it is. NONE: nobody has had it yet. LOST: the console of the officer
+    who had it sent no sign of life in time."""
+
+    NONE = "none"
+    TAKEN = "taken"
+    TAKEN_OVER = "taken_over"
+    GIVEN_BACK = "given_back"
+    LOST = "lost"
+    RESTARTED = "restarted"
+
+
+class Refused(StrEnum):
+    """Why an act was refused, where its caller can do something about it in particular; the values are stable.
+
+    CONTROL_REQUIRED: the act needs control of the lane, which nobody or somebody else has. CONTROL_CHANGED: it is not
+    with the officer whom the caller was shown any more."""
+
+    OTHERWISE = ""
+    CONTROL_REQUIRED = "CONTROL_REQUIRED"
+    CONTROL_CHANGED = "CONTROL_CHANGED"
 
 
 class ActResult(StrEnum):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from drivers.api import Stamp
 
 from .conveyance import Conveyance
-from .decision import ActResult, Lease
+from .decision import ActResult, Lease, Refused
 from .identity import Assignment
 
 
@@ -100,7 +100,7 @@ class SetCondition:
 
 @dataclass(frozen=True, slots=True)
 class AnswerAct:
-    """The answer to an officer's act."""
+    """The answer to an officer's act. `controlled_by`: with a refusal for control, who has it ("": nobody)."""
 
     at: Stamp
     request_id: str
@@ -108,6 +108,8 @@ class AnswerAct:
     message: str
     etag: str
     may_clear: tuple[str, ...] = ()
+    refused: Refused = Refused.OTHERWISE
+    controlled_by: str = ""
 
 
 Effect = (

@@ -108,6 +108,14 @@ class ConsolePresence:
 
 
 @dataclass(frozen=True, slots=True)
+class ControlLost:
+    """Nothing has renewed this officer's control of the lane for as long as it lasts without a sign of life."""
+
+    at: Stamp
+    officer: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignalChanged:
     """The signal loop's commanded or confirmed aspect changed. `reason` is the first reason of its ruling;
     `fault` names a latched signal fault ("" when none); `lease_seq` the lease the ruling was made on (0: none); `test`:
@@ -215,6 +223,7 @@ CoreInput = (
     | ActReceived
     | CentreLink
     | ConsolePresence
+    | ControlLost
     | SignalChanged
     | HeadTested
     | HeadCommissioned

@@ -98,6 +98,7 @@ class LanePolicy:
     stopped_factor: float = 2.0
     centre_grace_s: float = 0.0
     officer_presence_required: bool = False
+    control_s: float = 4.0
     sighting_lost_s: float = 2.0
     stray_after_s: float = 60.0
     maintenance_max_s: float = 7200.0

@@ -14,6 +14,7 @@ from .causes import lane_causes
 from .codes import EventCode
 from .confirm import confirm_order
 from .etag import etag_of, lane_etag, what_changed
+from .lane_control import give_control, take_control, without_control
 from .maintenance import delete_capture, maintain, start_capture, stop_capture
 from .reply import Reply
 from .state import Answered, Track
@@ -40,6 +41,8 @@ MAY: dict[ActKind, frozenset[Role]] = {
     ActKind.START_CAPTURE: frozenset({Role.TECHNICIAN}),
     ActKind.STOP_CAPTURE: frozenset({Role.TECHNICIAN}),
     ActKind.DELETE_CAPTURE: frozenset({Role.TECHNICIAN}),
+    ActKind.TAKE_CONTROL: frozenset({Role.OFFICER}),
+    ActKind.GIVE_CONTROL: frozenset({Role.OFFICER}),
 }
 """Who may do what. HOLD is for anybody; clearing one is for those the hold itself names."""
 
@@ -55,10 +58,12 @@ def on_act(turn: Turn, event: ActReceived) -> None:
     reply = _judge(turn, act)
     after = turn.state.track(act.conveyance_id)
     etag = etag_of(after.conveyance) if after is not None else ""
-    answered = Answered(act.request_id, act.kind, reply.result, reply.message, etag, reply.may_clear)
+    answered = Answered(
+        act.request_id, act.kind, reply.result, reply.message, etag, reply.may_clear, reply.refused, reply.controlled_by
+    )
     turn.state = replace(turn.state, answered=(*turn.state.answered, answered)[-REMEMBERED:])
     _record(turn, act, reply, before)
-    turn.effects.append(AnswerAct(turn.at, act.request_id, reply.result, reply.message, etag, reply.may_clear))
+    turn.effects.append(_answer(turn, answered))
 
 
 def _repeat(turn: Turn, act: OfficerAct, earlier: Answered) -> None:
@@ -66,9 +71,14 @@ def _repeat(turn: Turn, act: OfficerAct, earlier: Answered) -> None:
         message = "this request_id was used for another act"
         turn.effects.append(AnswerAct(turn.at, act.request_id, ActResult.INVALID_ARGUMENT, message, ""))
         return
-    turn.effects.append(
-        AnswerAct(turn.at, act.request_id, earlier.result, earlier.message, earlier.etag, earlier.may_clear)
-    )
+    turn.effects.append(_answer(turn, earlier))
+
+
+def _answer(turn: Turn, given: Answered) -> AnswerAct:
+    return AnswerAct(
+        turn.at, given.request_id, given.result, given.message, given.etag, given.may_clear, given.refused,
+        given.controlled_by,
+    )  # fmt: skip
 
 
 def _judge(turn: Turn, act: OfficerAct) -> Reply:
@@ -78,7 +88,7 @@ def _judge(turn: Turn, act: OfficerAct) -> Reply:
     if allowed is not None and act.role not in allowed:
         names = ", ".join(sorted(role.value for role in allowed))
         return Reply(ActResult.PERMISSION_DENIED, f"{act.kind.value} needs one of: {names}")
-    return HANDLERS[act.kind](turn, act)
+    return without_control(turn.state, act) or HANDLERS[act.kind](turn, act)
 
 
 def _record(turn: Turn, act: OfficerAct, reply: Reply, before: Track | None) -> None:
@@ -324,4 +334,6 @@ HANDLERS: dict[ActKind, Callable[[Turn, OfficerAct], Reply]] = {
     ActKind.DELETE_CAPTURE: delete_capture,
     ActKind.TEST_SIGNAL: _test_head,
     ActKind.TEST_KILL: _test_head,
+    ActKind.TAKE_CONTROL: take_control,
+    ActKind.GIVE_CONTROL: give_control,
 }

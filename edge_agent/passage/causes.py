@@ -11,6 +11,7 @@ from edge_agent.model.presence import standing_only
 
 from .codes import CauseCode, ConditionCode
 from .decisions import effective
+from .lane_control import in_control_since
 from .legs import cargo_complete, missing_legs
 from .order import accounted
 from .state import AT_LINE, LaneState, LeaseHeld, Track
@@ -148,6 +149,9 @@ def _source_causes(
         gone = state.console.since
         if not state.console.up and gone is not None and gone.mono_ns >= decision.received.mono_ns:
             yield Cause(CauseCode.CONSOLE_LOST, "the officer's console is gone", gone)
+        elif not in_control_since(state, decision.received):
+            text = "nobody has controlled the lane since the officer's release"
+            yield Cause(CauseCode.CONTROL_LOST, text, state.control.since)
         return
     if state.centre.up:
         return

@@ -10,6 +10,7 @@ from edge_agent.model.inputs import (
     CentreLink,
     ClockStepped,
     ConsolePresence,
+    ControlLost,
     CoreInput,
     DecisionReceived,
     DeviceChanged,
@@ -30,6 +31,7 @@ from edge_agent.model.records import changed
 from .acts import on_act
 from .decisions import on_decision
 from .due import due_ns
+from .lane_control import on_control_lost
 from .leases import review_lease
 from .links import (
     on_barrier,
@@ -70,6 +72,7 @@ HANDLERS: dict[type[CoreInput], Callable[..., None]] = {
     ActReceived: on_act,
     CentreLink: on_centre,
     ConsolePresence: on_console,
+    ControlLost: on_control_lost,
     SignalChanged: on_signal,
     HeadTested: on_head_tested,
     HeadCommissioned: on_commissioned,

@@ -49,6 +49,7 @@ def lane_etag(state: LaneState) -> str:
         state.fault.code if state.fault is not None else "",
         f"{state.order.known}:{state.order.reason}",
         f"{state.centre.up}:{state.console.up}:{state.store.up}:{state.zones.fresh}",
+        state.control.officer,
         ",".join(state.conditions),
         str(state.lease_seq if state.lease is not None else 0),
         ",".join(etag_of(conveyance) for conveyance in state.conveyances),

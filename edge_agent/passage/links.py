@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
+from edge_agent.model.decision import ControlChange
 from edge_agent.model.effects import Severity, WithdrawLease
 from edge_agent.model.inputs import (
     BarrierChanged,
@@ -24,6 +25,7 @@ from edge_agent.model.presence import standing_only
 from .association import over_antenna
 from .codes import ConditionCode, EventCode
 from .kinematics import excuse_ns
+from .lane_control import control_ended, nobody_answers
 from .maintenance import interrupt
 from .order import lose_order
 from .requests import ask_all_again
@@ -81,6 +83,7 @@ def on_started(turn: Turn, event: Started) -> None:
         turn.effects.append(WithdrawLease(turn.at, held.lease.seq, "restarted", True))
     turn.flag_all(Flag.ORPHANED, Flag.RESTARTED, Flag.ORDER_UNKNOWN)
     turn.event(EventCode.STARTED, Severity.INFO, restarted=int(again), inside=len(tracks))
+    control_ended(turn, ControlChange.RESTARTED)
     interrupt(turn)
     lose_order(turn, "restarted" if again else "started")
 
@@ -232,7 +235,7 @@ def on_commissioned(turn: Turn, event: HeadCommissioned) -> None:
 def review_mode(turn: Turn) -> None:
     """The mode in effect: the one that was set, unless a fault, the store or a missing officer takes it back."""
     state = turn.state
-    absent = state.config.policy.officer_presence_required and not state.console.up
+    absent = nobody_answers(state)
     mode = state.wanted_mode
     planned = state.mode_planned
     if state.fault is not None:
@@ -261,8 +264,10 @@ def review_conditions(turn: Turn) -> None:
     turn.condition(
         ConditionCode.CENTRE_LOST, alarm, not state.centre.up, "The release service does not answer", "check the link"
     )
-    absent = state.config.policy.officer_presence_required and not state.console.up
-    turn.condition(ConditionCode.CONSOLE_ABSENT, alarm, absent, "No officer's console is watching", "open the console")
+    turn.condition(
+        ConditionCode.CONSOLE_ABSENT, alarm, nobody_answers(state), "No officer at a console controls the lane",
+        "open the console and take control of the lane",
+    )  # fmt: skip
     turn.condition(
         ConditionCode.STORE_DEGRADED, alarm, not state.store.up, "The store is degraded", "free space, check the disk"
     )

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from edge_agent.model.decision import ActResult
+from edge_agent.model.decision import ActResult, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,3 +12,5 @@ class Reply:
     result: ActResult
     message: str
     may_clear: tuple[str, ...] = ()
+    refused: Refused = Refused.OTHERWISE
+    controlled_by: str = ""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Conveyance, ZoneTimes
-from edge_agent.model.decision import ActKind, ActResult, Hold, Lease
+from edge_agent.model.decision import ActKind, ActResult, ControlChange, Hold, Lease, Refused
 from edge_agent.model.identity import Sighting
 from edge_agent.model.inputs import BarrierChanged, SignalChanged
 from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, Zone
@@ -170,6 +170,20 @@ class Maintenance:
 
 
 @dataclass(frozen=True, slots=True)
+class Control:
+    """Who controls the lane ("": nobody), since when and why; `previous` is who did before. It lasts `lasts_s` without
+    a sign of life. `unbroken`: since when somebody has controlled the lane without a gap, through take-overs too."""
+
+    officer: str = ""
+    since: Stamp | None = None
+    change: ControlChange = ControlChange.NONE
+    reason: str = ""
+    previous: str = ""
+    lasts_s: float = 0.0
+    unbroken: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Capturing:
     """A device's link is being captured."""
 
@@ -222,6 +236,8 @@ class Answered:
     message: str
     etag: str
     may_clear: tuple[str, ...]
+    refused: Refused = Refused.OTHERWISE
+    controlled_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +317,7 @@ class LaneState:
     hold: Hold | None = None
     centre: Link = field(default_factory=lambda: Link(False))
     console: Link = field(default_factory=lambda: Link(False))
+    control: Control = field(default_factory=Control)
     store: Link = field(default_factory=lambda: Link(True))
     signal: SignalChanged | None = None
     fault: Fault | None = None

@@ -15,7 +15,7 @@ from .decisions import effective
 from .etag import etag_of, lane_etag
 from .kinematics import SHORTEST_M, Interval, course_of, seconds_to_commit
 from .legs import cargo_complete, claims_of
-from .state import Capturing, Counts, LaneState, Maintenance, Track
+from .state import Capturing, Control, Counts, LaneState, Maintenance, Track
 
 __all__ = ["Cause", "ConveyanceView", "LaneView", "LegView", "etag_of", "red_causes", "view"]
 
@@ -73,6 +73,7 @@ class LaneView:
     order_since: Stamp | None
     centre_up: bool
     console_present: bool
+    control: Control
     store_ok: bool
     zones_known: bool
     counts: Counts
@@ -102,6 +103,7 @@ def view(state: LaneState, now: Stamp) -> LaneView:
         order_since=state.order.since,
         centre_up=state.centre.up,
         console_present=state.console.up,
+        control=state.control,
         store_ok=state.store.up,
         zones_known=state.zones.fresh,
         counts=state.counts,

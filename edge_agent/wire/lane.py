@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterable
 
 from drivers.api import Aspect, InputSnapshot, Stamp
 from edge_agent.model.conveyance import Conveyance
+from edge_agent.model.decision import ControlChange
 from edge_agent.model.identity import ClearIdentity, IdentityKind
 from edge_agent.model.lane import Geometry, Zone
 from edge_agent.model.presence import cannot_see, standing_only
 from edge_agent.passage.views import Cause, ConveyanceView, LaneView
 from edge_agent.runtime.health import Condition
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import types_pb2 as pb
 
@@ -17,6 +19,8 @@ from . import types as wire
 
 HEX_KINDS = frozenset({IdentityKind.DRIVER_CARD, IdentityKind.TRANSPONDER, IdentityKind.OTHER_TAG})
 """Kinds whose value is a transponder's bytes; the others are text."""
+
+CONTROL_CHANGE = enums.EnumMap(ControlChange, control_pb.Control.Change, ControlChange.NONE)
 
 Reveal = Callable[[str], ClearIdentity | None]
 
@@ -39,6 +43,7 @@ HINTS: dict[str, str] = {
     "WAITING_CARGO": "central must name the cargo, or an officer releases",
     "CENTRE_LOST": "check the link to the release service; an officer may release standing vehicles",
     "CONSOLE_LOST": "the officer's console must come back",
+    "CONTROL_LOST": "an officer takes control of the lane, then releases anew",
     "STOPPED_IN_CORRIDOR": "look at the picture and speak with the driver; green comes when it stands at the line",
     "STALLED_AFTER_GREEN": "speak with the driver; release anew",
     "OFFICER_MUST_RELEASE": "an officer releases vehicles one by one in this mode",
@@ -171,7 +176,9 @@ def conveyance_message(
     return message
 
 
-def lane_message(view: LaneView, lane: str, boot_id: str, version: str) -> lane_pb.LaneState:
+def lane_message(
+    view: LaneView, lane: str, boot_id: str, version: str, control_left_s: float | None
+) -> lane_pb.LaneState:
     """The lane's own fields; signal, conveyances, causes, conditions and zones are added by the caller."""
     return lane_pb.LaneState(
         name=lane,
@@ -186,7 +193,22 @@ def lane_message(view: LaneView, lane: str, boot_id: str, version: str) -> lane_
         boot_id=boot_id,
         agent_version=version,
         maintenance=_maintenance(view),
+        control=_control(view, control_left_s),
     )
+
+
+def _control(view: LaneView, left_s: float | None) -> control_pb.Control:
+    control = view.control
+    message = control_pb.Control(
+        officer=control.officer,
+        since=wire.optional_moment(control.since),
+        change=CONTROL_CHANGE.to_wire(control.change),
+        reason=control.reason,
+        previous_officer=control.previous,
+    )
+    if left_s is not None:
+        message.left.FromMilliseconds(round(left_s * 1000))
+    return message
 
 
 def _maintenance(view: LaneView) -> lane_pb.Maintenance | None:

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceStub
@@ -18,6 +19,7 @@ from securecorridor.release.v1 import record_pb2
 
 OFFICER = "bso-7421"
 _CALL_S = 5.0
+_CONTROL_S = 150
 # The agent is killed often here: a client must find it again at once.
 _OPTIONS = [
     ("grpc.initial_reconnect_backoff_ms", 100),
@@ -98,6 +100,7 @@ class LaneClient:
         """An officer sees on camera that these, in this order, are all upstream of the line. Tries until accepted."""
         async with asyncio.timeout(_CALL_S):
             while True:
+                await self.take_control()
                 lane = await self.until(lambda lane: bool(lane.etag), "a state")
                 request = pb.ConfirmCorridorOrderRequest(
                     etag=lane.etag, conveyance_ids=conveyance_ids, **_who("corridor seen on camera")
@@ -110,12 +113,21 @@ class LaneClient:
                     continue  # what was displayed has changed meanwhile
                 return
 
+    async def take_control(self) -> None:
+        """Be the officer who controls the lane, for as long as a test may take without heartbeats."""
+        lane = await self.get()
+        if lane.control.officer != OFFICER:
+            request = control_pb.TakeControlRequest(displaces=lane.control.officer, **_who("a test"))
+            request.ttl.FromSeconds(_CONTROL_S)
+            await self.lane.TakeControl(request, timeout=_CALL_S)
+
     async def hold(self) -> None:
         """Red, now."""
         await self.lane.HoldLane(pb.HoldLaneRequest(**_who("held by a test")), timeout=_CALL_S)
 
     async def clear_hold(self) -> None:
         """End the lane's hold."""
+        await self.take_control()
         await self.lane.ClearHold(pb.ClearHoldRequest(**_who("let go by a test")), timeout=_CALL_S)
 
 

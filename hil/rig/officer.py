@@ -4,6 +4,7 @@ It uses the generated stubs only. Its eyes are the bench's: `look()` tells what 
 """
 
 import asyncio
+import contextlib
 import time
 import uuid
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1 import lane_service_pb2_grpc as lane_grpc
 from securecorridor.lane.v1 import types_pb2 as types
@@ -21,6 +23,7 @@ from securecorridor.lane.v1 import types_pb2 as types
 OFFICER = "bso-7421"
 _THINK_S = 4.0
 _CONFIRM_AFTER_S = 1.0
+_KEEP_S = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,8 @@ class Act:
 
 
 class ScriptedOfficer:
-    """Confirms an order that is unknown, talks with who waits, sends on who must leave, holds the lane when told to.
+    """Takes control of a lane that nobody controls, keeps it until somebody takes over, and only watches meanwhile. In
+    control: confirms an order that is unknown, talks with who waits, sends on who must leave, holds when told to.
 
     `lane_empty()` says whether the camera shows an empty corridor; `send_aside(conveyance_id)` waves a standing vehicle
     out of the lane. `report(Act)` hears every act.
@@ -59,6 +63,7 @@ class ScriptedOfficer:
         self._dealt_with: dict[str, int] = {}
         self._confirm_since: float | None = None
         self._stub: Any = None
+        self._kept_s = 0.0
         self.lane: pb.LaneState | None = None
 
     async def run(self) -> None:
@@ -83,8 +88,20 @@ class ScriptedOfficer:
         """End the lane's hold."""
         return await self._do("ClearHold", "", pb.ClearHoldRequest(**self._who(reason)))
 
+    async def _in_control(self, lane: pb.LaneState, now: float) -> bool:
+        if not lane.control.officer:
+            taken = await self._do("TakeControl", "", control_pb.TakeControlRequest(**self._who("nobody controls it")))
+            return taken.result == "OK"
+        if lane.control.officer == OFFICER and now - self._kept_s >= _KEEP_S:
+            self._kept_s = now
+            with contextlib.suppress(grpc.aio.AioRpcError):  # lost or taken over: the next state says so
+                await self._stub.KeepControl(control_pb.KeepControlRequest(officer=OFFICER), timeout=1.0)
+        return lane.control.officer == OFFICER
+
     async def _attend(self, lane: pb.LaneState) -> None:
         now = time.monotonic()
+        if not await self._in_control(lane, now):
+            return
         await self._confirm_order(lane, now)
         for conveyance in lane.conveyances:
             if conveyance.order == 1 and conveyance.standing_at_line and not conveyance.green:

@@ -129,7 +129,7 @@ class VirtualLane:
             self.module.arm = VirtualArm(self.world.arm_travel_s, self)
         outlets = CentreOutlets(self._submit, self._answered, self._linked)
         self.centre: VirtualCentre = VirtualCentre(self.clock, outlets, self.owner, self.rule_of)
-        self.officer = VirtualOfficer(self)
+        self.officer: VirtualOfficer = VirtualOfficer(self)
         self._loop.call_at(self._start_s + until_s, self._finish)
         async with asyncio.TaskGroup() as group:
             self.group = group
@@ -450,6 +450,11 @@ class VirtualLane:
         officer, centre = self._by_officer.pop(truck, 0.0), self._by_centre.pop(truck, 0.0)
         self.oracle.revoked(self.now_s, truck)
         return lambda: self._as_before(truck, officer, centre)
+
+    def control_ended(self) -> None:
+        """Nobody controls the lane any more: no officer's release is live."""
+        for truck in list(self._by_officer):
+            self._as_before(truck, 0.0, self._by_centre.get(truck, 0.0))
 
     def _as_before(self, truck: str, officer_s: float, centre_s: float) -> None:
         now = self.now_s

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from edge_agent.model.decision import ActKind, OfficerAct, ReferralReason, Role, Verdict
 from edge_agent.model.lane import LaneMode
 from edge_agent.passage.etag import etag_of
+from edge_agent.passage.lane_control import without_control
 from edge_agent.passage.state import LaneState, Track
 from hil.rig.virtual_agent import VirtualAgent
 from hil.rig.virtual_surroundings import Args, play_on
@@ -21,6 +22,8 @@ from hil.world.faults import OFFICER_VERBS, Verb
 if TYPE_CHECKING:
     from hil.rig.virtual_lane import VirtualLane
 
+OFFICER = "bso-1"
+"""Who works at the lane; a script may have others act too."""
 OFFICER_LEASE_S = 20.0
 _LOOK_S = 1.0
 _SHARP_M = 0.01
@@ -46,7 +49,8 @@ class Played:
 
 
 class VirtualOfficer:
-    """Plays scripted verbs; with `options.officer` also watches the lane once a second and does what is needed."""
+    """Plays scripted verbs, and keeps whoever has control of the lane in control; with `options.officer` also watches
+    the lane once a second and does what is needed, unless another officer has taken over."""
 
     def __init__(self, lane: "VirtualLane") -> None:
         self._lane = lane
@@ -62,11 +66,26 @@ class VirtualOfficer:
         self._looks_wrong = 0
         self._testing = False
         self._waved: dict[str, float] = {}
+        self._silent = False
 
     def begin(self, group: asyncio.TaskGroup) -> None:
-        """Start watching, where this officer does."""
-        if self._lane.options.officer:
-            self._watching = group.create_task(self._watch(), name="officer")
+        """Start watching."""
+        self._watching = group.create_task(self._watch(), name="officer")
+
+    def fall_silent(self) -> None:
+        """No console sends a sign of life any more: whoever is in control is not soon, nor are their releases."""
+        self._silent = True
+        agent = self._lane.agent
+        if agent is not None and agent.state.control.officer:
+            self._lane.later(agent.state.control.lasts_s, self._when_silent)
+
+    def speak(self) -> None:
+        """The consoles send signs of life again."""
+        self._silent = False
+
+    def _when_silent(self) -> None:
+        if self._silent:
+            self._lane.control_ended()
 
     def end(self) -> None:
         """Go home."""
@@ -135,6 +154,8 @@ class VirtualOfficer:
                     oracle.lane_opened(now, f"hold {held}")
             case Verb.RELEASE_CONVEYANCE:
                 return lane.officer_released(truck, OFFICER_LEASE_S)
+            case Verb.GIVE_CONTROL if self._controls(args):
+                lane.control_ended()
             case Verb.REFER_CONVEYANCE | Verb.DIRECT_CONVEYANCE:
                 self._sent_to[truck] = str(args.get("verdict", Verdict.REFER_SECONDARY.value))
                 return lane.officer_revoked(truck)
@@ -146,6 +167,10 @@ class VirtualOfficer:
             case _:
                 pass
         return lambda: None
+
+    def _controls(self, args: Args) -> bool:
+        agent = self._lane.agent
+        return agent is not None and agent.state.control.officer == str(args.get("officer", OFFICER))
 
     def _test_over(self) -> None:
         self._testing = False
@@ -161,7 +186,12 @@ class VirtualOfficer:
         testing = verb is Verb.TEST_SIGNAL
         if testing:
             self._lane.oracle.signal_test(t, on=True)
-        for act in self._acts(agent.state, verb, args):
+        officer = str(args.get("officer", OFFICER))
+        acts = [replace(act, officer=officer) for act in self._acts(agent.state, verb, args)]
+        nobody = not agent.state.control.officer
+        if nobody and any(without_control(agent.state, act) is not None for act in acts):
+            acts.insert(0, replace(self._made(ActKind.TAKE_CONTROL), officer=officer))
+        for act in acts:
             answer = await agent.act(act)
             result, message = answer.result.value, answer.message
         if testing:
@@ -183,6 +213,10 @@ class VirtualOfficer:
             return [replace(self._made(ActKind.TEST_SIGNAL), lane_empty=True)]
         if verb is Verb.SET_MODE:
             return [self._made(ActKind.SET_MODE, mode=str(args["mode"]))]
+        if verb is Verb.TAKE_CONTROL:
+            return [replace(self._made(ActKind.TAKE_CONTROL), displaces=state.control.officer)]
+        if verb is Verb.ACKNOWLEDGE:
+            return [replace(self._made(ActKind.ACKNOWLEDGE), condition=str(args["condition"]))]
         if not truck:
             return [self._made(ActKind(verb.value))]
         track = self._track(state, truck)
@@ -214,7 +248,7 @@ class VirtualOfficer:
     ) -> OfficerAct:
         self._number += 1
         return OfficerAct(
-            kind, f"act-{self._number}", "bso-1", Role.OFFICER, conveyance_id, etag, identity_digest, "seen on camera",
+            kind, f"act-{self._number}", OFFICER, Role.OFFICER, conveyance_id, etag, identity_digest, "seen on camera",
             0.0, verdict, referral, confirmed_order, mode,
         )  # fmt: skip
 
@@ -237,7 +271,12 @@ class VirtualOfficer:
         while True:
             await asyncio.sleep(_LOOK_S)
             agent = self._lane.agent
-            if agent is not None:
+            if agent is None:
+                continue
+            control = agent.passage.control
+            if not self._silent:
+                control.keep(agent.state.control.officer)
+            if self._lane.options.officer and agent.state.control.officer in ("", OFFICER):
                 self._attend(agent.state)
 
     def _attend(self, state: LaneState) -> None:

@@ -84,6 +84,8 @@ def _jam(jammed: bool) -> Play:
 
 _PLAYS: Mapping[Verb, Play] = {
     Verb.DIRECT_TRUCK: _direct_truck,
+    Verb.CONSOLE_SILENT: lambda lane, _: lane.officer.fall_silent(),
+    Verb.CONSOLE_SPEAKS: lambda lane, _: lane.officer.speak(),
     Verb.CENTRE_DOWN: lambda lane, _: lane.centre.cut(),
     Verb.CENTRE_UP: lambda lane, _: lane.centre.mend(),
     Verb.CENTRE_LATE: _set_late_centre,

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from hil.rig.lane_client import codes
+from hil.rig.lane_client import OFFICER, codes
 from hil.rig.puppet import is_green, lamp_shows
 from hil.tests.stage import Stage, measured, opened
 from securecorridor.lane.v1 import lane_service_pb2 as pb
@@ -37,11 +37,12 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 
 async def _act(stage: Stage, method: str, kind: Any, **more: Any) -> Any:  # noqa: ANN401 - a message of the contract
-    request = kind(request_id=str(uuid.uuid4()), officer="tech-7", reason="a test", **more)
+    request = kind(request_id=str(uuid.uuid4()), officer=OFFICER, reason="a test", **more)
     return await getattr(stage.lane.client.lane, method)(request, timeout=25)
 
 
 async def _mode(stage: Stage, mode: types.LaneMode.ValueType) -> None:
+    await stage.lane.client.take_control()
     await _act(stage, "SetLaneMode", pb.SetLaneModeRequest, mode=mode)
 
 
@@ -74,7 +75,7 @@ def test_the_kill_test_measures_what_the_module_does_and_opens_the_way_to_remote
         assert WATCHDOG_MS <= told_ms <= LONGEST_MS
         assert abs(told_ms - on_the_device_ms) <= 250
         record = json.loads((stage.lane.bench.store_dir / "commissioning.json").read_text())
-        assert (record["red_ms"], record["by"], record["serial"]) == (told_ms, "tech-7", "00:30:de:00:00:01")
+        assert (record["red_ms"], record["by"], record["serial"]) == (told_ms, OFFICER, "00:30:de:00:00:01")
         await stage.lane.client.until(lambda s: "REQUIRED_DEVICE_DOWN" not in codes(s), "the module is back")
         await _mode(stage, types.LANE_MODE_REMOTE)
         await stage.lane.client.until(lambda s: s.mode == types.LANE_MODE_REMOTE, "remote")

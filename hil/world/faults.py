@@ -13,7 +13,8 @@ class Verb(StrEnum):
 
     `direct_truck`: the driver is told to go on, see `World.direct`. A frozen sensor keeps its level and loses its
     edges; a chattering one changes by itself. A silent module answers nothing; a late one obeys at once but answers
-    late. A jammed arm stays where it is.
+    late. A jammed arm stays where it is. A silent console still shows the lane, but sends no sign of life: its browser
+    is frozen.
     """
 
     HOLD_LANE = "hold_lane"
@@ -26,6 +27,11 @@ class Verb(StrEnum):
     SET_MODE = "set_mode"
     CLEAR_FAULT = "clear_fault"
     TEST_SIGNAL = "test_signal"
+    ACKNOWLEDGE = "acknowledge"
+    TAKE_CONTROL = "take_control"
+    GIVE_CONTROL = "give_control"
+    CONSOLE_SILENT = "console_silent"
+    CONSOLE_SPEAKS = "console_speaks"
     DIRECT_TRUCK = "direct_truck"
     CENTRE_DOWN = "centre_down"
     CENTRE_UP = "centre_up"
@@ -60,6 +66,9 @@ OFFICER_VERBS = frozenset(
         Verb.SET_MODE,
         Verb.CLEAR_FAULT,
         Verb.TEST_SIGNAL,
+        Verb.ACKNOWLEDGE,
+        Verb.TAKE_CONTROL,
+        Verb.GIVE_CONTROL,
     }
 )
 

@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hil.world.events import EventKind
-from hil.world.faults import Happening, Trigger, Verb
+from hil.world.faults import OFFICER_VERBS, Happening, Trigger, Verb
 from hil.world.geometry import POINTS, ZONES, Geometry, Lamp
 from hil.world.rf import RfModel, StrayTag
 from hil.world.rules import ReleaseRule, Revision, Verdict
@@ -84,6 +84,7 @@ _ARGS: Mapping[Verb, Mapping[str, Read[Any]]] = {
     Verb.DIRECT_CONVEYANCE: {"truck": text_of, "verdict": one_of(Verdict)},
     Verb.DIRECT_TRUCK: {"truck": text_of, "way": word("through", "side")},
     Verb.SET_MODE: {"mode": word(*MODES)},
+    Verb.ACKNOWLEDGE: {"condition": text_of},
     Verb.SENSOR_STUCK: {"zone": word(*ZONES), "level": flag_of},
     Verb.SENSOR_CHATTER: {"zone": word(*ZONES), "hz": number(0.5, 20.0)},
     Verb.SENSOR_FROZEN: {"zone": word(*ZONES)},
@@ -133,13 +134,15 @@ class RedBy:
 @dataclass(frozen=True, slots=True)
 class Expectation:
     """What must hold after `run_for_s`. `green_for`: the trucks that got green, in this order and no others (None: not
-    asked). `sealed`: how many passages were sealed. Never a wrong green is always asked."""
+    asked). `sealed`: how many passages were sealed. `refused`: the officers' acts that must be refused, in this order;
+    all others must be taken. Never a wrong green is always asked."""
 
     run_for_s: float
     green_for: tuple[str, ...] | None = None
     sealed: int | None = None
     red_by: tuple[RedBy, ...] = ()
     trucks: tuple[TruckExpectation, ...] = ()
+    refused: tuple[Verb, ...] = ()
     never_wrong_green: bool = True
 
 
@@ -338,6 +341,8 @@ def _read_happening(problems: Problems, node: yaml.Node) -> Happening:
     trigger = _read_trigger(part)
     verb = part.need("do", one_of(Verb))
     args: dict[str, str | float | bool] = {name: part.need(name, read) for name, read in _ARGS.get(verb, {}).items()}
+    if verb in OFFICER_VERBS and part.has("officer"):
+        args["officer"] = part.need("officer", text_of)
     part.close()
     return Happening(trigger, verb, args)
 
@@ -386,6 +391,7 @@ def _read_then(problems: Problems, node: yaml.Node) -> Expectation:
         sealed=then.get("sealed", whole(0, 100_000), 0) if then.has("sealed") else None,
         red_by=then.items("red_by", _read_red_by),
         trucks=then.items("trucks", _read_truck_expectation),
+        refused=then.items("refused", one_of(Verb)),
     )
     then.close()
     return read

@@ -9,9 +9,9 @@ from typing import Any
 from playwright.async_api import Locator, Page, expect
 
 from tests.browser.media_page import browser_page
-from tests.unit.console.fake_lane import TOKEN, FakeLane, console, lane_door
+from tests.unit.console.fake_lane import OFFICER, TOKEN, FakeLane, console, lane_door
 
-OFFICER = "bso-7421"
+__all__ = ["OFFICER", "at", "free_port", "officers_page", "sign_in"]
 
 
 def free_port() -> int:
@@ -39,10 +39,10 @@ async def officers_page(folder: Path, lane: FakeLane, **settings: Any) -> AsyncI
     assert faults == []
 
 
-async def sign_in(page: Page, url: str) -> None:
+async def sign_in(page: Page, url: str, officer: str = OFFICER) -> None:
     """Through the form, as an officer would."""
     await page.goto(url)
-    await at(page, "login-officer").fill(OFFICER)
+    await at(page, "login-officer").fill(officer)
     await at(page, "login-token").fill(TOKEN)
     await at(page, "login-submit").click()
     await expect(at(page, "contact-banner")).to_be_hidden()

@@ -42,9 +42,17 @@ def _lane(then: Expectation, lane: VirtualLane) -> Iterator[str]:
             yield f"red_by: {red_by.trigger} never came"
         elif lane.shown_at(moment + red_by.within_s) is not Aspect.RED:
             yield f"not red {red_by.within_s} s after {moment:.3f}"
-    for act in lane.acts:
-        if act.result != "OK":
-            yield f"act {act.verb.value} {act.truck} at {act.t:.3f}: {act.result or 'no answer'}: {act.message}"
+    yield from _acts(then, lane)
+
+
+def _acts(then: Expectation, lane: VirtualLane) -> Iterator[str]:
+    refused = [act for act in lane.acts if act.result != "OK"]
+    if then.refused and [act.verb for act in refused] == list(then.refused):
+        return
+    if then.refused:
+        yield f"refused: {[act.verb.value for act in refused]}, expected {[verb.value for verb in then.refused]}"
+    for act in refused:
+        yield f"act {act.verb.value} {act.truck} at {act.t:.3f}: {act.result or 'no answer'}: {act.message}"
 
 
 def _moment(lane: VirtualLane, trigger: Trigger) -> float | None:

@@ -21,18 +21,19 @@ def command(agent: Agent, conveyances: tuple[str, ...], empty: bool, reason: str
     stub = agent.lane
     from securecorridor.lane.v1 import lane_service_pb2 as pb
 
-    lane = acts.read_lane(agent)
-    named = [acts.find(lane, name, by_place=not yes) for name in conveyances]
-    shown = "\n\n".join(acts.describe(lane, one) for one in named) or "the corridor is empty"
-    forgotten = [c.conveyance_id for c in lane.conveyances if c.order and c not in named]
-    if forgotten:
-        shown += f"\n\nnot named, so taken as gone: {', '.join(forgotten)}"
-    acts.ask(agent, shown, "Is this what you see on camera, from the stop line upstream, and nothing else?", yes)
-    request = pb.ConfirmCorridorOrderRequest(
-        request_id=request_id(),
-        officer=officer,
-        reason=reason,
-        etag=lane.etag,
-        conveyance_ids=[one.conveyance_id for one in named],
-    )
-    acts.act(agent, stub.ConfirmCorridorOrder, request)
+    with acts.control(agent, officer, reason):
+        lane = acts.read_lane(agent)
+        named = [acts.find(lane, name, by_place=not yes) for name in conveyances]
+        shown = "\n\n".join(acts.describe(lane, one) for one in named) or "the corridor is empty"
+        forgotten = [c.conveyance_id for c in lane.conveyances if c.order and c not in named]
+        if forgotten:
+            shown += f"\n\nnot named, so taken as gone: {', '.join(forgotten)}"
+        acts.ask(agent, shown, "Is this what you see on camera, from the stop line upstream, and nothing else?", yes)
+        request = pb.ConfirmCorridorOrderRequest(
+            request_id=request_id(),
+            officer=officer,
+            reason=reason,
+            etag=lane.etag,
+            conveyance_ids=[one.conveyance_id for one in named],
+        )
+        acts.act(agent, stub.ConfirmCorridorOrder, request)

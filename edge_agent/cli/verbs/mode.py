@@ -1,5 +1,7 @@
 """`lanectl mode`."""
 
+from contextlib import nullcontext
+
 import click
 
 from edge_agent.cli import acts
@@ -7,6 +9,8 @@ from edge_agent.cli.agent import Agent, options, request_id
 from edge_agent.model.lane import LaneMode
 
 MODES = tuple(mode.value for mode in LaneMode if mode is not LaneMode.FAULT)
+OPENING = (LaneMode.ATTENDED.value, LaneMode.REMOTE.value)
+"""Modes that may let more vehicles pass than the one before: they need control of the lane."""
 
 
 @click.command("mode")
@@ -19,6 +23,12 @@ MODES = tuple(mode.value for mode in LaneMode if mode is not LaneMode.FAULT)
 def command(agent: Agent, mode: str, minutes: float | None, reason: str, officer: str, yes: bool) -> None:
     """Change the lane's mode. A technician may close it, and work at a closed one in mode maintenance, which ends by
     itself and leaves the lane closed: --door technician."""
+    opens = mode in OPENING and agent.door == "officer"
+    with acts.control(agent, officer, reason) if opens else nullcontext():
+        _change(agent, mode, minutes, reason, officer, yes)
+
+
+def _change(agent: Agent, mode: str, minutes: float | None, reason: str, officer: str, yes: bool) -> None:
     stub = agent.lane
     from edge_agent.cli.words import signal, word
     from securecorridor.lane.v1 import lane_service_pb2 as pb

@@ -23,16 +23,17 @@ def command(agent: Agent, conveyance: str, referral: str, reason: str, officer: 
     from securecorridor.lane.v1 import lane_service_pb2 as pb
     from securecorridor.lane.v1 import types_pb2
 
-    lane = acts.read_lane(agent)
-    found = acts.find(lane, conveyance, by_place=not yes)
-    acts.ask(agent, acts.describe(lane, found), f"Send it to secondary for {referral}?", yes)
-    request = pb.ReferConveyanceRequest(
-        request_id=request_id(),
-        officer=officer,
-        reason=reason,
-        conveyance_id=found.conveyance_id,
-        etag=found.etag,
-        identity_digest=found.identity_digest,
-        referral_reason=types_pb2.ReferralReason.Value(f"REFERRAL_REASON_{referral.upper()}"),
-    )
-    acts.act(agent, stub.ReferConveyance, request)
+    with acts.control(agent, officer, reason):
+        lane = acts.read_lane(agent)
+        found = acts.find(lane, conveyance, by_place=not yes)
+        acts.ask(agent, acts.describe(lane, found), f"Send it to secondary for {referral}?", yes)
+        request = pb.ReferConveyanceRequest(
+            request_id=request_id(),
+            officer=officer,
+            reason=reason,
+            conveyance_id=found.conveyance_id,
+            etag=found.etag,
+            identity_digest=found.identity_digest,
+            referral_reason=types_pb2.ReferralReason.Value(f"REFERRAL_REASON_{referral.upper()}"),
+        )
+        acts.act(agent, stub.ReferConveyance, request)

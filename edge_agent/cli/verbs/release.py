@@ -19,18 +19,20 @@ def command(agent: Agent, conveyance: str, lease: float | None, reason: str, off
     stub = agent.lane
     from securecorridor.lane.v1 import lane_service_pb2 as pb
 
-    lane = acts.read_lane(agent)
-    found = acts.find(lane, conveyance, by_place=not yes)
-    for_s = f"for at most {lease:g} s" if lease else "for as long as the lane's policy allows"
-    acts.ask(agent, acts.describe(lane, found), f"Release it, {for_s}?", yes)
-    request = pb.ReleaseConveyanceRequest(
-        request_id=request_id(),
-        officer=officer,
-        reason=reason,
-        conveyance_id=found.conveyance_id,
-        etag=found.etag,
-        identity_digest=found.identity_digest,
-    )
-    if lease:
-        request.lease.FromMicroseconds(round(lease * 1e6))
-    acts.act(agent, stub.ReleaseConveyance, request)
+    longest = min(acts.CONTROL_MAX_S, max(acts.CONTROL_S, (lease or 0.0) + acts.AFTER_S))
+    with acts.control(agent, officer, reason, longest):
+        lane = acts.read_lane(agent)
+        found = acts.find(lane, conveyance, by_place=not yes)
+        for_s = f"for at most {lease:g} s" if lease else "for as long as the lane's policy allows"
+        acts.ask(agent, acts.describe(lane, found), f"Release it, {for_s}?", yes)
+        request = pb.ReleaseConveyanceRequest(
+            request_id=request_id(),
+            officer=officer,
+            reason=reason,
+            conveyance_id=found.conveyance_id,
+            etag=found.etag,
+            identity_digest=found.identity_digest,
+        )
+        if lease:
+            request.lease.FromMicroseconds(round(lease * 1e6))
+        acts.act(agent, stub.ReleaseConveyance, request)

@@ -31,6 +31,7 @@ def command(agent: Agent) -> None:
 
 
 def _show(agent: Agent, lane: LaneState) -> None:
+    from edge_agent.cli.acts import controlled
     from edge_agent.cli.times import since
     from edge_agent.cli.words import named, signal, word
     from securecorridor.lane.v1 import types_pb2 as pb
@@ -44,6 +45,7 @@ def _show(agent: Agent, lane: LaneState) -> None:
         ("order", f"{order}, since {since(lane.corridor_order_since, now)}"),
         ("centre", f"{'up' if lane.centre_up else 'DOWN'}, since {since(lane.centre_since, now)}"),
         ("console", "an officer is watching" if lane.console_present else "nobody is watching"),
+        ("control", controlled(lane)),
         ("zones", ", ".join(f"{zone.zone} {word(zone.Level, zone.level)}" for zone in lane.zones) or "-"),
     ]
     lines[3:3] = _actuators(lane)

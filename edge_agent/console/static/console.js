@@ -3,6 +3,7 @@
 import { changes, put } from './acts.js';
 import { updateActuators } from './actuators.js';
 import { Confirm } from './confirm.js';
+import { Control, passes, REASONS } from './control.js';
 import { $, attribute, clock, el, moreOf, show, text } from './dom.js';
 import * as lists from './lists.js';
 import { Panel } from './panel.js';
@@ -17,8 +18,9 @@ const AGAIN_MS = 1000;
 const RELEASE = 'RELEASE';
 
 class Desk {
-  constructor(lanes) {
+  constructor(lanes, officer) {
     this.lanes = lanes;
+    this.control = new Control(officer);
     this.tiles = [];
     this.selected = null;
     this.signal = null;
@@ -59,6 +61,7 @@ class Desk {
     if (kind === 'signed-out') location.assign('/login');
     else if (kind === 'lanes') this.tiles = Object.assign(data, { at: performance.now() });
     else this.view.take(kind, data);
+    this.control.beat(this.view, this.tiles, this.view.stale);
     this.update();
   }
 
@@ -67,13 +70,14 @@ class Desk {
     if (this.selected && !view.conveyance(this.selected)) this.selected = null;
     lists.updateHeader(view);
     lists.updateContact(view, performance.now() - this.stream.heard < 2500);
+    this.control.update(view);
     lists.updateTrouble(view);
     this.signal = lists.updateSignal(view);
     updateActuators(view);
     lists.updateHold(view);
     lists.updateWhy(view);
     lists.updateConditions(view, code => this.acknowledge(code));
-    lists.updateTiles(this.tiles, this.index, index => this.showLane(index));
+    lists.updateTiles(this.tiles, this.index, index => this.showLane(index), this.control.me);
     updateQueue(view, this);
     this.updateOrder();
     this.confirm.update();
@@ -170,10 +174,12 @@ class Desk {
     this.send('HOLD', 'hold_lane', { reason: 'held at the console' });
   }
 
-  // The conveyance as displayed now, or null with the reason told.
-  target(id) {
+  // The conveyance as displayed now, or null with the reason told. `free`: the act needs no control of the lane.
+  target(id, free = false) {
     if (this.view.stale) return this.tell('failed', '✗ no contact with the lane: only HOLD is tried');
     const seen = this.view.conveyance(id);
+    const against = this.control.against(this.view);
+    if (against && !free) return this.tell('failed', against);
     if (!seen) return this.tell('failed', '✗ select a conveyance first: arrow keys or its number');
     if (seen.order === 0) return this.tell('failed', '✗ it is past the stop line');
     return seen;
@@ -234,9 +240,10 @@ class Desk {
   }
 
   holdConveyance(id = this.selected) {
-    const seen = this.target(id);
+    const seen = this.target(id, true);
     if (!seen) return;
     const body = { conveyance_id: seen.conveyance_id };
+    if (seen.hold && !this.controls()) return;
     if (!seen.hold) return this.send(`HOLD number ${seen.order}`, 'hold_conveyance', { ...body, reason: 'held at the console' });
     const title = `CLEAR HOLD of number ${seen.order}`;
     const send = () => this.send(title, 'clear_hold', { ...body, reason: 'cleared at the console' }, seen);
@@ -245,7 +252,7 @@ class Desk {
 
   clearHold() {
     const { state, stale } = this.view;
-    if (stale || !state.hold) return;
+    if (stale || !state.hold || !this.controls()) return;
     const since = state.hold.since?.mono_ns;
     const still = () => !this.view.stale && this.view.state.hold?.since?.mono_ns === since;
     const send = () => this.send('CLEAR HOLD', 'clear_hold', { reason: 'cleared at the console' });
@@ -255,10 +262,13 @@ class Desk {
   setMode() {
     const { state, stale } = this.view;
     if (stale) return;
-    const modes = Object.entries(words.MODES).filter(([name]) => name !== 'LANE_MODE_FAULT' && name !== state.mode);
+    const mine = this.control.of(this.view) === 'mine';
+    const allowed = name => name !== 'LANE_MODE_FAULT' && name !== state.mode && (mine || passes(name) <= passes(state.mode));
+    const modes = Object.entries(words.MODES).filter(([name]) => allowed(name));
     this.panel.choose({
       name: 'mode',
       title: `Lane mode, now ${words.mode(state.mode)}`,
+      note: mine ? '' : 'You do not control this lane: only modes that let no more pass. T takes control.',
       options: modes.map(([name, [label, detail]]) => [name, label, detail]),
       label: name => `Set ${name}`,
       still: () => !this.view.stale && this.view.state.mode === state.mode,
@@ -269,7 +279,7 @@ class Desk {
 
   confirmOrder() {
     const { state, stale } = this.view;
-    if (stale || state.corridor_order_known) return;
+    if (stale || state.corridor_order_known || !this.controls()) return;
     const { etag } = state;
     const upstream = state.conveyances.filter(each => each.order > 0);
     const left = count => (count < upstream.length ? `; ${upstream.length - count} listed not there` : '');
@@ -285,6 +295,40 @@ class Desk {
     });
   }
 
+  // Whether this officer controls the lane; when not, that is told.
+  controls() {
+    const against = this.control.against(this.view);
+    if (against) this.tell('failed', against);
+    return !against;
+  }
+
+  takeControl() {
+    const { state, stale, lane } = this.view;
+    if (stale) return;
+    const shown = state.control?.officer ?? '';
+    const still = () => !this.view.stale && (this.view.state.control?.officer ?? '') === shown;
+    const changed = () => this.tell('failed', '✗ control has changed meanwhile: look again');
+    const whose = this.control.of(this.view);
+    if (whose === 'mine') {
+      const give = () => this.send('GIVE BACK CONTROL', 'give_control', { reason: 'given back at the console' });
+      return this.confirm.arm('GIVE BACK CONTROL? Your releases end.', still, give, changed);
+    }
+    if (whose === 'nobody') {
+      const take = () => this.send('TAKE CONTROL', 'take_control', { displaces: '', reason: 'taken at the console' });
+      return this.confirm.arm(`TAKE CONTROL of ${lane.name}?`, still, take, changed);
+    }
+    this.panel.choose({
+      name: 'control',
+      title: `${shown} controls this lane. Take over?`,
+      note: `${shown} is shown that you took over, when and why. Releases in force stay in force: you answer for them.`,
+      options: REASONS.map(reason => [reason, reason]),
+      label: reason => `TAKE OVER: ${reason}`,
+      still,
+      changed,
+      send: reason => this.send('TAKE OVER', 'take_control', { displaces: shown, reason }),
+    });
+  }
+
   clearFault() {
     this.send('CLEAR FAULT', 'clear_fault', { reason: 'cleared at the console' });
   }
@@ -297,7 +341,7 @@ class Desk {
     if (this.confirm.armed) this.confirm.drop();
     else if (this.panel.open) this.panel.close();
     else if (this.changed) this.dismiss();
-    else this.selected = null;
+    else if (!this.control.seen(this.view)) this.selected = null;
     text($('result'), '');
     this.update();
   }
@@ -329,6 +373,7 @@ const KEYS = {
   d: desk => desk.direct(),
   o: desk => desk.confirmOrder(),
   m: desk => desk.setMode(),
+  t: desk => desk.takeControl(),
   v: desk => desk.picture.next(),
   escape: desk => desk.back(),
   arrowdown: desk => desk.step(1),
@@ -354,13 +399,14 @@ async function begin() {
   if (!answer.ok) return location.assign('/login');
   const { officer, lanes } = await answer.json();
   text($('officer'), officer);
-  const desk = new Desk(lanes);
+  const desk = new Desk(lanes, officer);
   moreOf('why');
   moreOf('conditions');
   document.addEventListener('keydown', event => onKey(desk, event));
   $('hold').addEventListener('click', () => desk.hold());
   $('clear-hold').addEventListener('click', () => desk.clearHold());
   $('set-mode').addEventListener('click', () => desk.setMode());
+  $('control').addEventListener('click', () => desk.takeControl());
   $('signal-fault').addEventListener('click', event => event.target.id === 'clear-fault' && desk.clearFault());
 }
 

@@ -151,7 +151,7 @@ export function updatePassages(passages) {
   );
 }
 
-export function updateTiles(tiles, shown, pick) {
+export function updateTiles(tiles, shown, pick, me) {
   list(
     $('tiles'),
     tiles,
@@ -181,7 +181,8 @@ export function updateTiles(tiles, shown, pick) {
         !stale && tile.order_known === false ? 'order ?' : '',
         !stale && tile.alarms ? `▲ ${tile.alarms}` : '',
       ];
-      text(more, alarms.filter(Boolean).join(' · ') || words.mode(tile.mode).toLowerCase());
+      const said = alarms.filter(Boolean).join(' · ') || words.mode(tile.mode).toLowerCase();
+      text(more, stale ? said : `${said} · ${tile.controlled_by === me ? '✓ yours' : tile.controlled_by || 'nobody’s'}`);
       attribute(node, 'aria-current', String(tile.index === shown));
       attribute(node, 'data-stale', String(stale));
       attribute(node, 'data-waiting', String(!stale && Boolean(tile.waiting || tile.alarms)));

@@ -25,6 +25,7 @@ from edge_agent.runtime.channel import Channel
 from edge_agent.wire import types as wire
 from edge_agent.wire.readers import reader_message
 from securecorridor.lane.v1 import capture_service_pb2 as capture_pb
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import diagnostics_service_pb2 as diagnostics_pb
 from securecorridor.lane.v1 import lane_service_pb2 as lane_pb
 from securecorridor.lane.v1 import sighting_service_pb2 as sighting_pb
@@ -76,6 +77,11 @@ class FakeLane:
         self.conditions_now: list[types_pb.Condition] = []
         self.work: lane_pb.Maintenance | None = None
         self.besides = lane_pb.LaneState()
+        self.control = control_pb.Control(
+            officer="bso-4711", change=control_pb.Control.CHANGE_TAKEN, since=wire.moment(NOW)
+        )
+        self.control.left.FromMilliseconds(3200)
+        self.kept: list[str] = []
         self.captures_now: list[capture_pb.Capture] = []
         self.consoles: list[str] = []
         self.plates: list[sighting_pb.PlateSighting] = []
@@ -113,6 +119,7 @@ class FakeLane:
             boot_id="boot-1",
             agent_version="0.1.0",
             maintenance=self.work,
+            control=self.control,
             zones=[lane_pb.ZoneState(zone="zone_a", level=lane_pb.ZoneState.LEVEL_OCCUPIED, edges=3)],
         )
         if self.held:
@@ -155,6 +162,10 @@ class FakeLane:
             self.change()
         may_clear = ("officer",) if act.kind in (ActKind.HOLD_LANE, ActKind.HOLD_CONVEYANCE) else ()
         return AnswerAct(NOW, act.request_id, result, message, f"lane-{self.etag}", may_clear)
+
+    def keep_control(self, officer: str) -> float | None:
+        self.kept.append(officer)
+        return 4.0 if officer == self.control.officer else None
 
     async def capture(self, act: OfficerAct) -> AnswerAct:
         return await self.act(act)

@@ -9,6 +9,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from edge_agent.api import lane_servicer
 from edge_agent.model.decision import ActKind, OfficerAct, ReferralReason, Role, Verdict
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1 import types_pb2 as types
 from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceStub
@@ -66,6 +67,13 @@ EVERY_ACT = [
         pb.ConfirmCorridorOrderRequest(**SAID, etag="lane-1", conveyance_ids=[CONVEYANCE]),
         _act(ActKind.CONFIRM_ORDER, etag="lane-1", confirmed_order=(CONVEYANCE,)),
     ),
+    ("TakeControl", control_pb.TakeControlRequest(**SAID), _act(ActKind.TAKE_CONTROL)),
+    (
+        "TakeControl",
+        control_pb.TakeControlRequest(**SAID, displaces="bso-9", ttl=Duration(seconds=60)),
+        _act(ActKind.TAKE_CONTROL, displaces="bso-9", duration_s=60.0),
+    ),
+    ("GiveControl", control_pb.GiveControlRequest(**SAID), _act(ActKind.GIVE_CONTROL)),
     ("SetLaneMode", pb.SetLaneModeRequest(**SAID, mode=types.LANE_MODE_REMOTE), _act(ActKind.SET_MODE, mode="remote")),
     ("TestSignal", pb.TestSignalRequest(**SAID, lane_empty=True), _act(ActKind.TEST_SIGNAL, lane_empty=True)),
     ("CommissionHead", pb.CommissionHeadRequest(**SAID, lane_empty=True), _act(ActKind.TEST_KILL, lane_empty=True)),
@@ -124,6 +132,12 @@ async def test_what_is_missing_is_named_field_by_field(tmp_path: Path) -> None:
             pb.ConfirmCorridorOrderRequest(**SAID, etag="lane-1", conveyance_ids=[f"c{n}" for n in range(65)]),
             {"conveyance_ids"},
         ),
+        ("TakeControl", control_pb.TakeControlRequest(request_id=REQUEST), {"officer"}),
+        ("TakeControl", control_pb.TakeControlRequest(**SAID, displaces="a\nb"), {"displaces"}),
+        ("TakeControl", control_pb.TakeControlRequest(**SAID, ttl=Duration(seconds=151)), {"ttl"}),
+        ("TakeControl", control_pb.TakeControlRequest(**SAID, ttl=Duration()), {"ttl"}),
+        ("GiveControl", control_pb.GiveControlRequest(request_id=REQUEST), {"officer"}),
+        ("KeepControl", control_pb.KeepControlRequest(), {"officer"}),
         ("SetLaneMode", pb.SetLaneModeRequest(**SAID), {"mode"}),
         ("SetLaneMode", pb.SetLaneModeRequest(**SAID, mode=types.LANE_MODE_FAULT), {"mode"}),
         ("AcknowledgeCondition", pb.AcknowledgeConditionRequest(**SAID), {"condition"}),

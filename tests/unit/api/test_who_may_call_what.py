@@ -18,7 +18,8 @@ from tests.unit.api.fake_lane import FakeLane, channel, open_doors
 
 # The contract's own words (lane_service.proto): reading for all, HOLD for all, the rest as listed.
 OFFICER_ONLY = {
-    "ClearHold", "ReleaseConveyance", "ReferConveyance", "DirectConveyance", "ConfirmCorridorOrder",
+    "ClearHold", "ReleaseConveyance", "ReferConveyance", "DirectConveyance", "ConfirmCorridorOrder", "TakeControl",
+    "GiveControl", "KeepControl",
 }  # fmt: skip
 OFFICER_OR_TECHNICIAN = {
     "SetLaneMode", "ClearSignalFault", "TestSignal", "CommissionHead", "AcknowledgeCondition", "ListCaptures",

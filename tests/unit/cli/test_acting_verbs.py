@@ -111,7 +111,7 @@ async def test_a_person_is_shown_the_vehicle_and_asked(tmp_path: Path, answer: s
     async with lanectl(tmp_path) as ctl:
         person, terminal = pty.openpty()
         with os.fdopen(person, "wb", buffering=0) as typing:
-            arguments = ("release", "1", "--reason", "seen", "--officer", "bso-1", "--socket-dir", str(tmp_path))
+            arguments = ("release", "1", "--reason", "seen", "--officer", "bso-4711", "--socket-dir", str(tmp_path))
             process = await asyncio.create_subprocess_exec(
                 sys.executable, "-c", "from edge_agent.cli.lanectl import main; main()", *arguments,
                 stdin=terminal, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,

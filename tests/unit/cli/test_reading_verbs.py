@@ -15,6 +15,7 @@ from tests.unit.cli.running import lanectl
 LANE_KEYS = {
     "name", "mode", "etag", "at", "corridor_order_known", "corridor_order_since", "signal", "conveyances",
     "conditions", "red_causes", "centre_up", "centre_since", "console_present", "boot_id", "agent_version", "zones",
+    "control",
 }  # fmt: skip
 WARNING = types.Condition(
     code="CENTRE_LOST", severity=types.SEVERITY_WARNING, title="No answer", hint="look at the line"

@@ -19,11 +19,14 @@ from grpc_status import rpc_status
 from edge_agent.config.schema import ConsoleSection
 from edge_agent.console.app import run_console
 from edge_agent.runtime.clock import SystemClock
+from securecorridor.lane.v1 import control_pb2 as control_pb
 from securecorridor.lane.v1 import lane_service_pb2 as pb
 from securecorridor.lane.v1 import lane_service_pb2_grpc as lane_grpc
 from securecorridor.lane.v1 import types_pb2 as types
 
 TOKEN = "a token of the officers"
+OFFICER = "bso-7421"
+"""Who controls the lane, unless a test says otherwise."""
 S = 1_000_000_000
 
 _ZONES = ("zone_a", "zone_d", "zone_s", "stop_line_beam", "zone_x")
@@ -127,6 +130,9 @@ def quiet_lane() -> pb.LaneState:
         zones=[pb.ZoneState(zone=zone, level=pb.ZoneState.LEVEL_FREE) for zone in _ZONES],
         centre_up=True,
         centre_since=ago(4000),
+        control=control_pb.Control(
+            officer=OFFICER, since=ago(600), change=control_pb.Control.CHANGE_TAKEN, reason="shift"
+        ),
         console_present=True,
         boot_id="boot-1",
         agent_version="0.1.0",
@@ -159,11 +165,13 @@ class Refusal:
 
 @dataclass
 class FakeLane:
-    """A lane whose state a test sets with `show`; `acts` are the requests that came, `watches` the officers present."""
+    """A lane whose state a test sets with `show`; `acts` are the requests that came, `watches` the officers
+    present, `beats` the officers whose consoles sent a sign of life."""
 
     state: pb.LaneState = field(default_factory=quiet_lane)
     acts: list[Any] = field(default_factory=list)
     watches: list[str] = field(default_factory=list)
+    beats: list[str] = field(default_factory=list)
     refuse: Refusal | None = None
     silent: bool = False
     answer_after_s: float = 0.0
@@ -190,6 +198,10 @@ class FakeLane:
                         await self.changed.wait()
         finally:
             self.watches.remove(officer)
+
+    async def KeepControl(self, request: Any, context: Any) -> control_pb.KeepControlResponse:  # noqa: N802
+        self.beats.append(request.officer)
+        return control_pb.KeepControlResponse()
 
     async def ListPassages(self, request: Any, context: Any) -> pb.ListPassagesResponse:  # noqa: N802
         return pb.ListPassagesResponse(passages=self.passages[: request.page_size])

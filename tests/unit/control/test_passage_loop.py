@@ -62,7 +62,8 @@ class Rig:
         self.ledger = ledger
         self.done: list[Effect] = []
         self.order_changes = 0
-        self.loop = PassageLoop(initial_state(story.config), ledger, StoryClock(story), self._outlets())
+        self.clock = StoryClock(story)
+        self.loop = PassageLoop(initial_state(story.config), ledger, self.clock, self._outlets())
 
     def _outlets(self) -> Outlets:
         def note(effect: Effect) -> None:

@@ -119,6 +119,8 @@ class Lane:
             self.feed(CentreLink(self.at, True))
         if order_known:
             self.act(ActKind.CONFIRM_ORDER)
+        else:
+            self.control()
         return self
 
     def zones(self, *changes: tuple[Zone, bool]) -> None:
@@ -199,8 +201,17 @@ class Lane:
         self.feed(DecisionReceived(self.at, decision))
         return decision
 
+    def control(self, officer: str = "bso:p1", **more: object) -> AnswerAct:
+        """This officer takes control of the lane, from whoever is shown to have it."""
+        self.acts += 1
+        act = OfficerAct(ActKind.TAKE_CONTROL, f"take-{self.acts}", officer, Role.OFFICER, reason="story")
+        return self.send(replace(act, displaces=self.state.control.officer, **more))  # type: ignore[arg-type]
+
     def act(self, kind: ActKind, role: Role = Role.OFFICER, of: Conveyance | None = None, **more: object) -> AnswerAct:
-        """An officer (or another role) acts on what is shown now."""
+        """An officer (or another role) acts on what is shown now; where that needs control and nobody has it, the
+        officer has taken it before."""
+        if role is Role.OFFICER and not self.state.control.officer:
+            self.control(str(more.get("officer", "bso:p1")))
         self.acts += 1
         act = OfficerAct(kind=kind, request_id=f"act-{self.acts}", officer="bso:p1", role=role)
         if of is not None:

@@ -15,6 +15,7 @@ from edge_agent.model.inputs import (
     CentreLink,
     ClockStepped,
     ConsolePresence,
+    ControlLost,
     CoreInput,
     DeviceChanged,
     HeadTested,
@@ -62,6 +63,7 @@ TROUBLE = st.one_of(
     st.tuples(st.just("pulse"), ZONE),
     st.tuples(st.just("centre"), st.booleans()),
     st.tuples(st.just("console"), st.booleans()),
+    st.just(("silent",)),
     st.tuples(st.just("store"), st.booleans()),
     st.tuples(st.just("device"), st.booleans()),
     st.tuples(st.just("fault"), st.booleans()),
@@ -128,6 +130,10 @@ class Guarded(Lane):
         assert lease.deadline_mono_ns <= decision.deadline_mono_ns
         assert state.hold is None
         assert track.conveyance.hold is None
+        if decision.authority is Authority.BSO:
+            assert state.control.officer, "an officer's green ends with the control of the lane"
+            assert state.control.unbroken is not None
+            assert state.control.unbroken.mono_ns <= decision.received.mono_ns
         assert state.fault is None
         assert state.mode not in {LaneMode.CLOSED, LaneMode.ALL_HOLD, LaneMode.FAULT}
         assert state.zones.fresh
@@ -229,11 +235,14 @@ class Player:
     def do_act(self, kind: ActKind, role: Role, index: int) -> None:
         lane = self.lane
         upstream = [t for t in lane.state.tracks if t.upstream]
+        officer = "q" if index == 4 else "p"
+        if role is Role.OFFICER and kind is not ActKind.GIVE_CONTROL and officer == "p":
+            lane.control(officer)
         lane.acts += 1
         act = OfficerAct(
             kind,
             f"act-{lane.acts}",
-            "p",
+            officer,
             role,
             verdict=Verdict.MANUAL_LANE,
             mode=["remote", "attended", "closed", "all_hold"][index % 4] if index else "remote",
@@ -266,6 +275,9 @@ class Player:
 
     def do_console(self, present: bool) -> None:
         self.lane.feed(ConsolePresence(self.lane.at, present))
+
+    def do_silent(self) -> None:
+        self.lane.feed(ControlLost(self.lane.at, self.lane.state.control.officer))
 
     def do_store(self, ok: bool) -> None:
         self.lane.feed(StoreHealth(self.lane.at, ok, "X"))

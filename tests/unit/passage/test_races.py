@@ -24,12 +24,17 @@ def test_of_two_officers_who_act_on_the_same_screen_the_second_is_told_that_it_h
     first = _on_what_is_shown(lane, ActKind.RELEASE_CONVEYANCE, "bso:p1")
     second = _on_what_is_shown(lane, ActKind.REFER_CONVEYANCE, "bso:p2")
     assert lane.send(first).result is ActResult.OK
+    lane.control("bso:p2")
     answer = lane.send(second)
     assert answer.result is ActResult.FAILED_PRECONDITION
     assert "last decision release" in answer.message
     assert lane.green == lane.first.conveyance_id
-    notes = [(note.officer, note.result) for note in lane.first.interventions]
-    assert notes == [("bso:p1", "OK"), ("bso:p2", "FAILED_PRECONDITION")]
+    notes = [(note.officer, note.act, note.result) for note in lane.first.interventions]
+    assert notes == [
+        ("bso:p1", "release_conveyance", "OK"),
+        ("bso:p2", "take_control", "OK"),
+        ("bso:p2", "refer_conveyance", "FAILED_PRECONDITION"),
+    ]
 
 
 def test_a_hold_needs_no_fresh_screen_and_beats_the_release_it_races() -> None:
@@ -49,7 +54,7 @@ def test_a_release_sent_again_under_another_id_is_one_for_another_state() -> Non
     lane.arrive()
     release = _on_what_is_shown(lane, ActKind.RELEASE_CONVEYANCE, "bso:p1")
     assert lane.send(release).result is ActResult.OK
-    again = _on_what_is_shown(lane, ActKind.RELEASE_CONVEYANCE, "bso:p1b")
+    again = _on_what_is_shown(lane, ActKind.RELEASE_CONVEYANCE, "bso:p1")
     stale = OfficerAct(
         release.kind, "again", release.officer, release.role, release.conveyance_id, release.etag,
         release.identity_digest,

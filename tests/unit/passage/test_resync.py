@@ -176,7 +176,7 @@ def test_who_crossed_unseen_and_is_not_named_on_camera_is_sealed_at_its_exit() -
     assert bundle.conveyance_id == truck.conveyance_id
     assert bundle.times.x_tail is not None
     assert bundle.outcome is Outcome.UNRESOLVED
-    assert [i.act for i in bundle.interventions] == ["confirm_order"]
+    assert [i.act for i in bundle.interventions] == ["take_control", "confirm_order"]
     assert lane.order_known()
 
 

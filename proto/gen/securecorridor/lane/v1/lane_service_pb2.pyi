@@ -8,17 +8,26 @@ central.sock, media.sock, viewer.sock), and on loopback in the viewer role. The 
 message. Reading is open to every role. Acts:
   HoldLane, HoldConveyance                                   any role
   ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder     officer
+  TakeControl, GiveControl, KeepControl                      officer
   SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
   ClearSignalFault                                           officer or technician; the lane stays CLOSED
   TestSignal, CommissionHead                                 officer or technician, at the lane
   AcknowledgeCondition                                       officer or technician
+
+Control. At most one officer controls a lane at a time; everybody else watches, and may hold it. What can lead to green
+needs control: ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder, and SetLaneMode
+where the new mode lets more vehicles pass. Take it with TakeControl, then call KeepControl every second for as long as
+a person sees a fresh state of the lane: without it, control ends after its time to live (by default 4 s: three calls
+missed). Then nobody controls the lane, its lights that officers turned green turn red, and their releases stay without
+effect. Another officer who takes over answers for them instead. After a restart nobody controls the lane.
 
 Every act carries `request_id` (a UUID made by the caller): repeating it returns the first answer and does nothing
 twice. `officer` is a pseudonym from the caller's identity provider, never a name.
 
 Errors: FAILED_PRECONDITION when what the caller saw is no longer true (read again, show it, let the person decide
 again), PERMISSION_DENIED for the wrong door, NOT_FOUND, INVALID_ARGUMENT. Each carries google.rpc.ErrorInfo with
-domain "securecorridor" and a stable reason.
+domain "securecorridor" and a stable reason; CONTROL_REQUIRED and CONTROL_CHANGED (both FAILED_PRECONDITION) also
+`controlled_by` in its metadata (empty: nobody).
 """
 
 from collections import abc as _abc
@@ -29,6 +38,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from securecorridor.lane.v1 import actuators_pb2 as _actuators_pb2
+from securecorridor.lane.v1 import control_pb2 as _control_pb2
 from securecorridor.lane.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -70,6 +80,7 @@ class LaneState(_message.Message):
     BEACON_FIELD_NUMBER: _builtins.int
     TONE_FIELD_NUMBER: _builtins.int
     PRESENCE_FIELD_NUMBER: _builtins.int
+    CONTROL_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """`ports/{office}/lanes/{lane}`."""
     mode: _types_pb2.LaneMode.ValueType
@@ -127,6 +138,10 @@ class LaneState(_message.Message):
 
     @_builtins.property
     def presence(self) -> Global___Presence: ...
+    @_builtins.property
+    def control(self) -> _control_pb2.Control:
+        """Who controls the lane."""
+
     def __init__(
         self,
         *,
@@ -153,10 +168,11 @@ class LaneState(_message.Message):
         beacon: _actuators_pb2.AlarmState | None = ...,
         tone: _actuators_pb2.AlarmState | None = ...,
         presence: Global___Presence | None = ...,
+        control: _control_pb2.Control | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "at", b"at", "beacon", b"beacon", "centre_since", b"centre_since", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "maintenance", b"maintenance", "presence", b"presence", "sign", b"sign", "signal", b"signal", "tone", b"tone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["arm", b"arm", "at", b"at", "beacon", b"beacon", "centre_since", b"centre_since", "control", b"control", "corridor_order_since", b"corridor_order_since", "hold", b"hold", "maintenance", b"maintenance", "presence", b"presence", "sign", b"sign", "signal", b"signal", "tone", b"tone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "arm", b"arm", "at", b"at", "beacon", b"beacon", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "maintenance", b"maintenance", "mode", b"mode", "name", b"name", "presence", b"presence", "red_causes", b"red_causes", "sign", b"sign", "signal", b"signal", "tone", b"tone", "zones", b"zones"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent_version", b"agent_version", "arm", b"arm", "at", b"at", "beacon", b"beacon", "boot_id", b"boot_id", "centre_since", b"centre_since", "centre_up", b"centre_up", "conditions", b"conditions", "console_present", b"console_present", "control", b"control", "conveyances", b"conveyances", "corridor_order_known", b"corridor_order_known", "corridor_order_since", b"corridor_order_since", "etag", b"etag", "hold", b"hold", "maintenance", b"maintenance", "mode", b"mode", "name", b"name", "presence", b"presence", "red_causes", b"red_causes", "sign", b"sign", "signal", b"signal", "tone", b"tone", "zones", b"zones"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1237,6 +1253,46 @@ class ConfirmCorridorOrderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConfirmCorridorOrderResponse: _TypeAlias = ConfirmCorridorOrderResponse  # noqa: Y015
+
+@_typing.final
+class TakeControlResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___ActOutcome: ...
+    def __init__(
+        self,
+        *,
+        outcome: Global___ActOutcome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeControlResponse: _TypeAlias = TakeControlResponse  # noqa: Y015
+
+@_typing.final
+class GiveControlResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___ActOutcome: ...
+    def __init__(
+        self,
+        *,
+        outcome: Global___ActOutcome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GiveControlResponse: _TypeAlias = GiveControlResponse  # noqa: Y015
 
 @_typing.final
 class SetLaneModeRequest(_message.Message):

@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from securecorridor.lane.v1 import control_pb2 as securecorridor_dot_lane_dot_v1_dot_control__pb2
 from securecorridor.lane.v1 import lane_service_pb2 as securecorridor_dot_lane_dot_v1_dot_lane__service__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
@@ -93,6 +94,21 @@ class LaneServiceStub:
                 '/securecorridor.lane.v1.LaneService/ConfirmCorridorOrder',
                 request_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.ConfirmCorridorOrderRequest.SerializeToString,
                 response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.ConfirmCorridorOrderResponse.FromString,
+                _registered_method=True)
+        self.TakeControl = channel.unary_unary(
+                '/securecorridor.lane.v1.LaneService/TakeControl',
+                request_serializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.TakeControlRequest.SerializeToString,
+                response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TakeControlResponse.FromString,
+                _registered_method=True)
+        self.GiveControl = channel.unary_unary(
+                '/securecorridor.lane.v1.LaneService/GiveControl',
+                request_serializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.GiveControlRequest.SerializeToString,
+                response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.GiveControlResponse.FromString,
+                _registered_method=True)
+        self.KeepControl = channel.unary_unary(
+                '/securecorridor.lane.v1.LaneService/KeepControl',
+                request_serializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.KeepControlRequest.SerializeToString,
+                response_deserializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.KeepControlResponse.FromString,
                 _registered_method=True)
         self.SetLaneMode = channel.unary_unary(
                 '/securecorridor.lane.v1.LaneService/SetLaneMode',
@@ -210,6 +226,28 @@ class LaneServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeControl(self, request, context):
+        """Takes control, also from the officer who has it, who is shown by whom, when and why (LaneState.control). Whoever was
+        shown another officer than the one who controls the lane now is refused: CONTROL_CHANGED. So is the second of a race.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GiveControl(self, request, context):
+        """Nobody has control then. OK without effect when the caller does not have it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def KeepControl(self, request, context):
+        """The heartbeat of the console in control; no act, so without request_id and record. CONTROL_REQUIRED when it is not.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetLaneMode(self, request, context):
         """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself.
         """
@@ -312,6 +350,21 @@ def add_LaneServiceServicer_to_server(servicer, server):
                     servicer.ConfirmCorridorOrder,
                     request_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.ConfirmCorridorOrderRequest.FromString,
                     response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.ConfirmCorridorOrderResponse.SerializeToString,
+            ),
+            'TakeControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeControl,
+                    request_deserializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.TakeControlRequest.FromString,
+                    response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TakeControlResponse.SerializeToString,
+            ),
+            'GiveControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.GiveControl,
+                    request_deserializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.GiveControlRequest.FromString,
+                    response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.GiveControlResponse.SerializeToString,
+            ),
+            'KeepControl': grpc.unary_unary_rpc_method_handler(
+                    servicer.KeepControl,
+                    request_deserializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.KeepControlRequest.FromString,
+                    response_serializer=securecorridor_dot_lane_dot_v1_dot_control__pb2.KeepControlResponse.SerializeToString,
             ),
             'SetLaneMode': grpc.unary_unary_rpc_method_handler(
                     servicer.SetLaneMode,
@@ -663,6 +716,87 @@ class LaneService:
             '/securecorridor.lane.v1.LaneService/ConfirmCorridorOrder',
             securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.ConfirmCorridorOrderRequest.SerializeToString,
             securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.ConfirmCorridorOrderResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/securecorridor.lane.v1.LaneService/TakeControl',
+            securecorridor_dot_lane_dot_v1_dot_control__pb2.TakeControlRequest.SerializeToString,
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.TakeControlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GiveControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/securecorridor.lane.v1.LaneService/GiveControl',
+            securecorridor_dot_lane_dot_v1_dot_control__pb2.GiveControlRequest.SerializeToString,
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.GiveControlResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def KeepControl(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/securecorridor.lane.v1.LaneService/KeepControl',
+            securecorridor_dot_lane_dot_v1_dot_control__pb2.KeepControlRequest.SerializeToString,
+            securecorridor_dot_lane_dot_v1_dot_control__pb2.KeepControlResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -8,21 +8,31 @@ central.sock, media.sock, viewer.sock), and on loopback in the viewer role. The 
 message. Reading is open to every role. Acts:
   HoldLane, HoldConveyance                                   any role
   ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder     officer
+  TakeControl, GiveControl, KeepControl                      officer
   SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
   ClearSignalFault                                           officer or technician; the lane stays CLOSED
   TestSignal, CommissionHead                                 officer or technician, at the lane
   AcknowledgeCondition                                       officer or technician
+
+Control. At most one officer controls a lane at a time; everybody else watches, and may hold it. What can lead to green
+needs control: ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder, and SetLaneMode
+where the new mode lets more vehicles pass. Take it with TakeControl, then call KeepControl every second for as long as
+a person sees a fresh state of the lane: without it, control ends after its time to live (by default 4 s: three calls
+missed). Then nobody controls the lane, its lights that officers turned green turn red, and their releases stay without
+effect. Another officer who takes over answers for them instead. After a restart nobody controls the lane.
 
 Every act carries `request_id` (a UUID made by the caller): repeating it returns the first answer and does nothing
 twice. `officer` is a pseudonym from the caller's identity provider, never a name.
 
 Errors: FAILED_PRECONDITION when what the caller saw is no longer true (read again, show it, let the person decide
 again), PERMISSION_DENIED for the wrong door, NOT_FOUND, INVALID_ARGUMENT. Each carries google.rpc.ErrorInfo with
-domain "securecorridor" and a stable reason.
+domain "securecorridor" and a stable reason; CONTROL_REQUIRED and CONTROL_CHANGED (both FAILED_PRECONDITION) also
+`controlled_by` in its metadata (empty: nobody).
 """
 
 from collections import abc as _abc
 from grpc import aio as _aio
+from securecorridor.lane.v1 import control_pb2 as _control_pb2
 from securecorridor.lane.v1 import lane_service_pb2 as _lane_service_pb2
 import abc as _abc_1
 import grpc as _grpc
@@ -77,6 +87,14 @@ class LaneServiceStub:
     """The officer has looked at the corridor on camera and states which conveyances stand in it. Restores rolling
     operation after the order of vehicles became unknown (start, sensor fault).
     """
+    TakeControl: _grpc.UnaryUnaryMultiCallable[_control_pb2.TakeControlRequest, _lane_service_pb2.TakeControlResponse]
+    """Takes control, also from the officer who has it, who is shown by whom, when and why (LaneState.control). Whoever was
+    shown another officer than the one who controls the lane now is refused: CONTROL_CHANGED. So is the second of a race.
+    """
+    GiveControl: _grpc.UnaryUnaryMultiCallable[_control_pb2.GiveControlRequest, _lane_service_pb2.GiveControlResponse]
+    """Nobody has control then. OK without effect when the caller does not have it."""
+    KeepControl: _grpc.UnaryUnaryMultiCallable[_control_pb2.KeepControlRequest, _control_pb2.KeepControlResponse]
+    """The heartbeat of the console in control; no act, so without request_id and record. CONTROL_REQUIRED when it is not."""
     SetLaneMode: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.SetLaneModeRequest, _lane_service_pb2.SetLaneModeResponse]
     """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
     TestSignal: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.TestSignalRequest, _lane_service_pb2.TestSignalResponse]
@@ -127,6 +145,14 @@ class LaneServiceAsyncStub(LaneServiceStub):
     """The officer has looked at the corridor on camera and states which conveyances stand in it. Restores rolling
     operation after the order of vehicles became unknown (start, sensor fault).
     """
+    TakeControl: _aio.UnaryUnaryMultiCallable[_control_pb2.TakeControlRequest, _lane_service_pb2.TakeControlResponse]  # type: ignore[assignment]
+    """Takes control, also from the officer who has it, who is shown by whom, when and why (LaneState.control). Whoever was
+    shown another officer than the one who controls the lane now is refused: CONTROL_CHANGED. So is the second of a race.
+    """
+    GiveControl: _aio.UnaryUnaryMultiCallable[_control_pb2.GiveControlRequest, _lane_service_pb2.GiveControlResponse]  # type: ignore[assignment]
+    """Nobody has control then. OK without effect when the caller does not have it."""
+    KeepControl: _aio.UnaryUnaryMultiCallable[_control_pb2.KeepControlRequest, _control_pb2.KeepControlResponse]  # type: ignore[assignment]
+    """The heartbeat of the console in control; no act, so without request_id and record. CONTROL_REQUIRED when it is not."""
     SetLaneMode: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.SetLaneModeRequest, _lane_service_pb2.SetLaneModeResponse]  # type: ignore[assignment]
     """Changes the lane's mode. MAINTENANCE is taken from CLOSED only and left to CLOSED only, at its time by itself."""
     TestSignal: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.TestSignalRequest, _lane_service_pb2.TestSignalResponse]  # type: ignore[assignment]
@@ -246,6 +272,32 @@ class LaneServiceServicer(metaclass=_abc_1.ABCMeta):
         """The officer has looked at the corridor on camera and states which conveyances stand in it. Restores rolling
         operation after the order of vehicles became unknown (start, sensor fault).
         """
+
+    @_abc_1.abstractmethod
+    def TakeControl(
+        self,
+        request: _control_pb2.TakeControlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lane_service_pb2.TakeControlResponse, _abc.Awaitable[_lane_service_pb2.TakeControlResponse]]:
+        """Takes control, also from the officer who has it, who is shown by whom, when and why (LaneState.control). Whoever was
+        shown another officer than the one who controls the lane now is refused: CONTROL_CHANGED. So is the second of a race.
+        """
+
+    @_abc_1.abstractmethod
+    def GiveControl(
+        self,
+        request: _control_pb2.GiveControlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lane_service_pb2.GiveControlResponse, _abc.Awaitable[_lane_service_pb2.GiveControlResponse]]:
+        """Nobody has control then. OK without effect when the caller does not have it."""
+
+    @_abc_1.abstractmethod
+    def KeepControl(
+        self,
+        request: _control_pb2.KeepControlRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_control_pb2.KeepControlResponse, _abc.Awaitable[_control_pb2.KeepControlResponse]]:
+        """The heartbeat of the console in control; no act, so without request_id and record. CONTROL_REQUIRED when it is not."""
 
     @_abc_1.abstractmethod
     def SetLaneMode(
