@@ -2,6 +2,7 @@
 with every error at its place, to a vehicle that is identified and released."""
 
 import ast
+import asyncio
 import re
 import subprocess
 import sys
@@ -9,9 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from drivers import registry
+from drivers.api import Observation
 from hil.rig.lane_bench import Present
 from hil.rig.puppet import PuppetLane
 from hil.rig.readers import READERS, ReaderKind
+from tests.conformance.capture.test_replay_live import compare, recorded
+from tests.conformance.rfid.fourth.bell_reader import make_bell
+from tests.conformance.rfid.fourth.bell_settings import BellSettings, load_bell_profile
 from tests.conformance.rfid.fourth.bell_twin import NUMBER, PASSWORD, standing
 
 pytestmark = pytest.mark.real_time
@@ -95,6 +101,27 @@ def test_its_profile_and_its_secrets_are_looked_for(tmp_path: Path) -> None:
     assert code == 2
     assert "devices.0.profile: no reader profile 'bell_two'; known: bell_one" in listed
     assert f"devices.0.password_file: {tmp_path}/bell.password: No such file" in listed
+
+
+def test_its_link_can_be_captured_and_replayed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry.READERS, "bell", registry.Family(BellSettings, load_bell_profile, make_bell))
+    password = tmp_path / "bell.password"
+    password.write_text(PASSWORD)
+
+    async def run() -> tuple[bytes, list[Observation], str]:
+        async with standing(tmp_path / "reader.ctl") as (twin, port):
+            twin.field({"tags": [{"antenna": 1, "epc": "300833B2DDD9014000000001", "rssi_dbm": -54.0}]})
+            settings = BellSettings(host="127.0.0.1", port=port, antennas=(1,), password_file=password)
+
+            async def hang_up() -> None:
+                twin.drop()
+
+            file, seen, ended = await recorded("bell", settings, make_bell, hang_up)
+            return file, seen, ended
+
+    file, seen, ended = asyncio.run(run())
+    assert ended == "TCP_LINK_LOST"
+    compare(file, seen, ended)
 
 
 async def test_from_the_configuration_to_a_released_vehicle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

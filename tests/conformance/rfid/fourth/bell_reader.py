@@ -5,7 +5,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from drivers.api import Clock, DeviceInfo, DeviceTimeout, Emit, ProtocolViolation, ReaderEventCode, Secret, TagRead
-from drivers.link.tape import Splice
+from drivers.link.tape import DIRECT, Splice
 from drivers.link.tcp import Stream, open_tcp
 from drivers.rfid.identity import verify_identity
 from drivers.rfid.reporter import Reporter
@@ -73,7 +73,7 @@ class BellReader:
         )
 
 
-def make_bell(device: str, settings: BellSettings, clock: Clock, splice: Splice) -> BellReader:
+def make_bell(device: str, settings: BellSettings, clock: Clock, splice: Splice = DIRECT) -> BellReader:
     """A reader at the address of `settings`. DeviceRefused when its profile is missing or invalid."""
     profile = load_bell_profile(settings.profile)
     open_link = splice.stream(lambda: open_tcp(settings.host, settings.port, 2.0))

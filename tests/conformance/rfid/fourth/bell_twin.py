@@ -18,6 +18,11 @@ class BellTwin:
     def __init__(self) -> None:
         self._tags: list[Mapping[str, Any]] = []
         self.sessions = 0
+        self._dropped = False
+
+    def drop(self) -> None:
+        """Hang up, in the middle of whatever it says."""
+        self._dropped = True
 
     def field(self, request: Mapping[str, Any]) -> None:
         """What is in the field from now on."""
@@ -31,7 +36,7 @@ class BellTwin:
             good = said == [PASSWORD, "RING"]
             writer.write(b"READING\n" if good else b"NO\n")
             self.sessions += good
-            while good and not reader.at_eof():
+            while good and not reader.at_eof() and not self._dropped:
                 lines = [f"TAG {tag['antenna']} {tag['epc']} {tag['rssi_dbm']}\n" for tag in self._tags]
                 writer.write("".join(lines or ["ALIVE\n"]).encode())
                 await writer.drain()
