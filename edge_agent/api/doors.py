@@ -50,6 +50,7 @@ ALLOWED: Final[dict[str, frozenset[Role]]] = {
     _LANE + "TestSignal": _STAFF,
     _LANE + "CommissionHead": _STAFF,
     _LANE + "AcknowledgeCondition": _STAFF,
+    _LANE + "SilenceAlarms": _STAFF,
     _DIAGNOSTICS + "ListDevices": _ALL,
     _DIAGNOSTICS + "ListReaders": _ALL,
     _DIAGNOSTICS + "ListConditions": _ALL,

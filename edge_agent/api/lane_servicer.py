@@ -145,6 +145,10 @@ class LaneServicer(LaneServiceServicer):
         """Records that a person has seen a condition."""
         return pb.AcknowledgeConditionResponse(outcome=await self._act(requests.acknowledge(request, self._role)))
 
+    async def SilenceAlarms(self, request: pb.SilenceAlarmsRequest, context: object) -> pb.SilenceAlarmsResponse:
+        """Ends tone and beacon of the violations up to now."""
+        return pb.SilenceAlarmsResponse(outcome=await self._act(requests.silence(request, self._role)))
+
     async def GetLane(self, request: pb.GetLaneRequest, context: object) -> pb.GetLaneResponse:
         """The lane now."""
         return pb.GetLaneResponse(lane=self._lane())

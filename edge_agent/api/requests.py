@@ -251,6 +251,12 @@ def acknowledge(request: pb.AcknowledgeConditionRequest, role: Role) -> OfficerA
     )
 
 
+def silence(request: pb.SilenceAlarmsRequest, role: Role) -> OfficerAct:
+    """The end of tone and beacon of what has happened up to now."""
+    begun(request).done()
+    return OfficerAct(ActKind.SILENCE, request.request_id, request.officer, role, reason=reason_of(request))
+
+
 def begun(request: _Act) -> Fields:
     """What every act has, looked at; the caller looks at the rest."""
     fields = Fields()

@@ -99,6 +99,8 @@ def sign(state: SignState) -> str:
 def alarm(state: AlarmState) -> str:
     """`on`, and when that is not known to be so."""
     wanted = word(AlarmState.Level, state.wanted)
+    if state.silenced_by:
+        wanted += f" (silenced by {state.silenced_by})"
     if state.shown == state.wanted:
         return wanted
     shown = "not confirmed" if not state.shown else f"but it is {word(AlarmState.Level, state.shown)}"

@@ -44,6 +44,7 @@ ACTS: Final[Mapping[str, Act]] = {
     "give_control": Act("GiveControl", control_pb.GiveControlRequest),
     "set_mode": Act("SetLaneMode", pb.SetLaneModeRequest),
     "clear_fault": Act("ClearSignalFault", pb.ClearSignalFaultRequest),
+    "silence": Act("SilenceAlarms", pb.SilenceAlarmsRequest),
     "acknowledge": Act("AcknowledgeCondition", pb.AcknowledgeConditionRequest),
 }
 

@@ -84,16 +84,20 @@ def sign_text(state: LaneState, signal: SignalState) -> SignText:
     return SignText.STOP
 
 
-def alarms(state: LaneState, since_violation_ns: int | None, limits: NoticeLimits) -> frozenset[Notice]:
-    """Beacon and tone: a latched fault lights the beacon as long as it lasts, a violation lights it for a time and
-    sounds the tone for a shorter one."""
+def alarms(
+    state: LaneState, violated_ns: int | None, now_ns: int, limits: NoticeLimits
+) -> tuple[frozenset[Notice], frozenset[Notice]]:
+    """Beacon and tone that are to be on, and those that somebody has silenced: a latched fault lights the beacon as
+    long as it lasts, the violation of `violated_ns` lights it for a time and sounds the tone for a shorter one."""
     faulty = state.fault is not None or state.barrier_fault is not None
-    on = {Notice.BEACON} if faulty else set()
-    if since_violation_ns is not None and since_violation_ns < limits.beacon_ns:
-        on.add(Notice.BEACON)
-    if since_violation_ns is not None and since_violation_ns < limits.tone_ns:
-        on.add(Notice.TONE)
-    return frozenset(on)
+    standing = frozenset({Notice.BEACON} if faulty else ())
+    if violated_ns is None:
+        return standing, frozenset()
+    lengths = ((Notice.BEACON, limits.beacon_ns), (Notice.TONE, limits.tone_ns))
+    told = frozenset(notice for notice, length_ns in lengths if now_ns - violated_ns < length_ns)
+    if state.silenced is not None and state.silenced.at.mono_ns >= violated_ns:
+        return standing, told - standing
+    return standing | told, frozenset()
 
 
 class NoticeLoop:
@@ -125,6 +129,7 @@ class NoticeLoop:
         self._seen_ns = 0
         self._look_ns = 0
         self._wants: frozenset[Notice] = frozenset()
+        self._silent: frozenset[Notice] = frozenset()
         self._since = dict.fromkeys(Notice, clock.stamp())
         self._told = NoticesShown()
         self._violations = state().counts.violations
@@ -163,16 +168,18 @@ class NoticeLoop:
     def _alarm_shown(self, notice: Notice, seen: Mapping[str, bool] | None) -> AlarmShown | None:
         if notice not in self._wired:
             return None
-        return AlarmShown(notice in self._wants, self._since[notice], seen.get(notice.value) if seen else None)
+        silenced = self._state().silenced
+        by = silenced.by if silenced is not None and notice in self._silent else ""
+        return AlarmShown(notice in self._wants, self._since[notice], seen.get(notice.value) if seen else None, by)
 
     def _want(self) -> frozenset[Notice]:
         state, now = self._state(), self._clock.stamp()
         if state.counts.violations > self._violations:
             self._violated_ns = now.mono_ns
         self._violations = state.counts.violations  # one that proved to be none is taken off the count
-        since = now.mono_ns - self._violated_ns if self._violated_ns is not None else None
+        on, self._silent = alarms(state, self._violated_ns, now.mono_ns, self._limits)
         text = _NOTICE_OF.get(sign_text(state, self._signal()))
-        wanted = (alarms(state, since, self._limits) | ({text} if text is not None else set())) & self._wired
+        wanted = (on | ({text} if text is not None else set())) & self._wired
         for notice in wanted ^ self._wants:
             self._since[notice] = now
         self._wants = wanted

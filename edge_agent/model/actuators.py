@@ -41,11 +41,13 @@ class SignShown:
 
 @dataclass(frozen=True, slots=True)
 class AlarmShown:
-    """Beacon or tone: `wanted` since `since`; `shown` whether it is known to be on, None while that is not known."""
+    """Beacon or tone: `wanted` since `since`; `shown` whether it is known to be on, None while that is not known;
+    `silenced_by` who has silenced what it would tell of otherwise, "" for nobody."""
 
     wanted: bool
     since: Stamp
     shown: bool | None
+    silenced_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

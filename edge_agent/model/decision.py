@@ -111,6 +111,7 @@ class ActKind(StrEnum):
     TEST_KILL = "test_kill"
     TAKE_CONTROL = "take_control"
     GIVE_CONTROL = "give_control"
+    SILENCE = "silence"
 
 
 class Role(StrEnum):

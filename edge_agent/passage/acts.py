@@ -17,7 +17,7 @@ from .etag import etag_of, lane_etag, what_changed
 from .lane_control import give_control, take_control, without_control
 from .maintenance import delete_capture, maintain, start_capture, stop_capture
 from .reply import Reply
-from .state import Answered, Track
+from .state import Answered, Silence, Track
 from .turn import Turn
 
 REMEMBERED = 256
@@ -38,6 +38,7 @@ MAY: dict[ActKind, frozenset[Role]] = {
     ActKind.TEST_SIGNAL: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.TEST_KILL: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.ACKNOWLEDGE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
+    ActKind.SILENCE: frozenset({Role.OFFICER, Role.TECHNICIAN}),
     ActKind.START_CAPTURE: frozenset({Role.TECHNICIAN}),
     ActKind.STOP_CAPTURE: frozenset({Role.TECHNICIAN}),
     ActKind.DELETE_CAPTURE: frozenset({Role.TECHNICIAN}),
@@ -318,6 +319,11 @@ def _acknowledge(_turn: Turn, act: OfficerAct) -> Reply:
     return Reply(ActResult.OK, f"{act.condition} acknowledged")
 
 
+def _silence(turn: Turn, act: OfficerAct) -> Reply:
+    turn.state = replace(turn.state, silenced=Silence(turn.at, act.officer))
+    return Reply(ActResult.OK, "silenced until the next violation")
+
+
 HANDLERS: dict[ActKind, Callable[[Turn, OfficerAct], Reply]] = {
     ActKind.HOLD_LANE: _hold_lane,
     ActKind.CLEAR_HOLD: _clear_hold,
@@ -326,6 +332,7 @@ HANDLERS: dict[ActKind, Callable[[Turn, OfficerAct], Reply]] = {
     ActKind.REFER_CONVEYANCE: _refer,
     ActKind.DIRECT_CONVEYANCE: _direct,
     ActKind.ACKNOWLEDGE: _acknowledge,
+    ActKind.SILENCE: _silence,
     ActKind.CONFIRM_ORDER: _confirm,
     ActKind.SET_MODE: _set_mode,
     ActKind.CLEAR_FAULT: _clear_fault,

@@ -72,6 +72,7 @@ def on_started(turn: Turn, event: Started) -> None:
         signal=None,
         tested=None,
         barrier=None,
+        silenced=None,
         devices_down=(),
         pending=(),
         stray_times=(),

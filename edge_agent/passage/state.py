@@ -184,6 +184,14 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
+class Silence:
+    """Somebody has silenced the alarms up to this moment."""
+
+    at: Stamp
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
 class Capturing:
     """A device's link is being captured."""
 
@@ -343,6 +351,7 @@ class LaneState:
     excused_ns: int = 0
     maintenance: Maintenance | None = None
     captures: tuple[Capturing, ...] = ()
+    silenced: Silence | None = None
 
     @property
     def order_known(self) -> bool:

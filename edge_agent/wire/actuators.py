@@ -45,7 +45,12 @@ def _sign(shown: SignShown) -> pb.SignState:
 
 
 def _alarm(shown: AlarmShown) -> pb.AlarmState:
-    return pb.AlarmState(wanted=_level(shown.wanted), wanted_since=wire.moment(shown.since), shown=_level(shown.shown))
+    return pb.AlarmState(
+        wanted=_level(shown.wanted),
+        wanted_since=wire.moment(shown.since),
+        shown=_level(shown.shown),
+        silenced_by=shown.silenced_by,
+    )
 
 
 def _level(on: bool | None) -> pb.AlarmState.Level.ValueType:

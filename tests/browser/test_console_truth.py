@@ -111,6 +111,18 @@ async def test_arm_sign_beacon_and_tone_are_told_as_they_are_known(tmp_path: Pat
         await expect(at(page, "actuator-sign")).to_contain_text("Sign not confirmed: PROCEED SLOWLY")
         await expect(at(page, "actuator-beacon")).to_contain_text("Beacon on")
         await expect(at(page, "actuator-tone")).to_contain_text("Tone: not confirmed")
+        state.tone.wanted = pb_act.AlarmState.LEVEL_ON
+        lane.show(state)
+        await expect(at(page, "actuator-tone")).to_contain_text("Tone on")
+        await expect(at(page, "silence-beacon")).to_be_hidden()
+        await at(page, "silence-tone").click()
+        await expect(at(page, "act-result")).to_contain_text("SILENCE arrived")
+        assert [type(act).__name__ for act in lane.acts] == ["SilenceAlarmsRequest"]
+        state.tone.wanted = state.tone.shown = pb_act.AlarmState.LEVEL_OFF
+        state.tone.silenced_by = "bso-7421"
+        lane.show(state)
+        await expect(at(page, "actuator-tone")).to_contain_text("Tone off · silenced by bso-7421")
+        await expect(at(page, "silence-tone")).to_be_hidden()
         state.sign.shown = pb_act.SignState.TEXT_CLOSED
         lane.show(state)
         await expect(at(page, "actuator-sign")).to_contain_text("Sign says LANE CLOSED · VOIE FERMÉE, not PROCEED")

@@ -1,6 +1,6 @@
 // Barrier arm, message sign, beacon and tone in one short list. What is only asked for is never told as done.
 
-import { $, attribute, el, list, span, text } from './dom.js';
+import { $, attribute, el, list, show, span, text } from './dom.js';
 import * as words from './words.js';
 
 const ARM = {
@@ -43,9 +43,10 @@ function sign(state, since) {
 function alarm(name, label, state, since) {
   const on = state.wanted === 'LEVEL_ON' || state.shown === 'LEVEL_ON';
   const bad = state.shown !== state.wanted;
-  if (!on && !bad) return null;
-  const told = bad ? `${label}: not confirmed` : `◆ ${label} on`;
-  return { name, told, since: on ? since(state.wanted_since) : '', bad };
+  const silenced = state.silenced_by ? ` · silenced by ${state.silenced_by}` : '';
+  if (!on && !bad && !silenced) return null;
+  const told = (bad ? `${label}: not confirmed` : on ? `◆ ${label} on` : `${label} off`) + silenced;
+  return { name, told, since: on ? since(state.wanted_since) : '', bad, silence: name === 'tone' && on && !silenced };
 }
 
 // What the lane has of them, as lines to show; nothing while the lane is out of contact.
@@ -59,17 +60,25 @@ function lines({ state, stale }, since) {
   ].filter(Boolean);
 }
 
-export function updateActuators(view) {
+export function updateActuators(view, silence) {
   const since = moment => (moment ? span(view.since(moment)) : '');
   list(
     $('actuators'),
     lines(view, since),
     line => line.name,
-    line => el('li', { 'data-testid': `actuator-${line.name}` }, el('span'), el('span', { class: 'dim' })),
+    line =>
+      el(
+        'li',
+        { 'data-testid': `actuator-${line.name}` },
+        el('span'),
+        el('span', { class: 'dim' }),
+        el('button', { class: 'plain', 'data-testid': `silence-${line.name}`, onclick: silence }, 'Silence'),
+      ),
     (node, line) => {
       text(node.children[0], line.told);
       text(node.children[1], line.since);
       attribute(node, 'data-bad', String(line.bad));
+      show(node.children[2], Boolean(line.silence));
     },
   );
 }

@@ -73,7 +73,7 @@ class Desk {
     this.control.update(view);
     lists.updateTrouble(view);
     this.signal = lists.updateSignal(view);
-    updateActuators(view);
+    updateActuators(view, () => this.silence());
     lists.updateHold(view);
     lists.updateWhy(view);
     lists.updateConditions(view, code => this.acknowledge(code));
@@ -331,6 +331,10 @@ class Desk {
 
   clearFault() {
     this.send('CLEAR FAULT', 'clear_fault', { reason: 'cleared at the console' });
+  }
+
+  silence() {
+    this.send('SILENCE', 'silence', { reason: 'heard at the console' });
   }
 
   acknowledge(code) {

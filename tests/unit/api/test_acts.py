@@ -78,6 +78,7 @@ EVERY_ACT = [
     ("TestSignal", pb.TestSignalRequest(**SAID, lane_empty=True), _act(ActKind.TEST_SIGNAL, lane_empty=True)),
     ("CommissionHead", pb.CommissionHeadRequest(**SAID, lane_empty=True), _act(ActKind.TEST_KILL, lane_empty=True)),
     ("ClearSignalFault", pb.ClearSignalFaultRequest(**SAID), _act(ActKind.CLEAR_FAULT)),
+    ("SilenceAlarms", pb.SilenceAlarmsRequest(**SAID), _act(ActKind.SILENCE)),
     (
         "AcknowledgeCondition",
         pb.AcknowledgeConditionRequest(**SAID, condition="CENTRE_LOST"),

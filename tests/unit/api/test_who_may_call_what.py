@@ -22,7 +22,8 @@ OFFICER_ONLY = {
     "GiveControl", "KeepControl",
 }  # fmt: skip
 OFFICER_OR_TECHNICIAN = {
-    "SetLaneMode", "ClearSignalFault", "TestSignal", "CommissionHead", "AcknowledgeCondition", "ListCaptures",
+    "SetLaneMode", "ClearSignalFault", "TestSignal", "CommissionHead", "AcknowledgeCondition", "SilenceAlarms",
+    "ListCaptures",
 }  # fmt: skip
 TECHNICIAN_ONLY = {"StartCapture", "StopCapture", "DeleteCapture"}
 MEDIA_ONLY = {"ReportSightings"}

@@ -40,7 +40,8 @@ async def test_acts_are_bound_to_what_was_shown(tmp_path: Path) -> None:
         assert (await ctl("mode", "degraded", *SAID)).code == 0
         assert (await ctl("clear-hold", *SAID)).code == 0
         assert (await ctl("clear-fault", *SAID)).code == 0
-        release, refer, order, empty, mode, clear, fault = ctl.lane.acts
+        assert (await ctl("silence", "--reason", "heard")).code == 0
+        release, refer, order, empty, mode, clear, fault, silence = ctl.lane.acts
         assert (release.conveyance_id, release.etag, release.identity_digest, release.lease_s, release.officer) == (
             CONVEYANCE, "conveyance-1", DIGEST, 7.5, "bso-4711",
         )  # fmt: skip
@@ -50,6 +51,7 @@ async def test_acts_are_bound_to_what_was_shown(tmp_path: Path) -> None:
         assert mode.mode == "degraded"
         assert (clear.kind, clear.role) == (ActKind.CLEAR_HOLD, Role.OFFICER)
         assert (fault.kind, fault.role) == (ActKind.CLEAR_FAULT, Role.TECHNICIAN)
+        assert (silence.kind, silence.role, silence.reason) == (ActKind.SILENCE, Role.TECHNICIAN, "heard")
 
 
 @pytest.mark.real_time

@@ -204,6 +204,7 @@ async def test_tiles_tell_of_every_lane(tmp_path: Path) -> None:
     ("confirm_order", {"etag": "e", "conveyance_ids": ["a", "b"]}, pb.ConfirmCorridorOrderRequest),
     ("set_mode", {"mode": "LANE_MODE_CLOSED"}, pb.SetLaneModeRequest),
     ("clear_fault", {}, pb.ClearSignalFaultRequest),
+    ("silence", {}, pb.SilenceAlarmsRequest),
     ("acknowledge", {"condition": "RFID_LINK_LOST"}, pb.AcknowledgeConditionRequest),
 ])  # fmt: skip
 async def test_every_act_arrives(tmp_path: Path, name: str, body: dict[str, Any], request_type: Any) -> None:

@@ -9,10 +9,11 @@ from drivers.api import Aspect, DeviceTimeout, Grade
 from edge_agent.control.notices import Notice, NoticeLimits, NoticeLoop, alarms, sign_text
 from edge_agent.control.signal_loop import SignalState
 from edge_agent.model.actuators import SignText
-from edge_agent.model.decision import ActKind, Verdict
+from edge_agent.model.decision import ActKind, ActResult, Role, Verdict
+from edge_agent.model.effects import EmitEvent
 from edge_agent.model.lane import LaneMode
 from edge_agent.passage.corridor import LaneState
-from edge_agent.passage.state import Fault
+from edge_agent.passage.state import Fault, Silence
 from edge_agent.safety.facts import Reason, Ruling
 from edge_agent.safety.timing import HeadTest
 from tests.unit.control.signal_rig import LoopClock
@@ -86,14 +87,50 @@ def test_a_refusal_is_not_told_by_the_sign() -> None:
     assert sign_text(story.state, RED) is SignText.STOP
 
 
+def on(state: LaneState, since_violation_ns: int | None) -> set[Notice]:
+    now_ns = 1000 * S
+    violated_ns = now_ns - since_violation_ns if since_violation_ns is not None else None
+    return set(alarms(state, violated_ns, now_ns, LIMITS)[0])
+
+
 def test_beacon_and_tone_have_their_times() -> None:
     calm, fault = lane(), Fault("SIGNAL_DARK", stamp(0))
-    assert alarms(calm, None, LIMITS) == frozenset()
-    assert alarms(calm, 0, LIMITS) == {Notice.BEACON, Notice.TONE}
-    assert alarms(calm, 5 * S, LIMITS) == {Notice.BEACON}
-    assert alarms(calm, 60 * S, LIMITS) == frozenset()
-    assert alarms(replace(calm, fault=fault), 60 * S, LIMITS) == {Notice.BEACON}
-    assert alarms(replace(calm, barrier_fault=fault), None, LIMITS) == {Notice.BEACON}
+    assert on(calm, None) == set()
+    assert on(calm, 0) == {Notice.BEACON, Notice.TONE}
+    assert on(calm, 5 * S) == {Notice.BEACON}
+    assert on(calm, 60 * S) == set()
+    assert on(replace(calm, fault=fault), 60 * S) == {Notice.BEACON}
+    assert on(replace(calm, barrier_fault=fault), None) == {Notice.BEACON}
+
+
+def test_silence_is_for_what_has_happened_up_to_then_and_not_for_a_fault() -> None:
+    fault = Fault("SIGNAL_DARK", stamp(0))
+    silent = replace(lane(), silenced=Silence(stamp(998), "bso-7"))
+    assert on(silent, 3 * S) == set()
+    assert on(silent, 2 * S) == set()
+    assert on(silent, 2 * S - 1) == {Notice.BEACON, Notice.TONE}, "a violation since"
+    assert on(replace(silent, fault=fault), 3 * S) == {Notice.BEACON}
+    assert alarms(silent, 997 * S, 1000 * S, LIMITS)[1] == {Notice.BEACON, Notice.TONE}
+    assert alarms(replace(silent, fault=fault), 997 * S, 1000 * S, LIMITS)[1] == {Notice.TONE}
+    assert alarms(silent, None, 1000 * S, LIMITS)[1] == set()
+
+
+def test_a_viewer_may_not_silence() -> None:
+    story = Lane().start()
+    assert story.act(ActKind.SILENCE, Role.VIEWER).result is ActResult.PERMISSION_DENIED
+    assert story.state.silenced is None
+
+
+@pytest.mark.parametrize("role", [Role.OFFICER, Role.TECHNICIAN])
+def test_staff_may_silence_and_it_is_on_record_who_did(role: Role) -> None:
+    story = Lane().start()
+    assert story.act(ActKind.SILENCE, role).result is ActResult.OK
+    assert story.state.silenced == Silence(story.at, "bso:p1")
+    acts = [dict(e.facts) for e in story.effects if isinstance(e, EmitEvent) and e.code == "OFFICER_ACT"]
+    told = acts[-1]
+    assert (told["act"], told["officer"], told["role"], told["result"]) == ("silence", "bso:p1", role.value, "OK")
+    story.start()
+    assert story.state.silenced is None, "the monotonic clock may have begun anew"
 
 
 class Outputs:
@@ -179,6 +216,25 @@ async def test_a_violation_sounds_and_lights_for_a_time() -> None:
     assert await rig.shown(50) == set()
     rig.violate()
     assert await rig.shown() == {"beacon", "tone"}
+    await rig.end()
+
+
+async def test_a_silenced_tone_stays_silent_until_the_next_violation() -> None:
+    rig = NoticeRig()
+    await rig.shown()
+    rig.violate()
+    assert await rig.shown() == {"beacon", "tone"}
+    rig.state = replace(rig.state, silenced=Silence(LoopClock().stamp(), "bso-7"))
+    assert await rig.shown() == set()
+    tone, beacon = rig.loop.shown().tone, rig.loop.shown().beacon
+    assert tone is not None
+    assert beacon is not None
+    assert (tone.silenced_by, beacon.silenced_by, tone.wanted) == ("bso-7", "bso-7", False)
+    rig.violate()
+    assert await rig.shown() == {"beacon", "tone"}
+    tone = rig.loop.shown().tone
+    assert tone is not None
+    assert tone.silenced_by == ""
     await rig.end()
 
 

@@ -191,10 +191,13 @@ class AlarmState(_message.Message):
     WANTED_FIELD_NUMBER: _builtins.int
     WANTED_SINCE_FIELD_NUMBER: _builtins.int
     SHOWN_FIELD_NUMBER: _builtins.int
+    SILENCED_BY_FIELD_NUMBER: _builtins.int
     wanted: Global___AlarmState.Level.ValueType
     """LEVEL_ON or LEVEL_OFF."""
     shown: Global___AlarmState.Level.ValueType
     """As its output is read back."""
+    silenced_by: _builtins.str
+    """Who has silenced what it would tell of otherwise; empty: nobody."""
     @_builtins.property
     def wanted_since(self) -> _types_pb2.Moment: ...
     def __init__(
@@ -203,10 +206,11 @@ class AlarmState(_message.Message):
         wanted: Global___AlarmState.Level.ValueType = ...,
         wanted_since: _types_pb2.Moment | None = ...,
         shown: Global___AlarmState.Level.ValueType = ...,
+        silenced_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["wanted_since", b"wanted_since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["shown", b"shown", "wanted", b"wanted", "wanted_since", b"wanted_since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shown", b"shown", "silenced_by", b"silenced_by", "wanted", b"wanted", "wanted_since", b"wanted_since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

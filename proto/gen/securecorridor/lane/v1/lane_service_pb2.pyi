@@ -12,7 +12,7 @@ message. Reading is open to every role. Acts:
   SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
   ClearSignalFault                                           officer or technician; the lane stays CLOSED
   TestSignal, CommissionHead                                 officer or technician, at the lane
-  AcknowledgeCondition                                       officer or technician
+  AcknowledgeCondition, SilenceAlarms                        officer or technician
 
 Control. At most one officer controls a lane at a time; everybody else watches, and may hold it. What can lead to green
 needs control: ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder, and SetLaneMode
@@ -1441,6 +1441,51 @@ class AcknowledgeConditionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___AcknowledgeConditionResponse: _TypeAlias = AcknowledgeConditionResponse  # noqa: Y015
+
+@_typing.final
+class SilenceAlarmsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    OFFICER_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    officer: _builtins.str
+    reason: _builtins.str
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        officer: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["officer", b"officer", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SilenceAlarmsRequest: _TypeAlias = SilenceAlarmsRequest  # noqa: Y015
+
+@_typing.final
+class SilenceAlarmsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def outcome(self) -> Global___ActOutcome: ...
+    def __init__(
+        self,
+        *,
+        outcome: Global___ActOutcome | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SilenceAlarmsResponse: _TypeAlias = SilenceAlarmsResponse  # noqa: Y015
 
 @_typing.final
 class TestSignalRequest(_message.Message):

@@ -135,6 +135,11 @@ class LaneServiceStub:
                 request_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.AcknowledgeConditionRequest.SerializeToString,
                 response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.AcknowledgeConditionResponse.FromString,
                 _registered_method=True)
+        self.SilenceAlarms = channel.unary_unary(
+                '/securecorridor.lane.v1.LaneService/SilenceAlarms',
+                request_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SilenceAlarmsRequest.SerializeToString,
+                response_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SilenceAlarmsResponse.FromString,
+                _registered_method=True)
 
 
 class LaneServiceServicer:
@@ -288,6 +293,14 @@ class LaneServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SilenceAlarms(self, request, context):
+        """Ends tone and beacon of the violations up to now; the next one is told again. The beacon of a latched fault stays lit
+        until the fault is cleared.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_LaneServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -390,6 +403,11 @@ def add_LaneServiceServicer_to_server(servicer, server):
                     servicer.AcknowledgeCondition,
                     request_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.AcknowledgeConditionRequest.FromString,
                     response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.AcknowledgeConditionResponse.SerializeToString,
+            ),
+            'SilenceAlarms': grpc.unary_unary_rpc_method_handler(
+                    servicer.SilenceAlarms,
+                    request_deserializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SilenceAlarmsRequest.FromString,
+                    response_serializer=securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SilenceAlarmsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -932,6 +950,33 @@ class LaneService:
             '/securecorridor.lane.v1.LaneService/AcknowledgeCondition',
             securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.AcknowledgeConditionRequest.SerializeToString,
             securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.AcknowledgeConditionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SilenceAlarms(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/securecorridor.lane.v1.LaneService/SilenceAlarms',
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SilenceAlarmsRequest.SerializeToString,
+            securecorridor_dot_lane_dot_v1_dot_lane__service__pb2.SilenceAlarmsResponse.FromString,
             options,
             channel_credentials,
             insecure,

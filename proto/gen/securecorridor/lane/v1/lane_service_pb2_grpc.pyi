@@ -12,7 +12,7 @@ message. Reading is open to every role. Acts:
   SetLaneMode                                                officer (technician: to CLOSED or MAINTENANCE)
   ClearSignalFault                                           officer or technician; the lane stays CLOSED
   TestSignal, CommissionHead                                 officer or technician, at the lane
-  AcknowledgeCondition                                       officer or technician
+  AcknowledgeCondition, SilenceAlarms                        officer or technician
 
 Control. At most one officer controls a lane at a time; everybody else watches, and may hold it. What can lead to green
 needs control: ClearHold, ReleaseConveyance, ReferConveyance, DirectConveyance, ConfirmCorridorOrder, and SetLaneMode
@@ -113,6 +113,10 @@ class LaneServiceStub:
     """
     AcknowledgeCondition: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.AcknowledgeConditionRequest, _lane_service_pb2.AcknowledgeConditionResponse]
     """Records that a person has seen a condition."""
+    SilenceAlarms: _grpc.UnaryUnaryMultiCallable[_lane_service_pb2.SilenceAlarmsRequest, _lane_service_pb2.SilenceAlarmsResponse]
+    """Ends tone and beacon of the violations up to now; the next one is told again. The beacon of a latched fault stays lit
+    until the fault is cleared.
+    """
 
 @_typing.type_check_only
 class LaneServiceAsyncStub(LaneServiceStub):
@@ -171,6 +175,10 @@ class LaneServiceAsyncStub(LaneServiceStub):
     """
     AcknowledgeCondition: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.AcknowledgeConditionRequest, _lane_service_pb2.AcknowledgeConditionResponse]  # type: ignore[assignment]
     """Records that a person has seen a condition."""
+    SilenceAlarms: _aio.UnaryUnaryMultiCallable[_lane_service_pb2.SilenceAlarmsRequest, _lane_service_pb2.SilenceAlarmsResponse]  # type: ignore[assignment]
+    """Ends tone and beacon of the violations up to now; the next one is told again. The beacon of a latched fault stays lit
+    until the fault is cleared.
+    """
 
 class LaneServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -346,5 +354,15 @@ class LaneServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_lane_service_pb2.AcknowledgeConditionResponse, _abc.Awaitable[_lane_service_pb2.AcknowledgeConditionResponse]]:
         """Records that a person has seen a condition."""
+
+    @_abc_1.abstractmethod
+    def SilenceAlarms(
+        self,
+        request: _lane_service_pb2.SilenceAlarmsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_lane_service_pb2.SilenceAlarmsResponse, _abc.Awaitable[_lane_service_pb2.SilenceAlarmsResponse]]:
+        """Ends tone and beacon of the violations up to now; the next one is told again. The beacon of a latched fault stays lit
+        until the fault is cleared.
+        """
 
 def add_LaneServiceServicer_to_server(servicer: LaneServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
