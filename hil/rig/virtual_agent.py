@@ -70,13 +70,12 @@ def restored(config: CoreConfig, ledger: VirtualLedger) -> LaneState:
 
 @dataclass(frozen=True, slots=True)
 class AgentPorts:
-    """What surrounds the agent. `submitted` hears every input after the core took it."""
+    """What surrounds the agent."""
 
     ask: Callable[[AskRelease], None]
     withdraw: Callable[[WithdrawRequest], None]
     event: Callable[[EmitEvent], None]
     drafted: Callable[[SealBundle], None]
-    submitted: Callable[[CoreInput], None]
 
 
 class VirtualAgent:
@@ -165,7 +164,6 @@ class VirtualAgent:
         """Hand an input to the core, unless the process is gone."""
         if self.alive:
             self.passage.submit(event)
-            self._ports.submitted(event)
 
     def watch(self, present: bool) -> None:
         """An officer's console watches, or does not."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from drivers.api import Aspect, InputSnapshot, Secret, token_of
 from edge_agent.model.conveyance import Conveyance
 from edge_agent.model.effects import EmitEvent, SealBundle
-from edge_agent.model.inputs import CentreLink, CoreInput, DecisionReceived
+from edge_agent.model.inputs import CentreLink, DecisionReceived
 from edge_agent.model.lane import LanePolicy
 from hil.oracles.wrong_green import Verdict, WrongGreenOracle
 from hil.rig.virtual_agent import SITE_KEY, AgentPorts, VirtualAgent, core_config
@@ -188,7 +188,7 @@ class VirtualLane:
     def start_agent(self) -> None:
         """A fresh process on the same store; central and console find it a moment later."""
         self.lives += 1
-        ports = AgentPorts(self.centre.ask, self.centre.withdraw, self._event, self._drafted, self._submitted)
+        ports = AgentPorts(self.centre.ask, self.centre.withdraw, self._event, self._drafted)
         config = core_config(self.world.geometry, self.options.policy)
         agent = VirtualAgent(self.lives, config, self.ledger, self.module, self.clock, ports, self.options.exchange_s)
         self._agent = agent
@@ -491,9 +491,6 @@ class VirtualLane:
     def _submit(self, event: CentreLink | DecisionReceived) -> None:
         if self._agent is not None:
             self._agent.submit(event)
-
-    def _submitted(self, event: CoreInput) -> None:
-        del event
 
     def _drafted(self, effect: SealBundle) -> None:
         self._drafts[effect.conveyance.bundle_id] = effect.conveyance
