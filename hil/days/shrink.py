@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from hil.days.day import FRESH, Day, Without
 from hil.days.plan import DayPlan, Finding, finding_of
-from hil.report.__main__ import write
-from hil.report.virtual_run import timelines
+from hil.report.page import Page, write_page
+from hil.report.pictures import timelines
+from hil.rig import story_judge
+from hil.rig.virtual_record import record_of
 from hil.world.events import EventKind
 
 T = TypeVar("T")
@@ -138,7 +140,9 @@ def _number(truck: str) -> int:
 def drawn(story: Story, folder: Path) -> list[Path]:
     """A page with a timeline of every vehicle of the story, those still in the lane at its end too: the files."""
     title = f"Seed {story.plan.seed}: {story.found[0]}"
-    return write(folder, title, timelines(story.day.lane, unsealed=True))
+    facts = (("seed", str(story.plan.seed)), ("target", "virtual clock"))
+    broken = tuple(story_judge.Finding("what every day is held to", holds=False, found=words) for words in story.found)
+    return write_page(folder, Page(title, facts, broken, timelines(record_of(story.day.lane), unsealed=True)))
 
 
 def told(day: Day) -> list[str]:

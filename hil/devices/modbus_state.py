@@ -40,6 +40,7 @@ class LampFaults:
     out: set[str] = field(default_factory=set)
     welded: set[str] = field(default_factory=set)
     red_bypassed: bool = False
+    feedback_cut: bool = False
 
 
 class LampBoard:
@@ -85,7 +86,8 @@ class LampBoard:
         lit, felt = self.lit(), self.lit() if self.wiring.feedback == "lamp" else self.closed()
         inputs = {"red": self.wiring.red_feedback, "amber": self.wiring.amber_feedback}
         inputs["green"] = self.wiring.green_feedback
-        self._feel({bit: felt[lamp] for lamp, bit in inputs.items() if bit is not None})
+        cut = self.faults.feedback_cut
+        self._feel({bit: felt[lamp] and not cut for lamp, bit in inputs.items() if bit is not None})
         burning = [lamp for lamp, on in lit.items() if on]
         aspect = "dark" if not burning else burning[0] if len(burning) == 1 else "conflict"
         if aspect != self.aspect:

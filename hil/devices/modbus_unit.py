@@ -2,10 +2,11 @@
 
 Control verbs (see `control.py`): `get`; `set_inputs {"bits": {"0": true}}`; `fault {"fault": NAME, "times"?,
 "writes_only"?, "functions"?, "code"? | "ms"?}` with the names of `modbus_faults.WIRE_FAULTS`; `lamp_out {"lamp"}`;
-`weld {"relay"}`; `red_bypass`; `refuse` (not to be reached); `reset` (cut every connection); `power_cycle
-{"off_ms"?}`; `foreign_write {"point", "on"}`; `host_watchdog {"ms"}` (as set with the maker's tool); `pulses_once` (a
-running pulse is not started again); `swap {"mac"}` (another module of this kind in its place); `trace {"on"}`; `clear`
-(all faults off); `arm {"jammed"?, "dead_limits"?}` and `push_arm {"up"}` (by hand), with an arm; and those of the port.
+`weld {"relay"}`; `red_bypass`; `feedback_cut {"cut"}`; `refuse` (not to be reached); `reset` (cut every connection);
+`power_cycle {"off_ms"?}`; `foreign_write {"point", "on"}`; `host_watchdog {"ms"}` (as set with the maker's tool);
+`pulses_once` (a running pulse is not started again); `swap {"mac"}` (another module of this kind in its place);
+`trace {"on"}`; `clear` (all faults off); `arm {"jammed"?, "dead_limits"?}` and `push_arm {"up"}` (by hand), with an
+arm; and those of the port.
 Events: `arm`, `lamp`, `coil`, `input`, `write`, `watchdog_armed`, `watchdog_stopped`, `watchdog_tripped`,
 `power_cycled`, `connection`, `garbage`, and `request` while tracing.
 """
@@ -85,6 +86,7 @@ class Module:
                 "lamp_out": lambda request: self._lamp_fault(request["lamp"], None),
                 "weld": lambda request: self._lamp_fault(None, request["relay"]),
                 "red_bypass": lambda _: self._bypass_red(),
+                "feedback_cut": lambda request: self._cut_feedback(bool(request["cut"])),
                 "refuse": lambda _: port.refuse(),
                 "reset": lambda _: port.cut(),
                 "power_cycle": self._power_cycle,
@@ -200,6 +202,10 @@ class Module:
         self.state.lamps.faults.red_bypassed = True
         self.state.lamps.refresh()
 
+    def _cut_feedback(self, cut: bool) -> None:
+        self.state.lamps.faults.feedback_cut = cut
+        self.state.lamps.refresh()
+
     def _set_trace(self, request: Mapping[str, Any]) -> None:
         self._trace = bool(request["on"])
 
@@ -208,7 +214,7 @@ class Module:
         lamps = self.state.lamps.faults
         lamps.out.clear()
         lamps.welded.clear()
-        lamps.red_bypassed = False
+        lamps.red_bypassed = lamps.feedback_cut = False
         self.state.lamps.refresh()
         self.state.pulses_restart = True
         self.port.restore()

@@ -4,19 +4,17 @@ the fault catalogue by what became of the tests that show them."""
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hil.rig.fault_catalogue import Fault
 from hil.rig.target import CAPABILITIES
 
-SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
 COVERAGE = "coverage"
 """Name of the property of a test report that carries `Asked.told()`."""
 NOT_RUN = "not run"
 _WORST_FIRST = ("failed", "skipped", "passed")
 _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped", NOT_RUN: "-"}
-_CLOCK, _BENCH = "virtual clock", "virtual bench"
+_CLOCK, _BENCH = "virtual clock", "bench"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +70,14 @@ def worst_of(outcomes: Iterable[str]) -> str:
 @dataclass(frozen=True, slots=True)
 class Matrix:
     """A run, ready to be read. `tests`: (test, target) -> outcome; `scenarios`: file -> place -> outcome;
-    `faults`: row -> outcome."""
+    `faults`: row -> outcome; `cannot`: file -> capabilities that the bench of this run is short of."""
 
     tests: Mapping[tuple[str, str], str]
     asked: Mapping[tuple[str, str], tuple[str, ...]]
     scenarios: Mapping[str, Mapping[str, str]]
     faults: Mapping[str, str]
     rows: Mapping[str, Fault] = field(default_factory=dict)
+    cannot: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def used(self) -> Sequence[str]:
@@ -96,7 +95,7 @@ class Matrix:
             told.append(f"{_short(test):<{width}}  {target:<12} {cells}  {_MARKS[outcome]}")
         told.append("")
         for name, places in self.scenarios.items():
-            told.append(f"scenario {name}: " + ", ".join(f"{at} {_MARKS[outcome]}" for at, outcome in places.items()))
+            told.append(f"scenario {name}: " + ", ".join(f"{at} {self._place(name, at)}" for at in places))
         told.append("")
         told += [f"fault {name}: {_MARKS[outcome]}" for name, outcome in self.faults.items()]
         return told
@@ -110,19 +109,22 @@ class Matrix:
             cells = [_MARKS[outcome] if name in self.asked[test, target] else "" for name in used]
             parts.append(_row(f"`{_short(test)}`", target, *cells, _MARKS[outcome]))
         parts.append("\n## Scenario files\n\n" + _row("file", _CLOCK, _BENCH) + _row("---", "---", "---"))
-        parts += [
-            _row(f"`{name}`", *(_MARKS[places[at]] for at in (_CLOCK, _BENCH)))
-            for name, places in self.scenarios.items()
-        ]
+        parts += [_row(f"`{name}`", *(self._place(name, at) for at in (_CLOCK, _BENCH))) for name in self.scenarios]
         parts.append("\n## Fault catalogue\n\n" + _row("fault", "expected", "within", "result") + _row(*["---"] * 4))
         for name, outcome in self.faults.items():
             row = self.rows[name]
             parts.append(_row(row.fault, row.expected.behaviour, row.expected.bound, _MARKS[outcome]))
         return "".join(parts)
 
+    def _place(self, name: str, at: str) -> str:
+        """What became of a file in a place; on a bench that cannot play it, why not."""
+        short = self.cannot.get(name) if at == _BENCH else None
+        return f"cannot: {', '.join(short)}" if short else _MARKS[self.scenarios[name][at]]
 
-def matrix_of(ran: Sequence[Ran], rows: Mapping[str, Fault], scenarios: Iterable[str]) -> Matrix:
-    """Put a run together. `scenarios`: the names of the files, told of whether they ran or not."""
+
+def matrix_of(ran: Sequence[Ran], rows: Mapping[str, Fault], scenarios: Mapping[str, Sequence[str]]) -> Matrix:
+    """Put a run together. `scenarios`: the files, told of whether they ran or not, and what the bench is short of for
+    each."""
     tests: dict[tuple[str, str], str] = {}
     asked: dict[tuple[str, str], tuple[str, ...]] = {}
     for one in ran:
@@ -135,12 +137,7 @@ def matrix_of(ran: Sequence[Ran], rows: Mapping[str, Fault], scenarios: Iterable
         for name in scenarios
     }
     faults = {name: _shown(ran, row) for name, row in rows.items()}
-    return Matrix(dict(sorted(tests.items())), asked, played, faults, rows)
-
-
-def scenario_names() -> list[str]:
-    """The scenario files."""
-    return sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+    return Matrix(dict(sorted(tests.items())), asked, played, faults, rows, scenarios)
 
 
 def _played(ran: Sequence[Ran], folder: str, name: str) -> str:

@@ -23,11 +23,11 @@ class Recorder:
         self._news = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def follow(self, control: Control) -> None:
-        """Listen from now on; returns when the device has confirmed the subscription."""
+    async def follow(self, control: Control, hear: Callable[[Event], None] = lambda _event: None) -> None:
+        """Listen from now on, `hear` too; returns when the device has confirmed the subscription."""
         await self.close()
         listening = asyncio.Event()
-        self._task = asyncio.create_task(self._listen(control, listening), name=f"recorder:{self.name}")
+        self._task = asyncio.create_task(self._listen(control, listening, hear), name=f"recorder:{self.name}")
         async with asyncio.timeout(5):
             await listening.wait()
 
@@ -55,7 +55,8 @@ class Recorder:
             raise NothingCame(f"{self.name}: no {what} within {timeout_s:g} s; it said last:\n{last}") from None
         return found[0]
 
-    async def _listen(self, control: Control, listening: asyncio.Event) -> None:
+    async def _listen(self, control: Control, listening: asyncio.Event, hear: Callable[[Event], None]) -> None:
         async for event in control.events(listening.set):
             self.events.append(event)
+            hear(event)
             self._news.set()

@@ -17,6 +17,7 @@ from edge_agent.model.effects import EmitEvent, SealBundle
 from edge_agent.model.inputs import CentreLink, DecisionReceived
 from edge_agent.model.lane import LanePolicy
 from hil.oracles.wrong_green import Verdict, WrongGreenOracle
+from hil.rig.release_side import ReleaseSide
 from hil.rig.virtual_agent import SITE_KEY, AgentPorts, VirtualAgent, core_config
 from hil.rig.virtual_arm import VirtualArm
 from hil.rig.virtual_centre import CentreOutlets, VirtualCentre
@@ -81,6 +82,7 @@ class VirtualLane:
         self.world = world
         self.options = options if options is not None else Options()
         self.oracle = WrongGreenOracle()
+        self.releases = ReleaseSide(self.oracle, lambda: self.now_s)
         self.wrong: list[Verdict] = []
         self.events: list[WorldEvent] = []
         self.shown: list[tuple[float, Aspect]] = []
@@ -97,8 +99,6 @@ class VirtualLane:
         self._spans = world.geometry.zones()
         self._owners: dict[str, str] = {}
         self._epcs: dict[str, Secret] = {}
-        self._by_centre: dict[str, float] = {}
-        self._by_officer: dict[str, float] = {}
         self._drafts: dict[str, Conveyance] = {}
         self._digest = hashlib.sha256()
         self._edges: dict[str, int] = {}
@@ -127,7 +127,7 @@ class VirtualLane:
         )
         if self.world.arm_travel_s is not None:
             self.module.arm = VirtualArm(self.world.arm_travel_s, self)
-        outlets = CentreOutlets(self._submit, self._answered, self._linked)
+        outlets = CentreOutlets(self._submit, self._answered, self.releases.linked)
         self.centre: VirtualCentre = VirtualCentre(self.clock, outlets, self.owner, self.rule_of)
         self.officer: VirtualOfficer = VirtualOfficer(self)
         self._loop.call_at(self._start_s + until_s, self._finish)
@@ -438,55 +438,8 @@ class VirtualLane:
         self.world.set_lamp(aspect.value)
         self.stirred()
 
-    def officer_released(self, truck: str, seconds: float) -> Callable[[], None]:
-        """An officer releases this truck for so long. Returns what takes it back, should the agent refuse."""
-        before = dict(self._by_officer)
-        self._by_officer[truck] = self.now_s + seconds
-        self.oracle.released(self.now_s, truck, max(self.now_s + seconds, self._by_centre.get(truck, 0.0)))
-        return lambda: self._as_before(truck, before.get(truck, 0.0), self._by_centre.get(truck, 0.0))
-
-    def officer_revoked(self, truck: str) -> Callable[[], None]:
-        """An officer sends this truck elsewhere: whatever central says, it is not released any more. As above."""
-        officer, centre = self._by_officer.pop(truck, 0.0), self._by_centre.pop(truck, 0.0)
-        self.oracle.revoked(self.now_s, truck)
-        return lambda: self._as_before(truck, officer, centre)
-
-    def control_ended(self) -> None:
-        """Nobody controls the lane any more: no officer's release is live."""
-        for truck in list(self._by_officer):
-            self._as_before(truck, 0.0, self._by_centre.get(truck, 0.0))
-
-    def _as_before(self, truck: str, officer_s: float, centre_s: float) -> None:
-        now = self.now_s
-        for until, kept in ((officer_s, self._by_officer), (centre_s, self._by_centre)):
-            kept.pop(truck, None)
-            if until > now:
-                kept[truck] = until
-        if max(officer_s, centre_s) > now:
-            self.oracle.released(now, truck, max(officer_s, centre_s))
-        else:
-            self.oracle.revoked(now, truck)
-
     def _answered(self, truck: str, release: bool, until_s: float) -> None:
-        if release:
-            self._by_centre[truck] = until_s - self._start_s
-            self.oracle.released(self.now_s, truck, max(until_s - self._start_s, self._by_officer.get(truck, 0.0)))
-            return
-        self._by_centre.pop(truck, None)
-        self._by_officer.pop(truck, None)
-        self.oracle.revoked(self.now_s, truck)
-
-    def _linked(self, up: bool) -> None:
-        """Without a link nothing that central released may show green; with it, what it has not taken back may again.
-        An officer's release needs the console only."""
-        now = self.now_s
-        for truck, until in self._by_centre.items():
-            if up and until > now:
-                self.oracle.released(now, truck, max(until, self._by_officer.get(truck, 0.0)))
-            elif not up and self._by_officer.get(truck, 0.0) <= now:
-                self.oracle.revoked(now, truck, "link lost")
-            elif not up:
-                self.oracle.released(now, truck, self._by_officer[truck])
+        self.releases.answered(truck, release, until_s - self._start_s)
 
     def _submit(self, event: CentreLink | DecisionReceived) -> None:
         if self._agent is not None:

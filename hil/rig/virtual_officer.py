@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 OFFICER = "bso-1"
 """Who works at the lane; a script may have others act too."""
-OFFICER_LEASE_S = 20.0
 _LOOK_S = 1.0
 _SHARP_M = 0.01
 _THINK_S = 6.0
@@ -33,7 +32,6 @@ _WRONG_LOOKS = 3
 _WAVE_AGAIN_S = 15.0
 _PATIENCE = 3
 """Releases that bring no green: then the truck goes to a staffed lane."""
-_RED_MODES = ("closed", "all_hold", "maintenance")
 _ASIDE = {"refer_secondary": Verdict.REFER_SECONDARY, "refuse_return": Verdict.REFUSE_RETURN}
 
 
@@ -57,7 +55,6 @@ class VirtualOfficer:
         self._number = 0
         self._watching: asyncio.Task[None] | None = None
         self._standing: dict[str, float] = {}
-        self._held: set[str] = set()
         self._aside: set[str] = set()
         self._mode = LaneMode.REMOTE
         self._unanswered: dict[asyncio.Task[None], tuple[Played, Callable[[], None]]] = {}
@@ -85,7 +82,7 @@ class VirtualOfficer:
 
     def _when_silent(self) -> None:
         if self._silent:
-            self._lane.control_ended()
+            self._lane.releases.control_ended()
 
     def end(self) -> None:
         """Go home."""
@@ -138,35 +135,11 @@ class VirtualOfficer:
 
     def _tell_oracle(self, verb: Verb, args: Args) -> Callable[[], None]:
         """What holds from the moment of the act; the answer takes it back when the act was refused."""
-        lane, oracle, now = self._lane, self._lane.oracle, self._lane.now_s
-        truck = str(args.get("truck", ""))
-        match verb:
-            case Verb.HOLD_LANE:
-                oracle.lane_closed(now, "hold")
-                return lambda: oracle.lane_opened(lane.now_s, "hold")
-            case Verb.HOLD_CONVEYANCE:
-                self._held.add(truck)
-                oracle.lane_closed(now, f"hold {truck}", truck=truck)
-                return lambda: self._let_go(truck)
-            case Verb.CLEAR_HOLD:
-                oracle.lane_opened(now, "hold")
-                for held in sorted(self._held):
-                    oracle.lane_opened(now, f"hold {held}")
-            case Verb.RELEASE_CONVEYANCE:
-                return lane.officer_released(truck, OFFICER_LEASE_S)
-            case Verb.GIVE_CONTROL if self._controls(args):
-                lane.control_ended()
-            case Verb.REFER_CONVEYANCE | Verb.DIRECT_CONVEYANCE:
-                self._sent_to[truck] = str(args.get("verdict", Verdict.REFER_SECONDARY.value))
-                return lane.officer_revoked(truck)
-            case Verb.SET_MODE if str(args["mode"]) in _RED_MODES:
-                oracle.lane_closed(now, "mode")
-                return lambda: oracle.lane_opened(lane.now_s, "mode")
-            case Verb.SET_MODE:
-                oracle.lane_opened(now, "mode")
-            case _:
-                pass
-        return lambda: None
+        if verb in (Verb.REFER_CONVEYANCE, Verb.DIRECT_CONVEYANCE):
+            self._sent_to[str(args.get("truck", ""))] = str(args.get("verdict", Verdict.REFER_SECONDARY.value))
+        if verb is Verb.GIVE_CONTROL and self._controls(args):
+            self._lane.releases.control_ended()
+        return self._lane.releases.act(verb, args)
 
     def _controls(self, args: Args) -> bool:
         agent = self._lane.agent
@@ -174,18 +147,12 @@ class VirtualOfficer:
 
     def _test_over(self) -> None:
         self._testing = False
-        self._lane.oracle.signal_test(self._lane.now_s, on=False)
-
-    def _let_go(self, truck: str) -> None:
-        self._held.discard(truck)
-        self._lane.oracle.lane_opened(self._lane.now_s, f"hold {truck}")
+        self._lane.releases.test_over()
 
     async def _act(self, agent: VirtualAgent, verb: Verb, args: Args, undo: Callable[[], None]) -> None:
         t, truck = self._lane.now_s, str(args.get("truck", ""))
         result = message = ""
         testing = verb is Verb.TEST_SIGNAL
-        if testing:
-            self._lane.oracle.signal_test(t, on=True)
         officer = str(args.get("officer", OFFICER))
         acts = [replace(act, officer=officer) for act in self._acts(agent.state, verb, args)]
         nobody = not agent.state.control.officer
@@ -205,7 +172,6 @@ class VirtualOfficer:
         truck = str(args.get("truck", ""))
         if verb is Verb.CLEAR_HOLD:
             held = [track.id for track in state.tracks if track.conveyance.hold is not None]
-            self._held.clear()
             return [self._made(ActKind.CLEAR_HOLD, conveyance_id=name) for name in ("", *held)]
         if verb is Verb.CONFIRM_ORDER:
             return [self._made(ActKind.CONFIRM_ORDER, confirmed_order=self._seen(state))]

@@ -7,22 +7,26 @@ from typing import Any
 
 from hil.rig.processes import Control
 from hil.world.events import EventKind, WorldEvent
+from hil.world.faults import SensorFaults
 from hil.world.geometry import KMH, Lamp
 from hil.world.world import World
 
 STEP_S = 0.02
 _FIELD_S = 0.1
 _SCENE_S = 0.1
+_JUST_AFTER_S = 0.0005
 
 INPUT_BITS: Mapping[str, int] = {"zone_a": 0, "zone_d": 1, "zone_s": 2, "stop_line_beam": 3, "zone_x": 4}
 """Which input of the virtual module each zone sensor is wired to."""
 
 
 class WorldDriver:
-    """Steps `world` at 50 Hz of real time. World second 0 is `start_ns` on CLOCK_MONOTONIC, the devices' own clock.
+    """Steps `world` in real time, at 50 Hz and whenever something happens in it. World second 0 is `start_ns` on
+    CLOCK_MONOTONIC, the devices' own clock: when `run` begins.
 
-    `on_event` is told every world event, `on_lamp(t, aspect)` every lamp change at the module, both in world seconds.
-    `heard` turns a world tag into what this lane's reader family calls it.
+    `on_event` is told every world event, `on_lamp(t, aspect)` every lamp change at the module, both in world seconds;
+    `on_step(t)` hears that everything up to `t` has been told. `heard` turns a world tag into what this lane's reader
+    family calls it. Sensors lie as `faults` says.
     """
 
     def __init__(
@@ -36,8 +40,10 @@ class WorldDriver:
         on_lamp: Callable[[float, str], None],
         released: Callable[[str], bool] = lambda _truck: False,
         heard: Callable[[str], str] = str,
+        on_step: Callable[[float], None] = lambda _t: None,
     ) -> None:
         self.world = world
+        self.faults = SensorFaults()
         self.start_ns = time.monotonic_ns()
         self._module = module
         self._reader = reader
@@ -46,6 +52,8 @@ class WorldDriver:
         self._on_lamp = on_lamp
         self._released = released
         self._heard = heard
+        self._on_step = on_step
+        self._levels: dict[str, bool] = {}
         self._field: Sequence[tuple[str, int]] = ()
         self.lamp = "red"
 
@@ -58,37 +66,55 @@ class WorldDriver:
         """World seconds of a device's stamp."""
         return (at_ns - self.start_ns) / 1e9
 
+    async def prepare(self) -> None:
+        """The sensors show what is on the lane at world second 0."""
+        for event in self.world.advance(0.0):
+            self._on_event(event)
+        self._levels = self.faults.levels(self.world.zones())
+        await self._set_inputs(self._levels)
+
     async def run(self) -> None:
         """Drive until cancelled. The first levels are set before the first step."""
-        await self._set_inputs(self.world.zones())
+        if not self._levels:
+            await self.prepare()
+        self.start_ns = time.monotonic_ns()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_lamps())
             group.create_task(self._step())
             if self._camera is not None:
                 group.create_task(self._draw(self._camera))
 
+    async def feel(self) -> None:
+        """Tell the module what the sensors show now, true or not."""
+        levels = self.faults.levels(self.world.zones())
+        changed = {zone: on for zone, on in levels.items() if self._levels[zone] != on}
+        self._levels = levels
+        if changed:
+            await self._set_inputs(changed)
+
     async def _step(self) -> None:
         field_at = 0.0
-        due = asyncio.get_running_loop().time()
         while True:
-            before = self.world.zones()
-            now = self.now_s
-            for event in self.world.advance(max(now, self.world.now)):
+            now = max(self.now_s, self.world.now)
+            for event in self.world.advance(now):
                 self._on_event(event)
-                if event.kind is EventKind.ZONE and self.world.zones() == before:
+                if event.kind is EventKind.ZONE:
                     await self._pulse(event)
-            levels = self.world.zones()
-            if levels != before:
-                await self._set_inputs({z: on for z, on in levels.items() if before[z] != on})
+            await self.feel()
+            self._on_step(now)
             if now >= field_at:
                 field_at = now + _FIELD_S
                 await self._set_field(now)
-            due += STEP_S
-            await asyncio.sleep(max(0.0, due - asyncio.get_running_loop().time()))
+            change = self.world.next_change()
+            due = now + STEP_S if change is None else min(now + STEP_S, change + _JUST_AFTER_S)
+            await asyncio.sleep(max(0.0, due - self.now_s))
 
     async def _pulse(self, event: WorldEvent) -> None:
         """A zone that went on and off within one step still makes an edge at the module."""
-        await self._set_inputs({event.place: event.on})
+        shown = self.faults.levels({event.place: event.on})[event.place]
+        if self._levels[event.place] != shown:
+            self._levels[event.place] = shown
+            await self._set_inputs({event.place: shown})
 
     async def _set_inputs(self, levels: Mapping[str, bool]) -> None:
         await self._module.do("set_inputs", bits={str(INPUT_BITS[zone]): on for zone, on in levels.items()})

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from hil.rig.coverage_matrix import COVERAGE, Asked, matrix_of, results, scenario_names
+from hil.rig.coverage_matrix import COVERAGE, Asked, matrix_of, results
 from hil.rig.fault_catalogue import load_catalogue
+from hil.rig.stories import load_story, story_names
+from hil.rig.story_needs import lacks
 from hil.rig.target import CAPABILITIES, Limits, Target, load_target
 from hil.tests.stage import FIGURES, Stage, opened
 from tests.conftest import pytest_pyfunc_call
@@ -130,7 +132,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.section("measured at the devices")
         for line in lines:
             terminalreporter.write_line(line)
-    matrix = matrix_of(results(reports), load_catalogue(), scenario_names())
+    able = _target(config.getoption("--target", "") or VIRTUAL).capabilities
+    stories = {name: lacks(load_story(name), able) for name in story_names()}
+    matrix = matrix_of(results(reports), load_catalogue(), stories)
     if matrix.tests:
         terminalreporter.section("covered: tests by capability, scenarios, faults")
         for line in matrix.lines():

@@ -7,8 +7,10 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from hil.rig.coverage_matrix import COVERAGE, NOT_RUN, Asked, matrix_of, results, scenario_names
+from hil.rig.coverage_matrix import COVERAGE, NOT_RUN, Asked, matrix_of, results
 from hil.rig.fault_catalogue import CATALOGUE, ROOT, Fault, load_catalogue, untrue
+from hil.rig.stories import load_story, story_names
+from hil.rig.story_needs import lacks
 from hil.rig.target import TARGETS, load_target
 
 ROW = load_catalogue()["lamp_and_relay"]
@@ -78,25 +80,33 @@ def test_the_matrix_tells_what_ran_where_and_how_it_ended() -> None:
         Report("hil/tests/test_story.py::test_story[no_tag]", "failed"),
     ]
     ran = results(reports)
-    matrix = matrix_of(ran, {"lamp": ROW}, ["no_tag", "refused"])
+    matrix = matrix_of(ran, {"lamp": ROW}, {"no_tag": (), "refused": (), "late": ("delay_centre",)})
     assert matrix.tests[lamp, "virtual"] == "passed"
     assert matrix.tests[lamp, "virtual-rtu"] == "failed"
     assert matrix.tests["hil/tests/test_x.py::test_y", "field"] == "skipped"
     assert matrix.used == ["set_tags", "kill_agent", "lamp_faults"]
-    assert matrix.scenarios["no_tag"] == {"virtual clock": "passed", "virtual bench": "failed"}
-    assert matrix.scenarios["refused"] == {"virtual clock": NOT_RUN, "virtual bench": NOT_RUN}
+    assert matrix.scenarios["no_tag"] == {"virtual clock": "passed", "bench": "failed"}
+    assert matrix.scenarios["refused"] == {"virtual clock": NOT_RUN, "bench": NOT_RUN}
     assert matrix.faults == {"lamp": "failed"}
-    shown = matrix_of(results([reports[0], asked(both, "passed", "lamp_faults")]), {"lamp": ROW}, [])
+    shown = matrix_of(results([reports[0], asked(both, "passed", "lamp_faults")]), {"lamp": ROW}, {})
     assert shown.faults == {"lamp": "passed"}
-    half = matrix_of(results([reports[0]]), {"lamp": ROW}, [])
+    half = matrix_of(results([reports[0]]), {"lamp": ROW}, {})
     assert half.faults == {"lamp": NOT_RUN}, "one of its tests did not run"
     for text in ("\n".join(matrix.lines()), matrix.markdown()):
         assert "FAILED" in text
         assert "skipped" in text
         assert "no_tag" in text
+        assert "cannot: delay_centre" in text, "what a bench cannot play is told with the reason"
 
 
 def test_every_scenario_file_is_in_the_matrix() -> None:
-    names = scenario_names()
+    names = story_names()
     assert len(names) > 5
-    assert list(matrix_of([], {}, names).scenarios) == names
+    assert list(matrix_of([], {}, dict.fromkeys(names, ())).scenarios) == names
+
+
+@pytest.mark.parametrize("name", story_names())
+def test_the_virtual_bench_can_play_every_scenario_file_but_those_with_an_arm(name: str) -> None:
+    story = load_story(name)
+    short = ("barrier_arm",) if story.arm_travel_s is not None else ()
+    assert lacks(story, load_target("virtual").capabilities) == short

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import itertools
 import os
-import struct
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import pytest
 from hil.rig.lane_client import codes
 from hil.rig.puppet import GREEN_POINT, is_green, is_red, lamp_shows
 from hil.rig.target import Target
+from hil.rig.wall_clock import WallClock
 from hil.tests.stage import Stage, measured, ms, opened
 from securecorridor.lane.v1 import types_pb2 as types
 from tests.conformance.modbus.libmodbus import Client
@@ -31,36 +31,6 @@ STEPS_S = (3600, -3600, 0)
 STEP_SEEN_S = 0.6
 STARVED_S = 3.0
 HOGS = 4
-CLOCK_SHIM = '''\
-"""Steps the wall clock of an interpreter by the seconds in a file, as a time daemon or a person would."""
-
-import mmap
-import os
-import struct
-import time
-
-with open(os.environ["WALL_CLOCK_STEP"], "rb") as _file:
-    _step = mmap.mmap(_file.fileno(), 8, access=mmap.ACCESS_READ)
-_time, _time_ns = time.time, time.time_ns
-time.time = lambda: _time() + struct.unpack("d", _step[:])[0]
-time.time_ns = lambda: _time_ns() + int(struct.unpack("d", _step[:])[0] * 1e9)
-'''
-
-
-class WallClock:
-    """The wall clock an agent sees."""
-
-    def __init__(self, folder: Path) -> None:
-        self._file = folder / "step"
-        self.step(0)
-        (folder / "sitecustomize.py").write_text(CLOCK_SHIM)
-        path = os.pathsep.join([str(folder), *sys.path])
-        self.environment = {"PYTHONPATH": path, "WALL_CLOCK_STEP": str(self._file)}
-
-    def step(self, seconds: float) -> None:
-        """Off by so much from now on."""
-        with self._file.open("r+b" if self._file.exists() else "wb") as file:
-            file.write(struct.pack("d", seconds))
 
 
 @pytest.fixture(scope="module")

@@ -122,6 +122,10 @@ class Schedule:
                 due = event.t + happening.trigger.plus_s
                 bisect.insort(self._timed, (due, self._number, happening), key=lambda entry: entry[:2])
 
+    def over(self) -> bool:
+        """Whether everything has been done."""
+        return not self._waiting and not self._timed
+
     def next_time(self) -> float | None:
         """When the next known happening is due; None while all wait for events."""
         return self._timed[0][0] if self._timed else None

@@ -7,11 +7,12 @@ from xml.etree import ElementTree as ET
 
 import pytest
 
-from hil.report.__main__ import SCENARIOS, main
+from hil.report.__main__ import main
 from hil.report.svg import WIDTH, svg
 from hil.report.timeline import Bar, Ink, Mark, Row, Timeline
+from hil.rig.stories import SCENARIOS, story_names
 
-STORIES = sorted(path.stem for path in SCENARIOS.glob("*.yaml"))
+STORIES = story_names()
 SVG = "{http://www.w3.org/2000/svg}"
 LATE = Path(__file__).parents[3] / "deploy" / "late-revocation.svg"
 

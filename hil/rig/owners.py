@@ -1,0 +1,58 @@
+"""Whose record is it? Whoever was over the sensor that made it, by the world's events and the record's stamps."""
+
+from collections.abc import Callable, Iterable
+
+from hil.world.events import EventKind, WorldEvent
+from securecorridor.lane.v1 import types_pb2 as types
+
+_FELT_S = 0.5
+"""An edge is in the record so long after it happened, at most."""
+_BEFORE_S = 0.05
+_SENSORS = {
+    "a_nose": "zone_a",
+    "d_nose": "zone_d",
+    "s_loop": "zone_s",
+    "s_nose": "stop_line_beam",
+    "x_nose": "zone_x",
+}
+
+
+class Owners:
+    """`world_s` turns a stamp of the monotonic clock into world seconds."""
+
+    def __init__(self, world_s: Callable[[int], float]) -> None:
+        self._world_s = world_s
+        self._edges: dict[str, list[WorldEvent]] = {zone: [] for zone in _SENSORS.values()}
+
+    def take(self, event: WorldEvent) -> None:
+        """A world event."""
+        if event.kind is EventKind.ZONE:
+            self._edges[event.place].append(event)
+
+    def match(self, records: Iterable[tuple[str, types.ZoneTimes]]) -> dict[str, str]:
+        """Record id to truck ("" for nobody). A record that a lie began is the truck's that came into it, unless that
+        has one of its own."""
+        votes = {record: self._votes(times) for record, times in records}
+        found = {record: each[0] if each else "" for record, each in votes.items()}
+        for record, each in votes.items():
+            later = next((truck for truck in each if truck), "")
+            if not found[record] and later not in found.values():
+                found[record] = later
+        return found
+
+    def _votes(self, times: types.ZoneTimes) -> list[str]:
+        """Who was over each sensor that the record names, in order of time."""
+        given = {field.name: moment.mono_ns for field, moment in times.ListFields()}
+        seen = [(given[name], zone) for name, zone in _SENSORS.items() if name in given]
+        return [self._over(zone, max(0.0, self._world_s(at_ns))) for at_ns, zone in sorted(seen)]
+
+    def _over(self, zone: str, t: float) -> str:
+        truck = ""
+        for event in self._edges[zone]:
+            if event.t > t + _BEFORE_S:
+                break
+            if event.on:
+                truck = event.truck
+            elif event.t < t - _FELT_S:
+                truck = ""
+        return truck
