@@ -13,7 +13,16 @@ from drivers.api import Stamp
 from edge_agent.model.identity import IdentityKind, Sighting
 from edge_agent.model.lane import Geometry, Zone, ZoneSpan
 
-from .kinematics import NS, SHORTEST_M, Interval, consistent, metres_per_second, nose_interval, zone_start_m
+from .kinematics import (
+    NS,
+    SHORTEST_M,
+    Interval,
+    consistent,
+    metres_per_second,
+    nose_interval,
+    wall_after_m,
+    zone_start_m,
+)
 from .state import CoreConfig, Track
 
 CAB_M = 4.0
@@ -115,6 +124,7 @@ def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) 
     limit = float("inf")
     for track in tracks:  # most downstream first: nobody is ahead of the vehicle ahead
         nose = nose_interval(track.fixes, config.geometry, config.kinematics, sighting.peak.mono_ns)
+        nose = nose or _found_over_zone(track, sighting.peak.mono_ns, config)
         if nose is None:
             continue
         nose = _not_behind(nose, track, sighting.peak.mono_ns, config)
@@ -136,6 +146,14 @@ def unseen_rival(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig
         nearest = min(nearest, _behind_m(track, sighting.peak.mono_ns, config))
     gap = max(0.0, span.start_m - nearest)
     return Candidate(ANY_VEHICLE, _distance_cdb(gap, span), gap <= REACH * _half(span))
+
+
+def _found_over_zone(track: Track, at_ns: int, config: CoreConfig) -> Interval | None:
+    """Where the nose of a vehicle is that zone inputs found over a zone after a gap, before any edge of its own."""
+    if track.beyond is None or not track.over or not track.upstream or at_ns < track.beyond[0]:
+        return None
+    least_m = track.beyond[1]
+    return Interval(wall_after_m(least_m, config.geometry), least_m)
 
 
 def _not_behind(nose: Interval, track: Track, at_ns: int, config: CoreConfig) -> Interval:

@@ -9,6 +9,7 @@ from edge_agent.model.lane import Zone
 
 from .codes import EventCode
 from .kinematics import NS, SLOW_SECONDS, consistent, metres_per_second, zone_end_m
+from .legs import claim_keys
 from .state import LaneState, Track
 from .turn import Turn
 
@@ -66,13 +67,29 @@ def settle(turn: Turn, track: Track) -> Track:
         track = withdraw_accusation(turn, track, "crossing_not_seen_in_full")
     if not consistent(track.conveyance.times, turn.state.config.geometry):
         track = turn.flag(track, Flag.SENSOR_FAULT)
-    if witnesses(track.conveyance) < WITNESSES:
+    elsewhere = _claims_elsewhere(turn, track)
+    if witnesses(track.conveyance, elsewhere) < WITNESSES or _perhaps_another(track.conveyance, elsewhere):
         track = turn.flag(track, Flag.UNPROVEN)
     return track
 
 
-def witnesses(conveyance: Conveyance) -> int:
-    """How many different zones and readers have shown this vehicle."""
+def _perhaps_another(conveyance: Conveyance, elsewhere: frozenset[tuple[str, str]]) -> bool:
+    """Whether all that was read of it was read of others too, and it never came to the line: it may be one of them."""
+    claims, times = set(claim_keys(conveyance)), conveyance.times
+    return bool(claims) and claims <= elsewhere and not (times.s_loop or times.s_nose or times.x_nose)
+
+
+def _claims_elsewhere(turn: Turn, track: Track) -> frozenset[tuple[str, str]]:
+    """(kind, token) of what other vehicles carry, and those that have gone lately: it may have been read of them."""
+    since_ns = turn.now_ns - int(turn.state.config.policy.abandon_s * NS)
+    gone = (claim for sealed in turn.state.sealed if sealed.at_ns >= since_ns for claim in sealed.claims)
+    here = (claim for other in turn.state.tracks if other.id != track.id for claim in claim_keys(other.conveyance))
+    return frozenset((*gone, *here))
+
+
+def witnesses(conveyance: Conveyance, elsewhere: frozenset[tuple[str, str]] = frozenset()) -> int:
+    """How many different zones and readers have shown this vehicle; what was read of others too (`elsewhere`) does not
+    count."""
     times = conveyance.times
     zones = (
         (times.a_nose, times.a_tail),
@@ -82,4 +99,5 @@ def witnesses(conveyance: Conveyance) -> int:
         (times.x_nose, times.x_tail),
     )
     seen = sum(1 for stamps in zones if any(stamp is not None for stamp in stamps))
-    return seen + len({assignment.sighting.device for assignment in conveyance.assignments})
+    own = (a.sighting for a in conveyance.assignments)
+    return seen + len({s.device for s in own if (s.claim.kind.value, s.claim.token) not in elsewhere})

@@ -300,7 +300,7 @@ def _leaver(turn: Turn, zone: Zone) -> Track | None:
         turn.put(replace(other, over=tuple(z for z in other.over if z is not zone), moved=turn.at))
     if tracks:
         return tracks[0]
-    return _unseen_at(turn, zone) if zone is Zone.D else None
+    return _unseen_at(turn, zone) if zone in (Zone.D, Zone.S) else None
 
 
 def _clear_line(turn: Turn, track: Track) -> Track:
@@ -319,9 +319,18 @@ def _unseen_at(turn: Turn, zone: Zone) -> Track | None:
     track = next((t for t in state.tracks if t.reached < RANK[zone]), None)
     if track is None or track.over or not could_come(state, track, zone, turn.now_ns, 1.0):
         return None
+    if zone is Zone.S and not _read_at_line(state, track):  # it may as well be on its way there
+        return None
     lose_order(turn, f"nose_unseen_at_{zone.value}")
     track = turn.state.track(track.id) or track
     return turn.flag(turn.put(replace(track, reached=RANK[zone])), Flag.SENSOR_FAULT)
+
+
+def _read_at_line(state: LaneState, track: Track) -> bool:
+    """Whether an antenna over the stop loop has read what is its own."""
+    s, spans = state.config.geometry.s, {(name, port): span for name, port, span in state.config.geometry.antennas}
+    heard = (spans.get((a.sighting.device, a.sighting.antenna)) for a in track.conveyance.assignments)
+    return any(span is not None and span.start_m <= s.end_m and s.start_m <= span.end_m for span in heard)
 
 
 def _dwell_over_line(turn: Turn, track: Track) -> Track:

@@ -36,29 +36,28 @@ class Finding(StrEnum):
     MISSED_BUNDLE = "missed_bundle"
     DOUBLED_BUNDLE = "doubled_bundle"
     MISASSOCIATION = "misassociation"
+    ACCUSED = "accused"
     OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
 class DayKind:
     """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `records`: whether
-    each record is judged too; where sensors lie, a vehicle can be made up or hidden, and only what holds then is.
-    `still_open`: known to happen on such days and not put right yet; it is counted, and fails nothing."""
+    what is wrong with a record fails the day. Otherwise, where several things lie at a time, it is only counted, but
+    for an accusation: no driver here does anything wrong."""
 
     name: str
     verbs: frozenset[Verb] | None
     zones: frozenset[str] | None = None
     records: bool = True
-    still_open: frozenset[Finding] = frozenset()
 
 
 KINDS: tuple[DayKind, ...] = (
     DayKind("calm", frozenset()),
     DayKind("outages", _OUTAGES),
-    # Who rolls up in a dense queue while no agent is alive can get the follower's tags.
-    DayKind("kills", _KILLS, still_open=frozenset({Finding.MISASSOCIATION})),
+    DayKind("kills", _KILLS),
     DayKind("lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
-    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False),
+    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}),
     DayKind("everything", None, records=False),
 )
 HUNT_KINDS: tuple[DayKind, ...] = (
@@ -80,6 +79,7 @@ _SAID: tuple[tuple[str, Finding], ...] = (
     ("is sealed and alive", Finding.DOUBLED_BUNDLE),
     ("sealed twice", Finding.DOUBLED_BUNDLE),
     ("a tag of", Finding.MISASSOCIATION),
+    ("is accused", Finding.ACCUSED),
 )
 
 
@@ -108,8 +108,15 @@ class DayPlan:
         )  # fmt: skip
 
     def complaints(self, day: Day) -> list[str]:
-        """Everything wrong with a day of this plan."""
-        return complaints(day) + (record_complaints(day) if self.kind.records else [])
+        """Everything wrong with a day of this plan that this kind of day is held to."""
+        return complaints(day) + [words for words in record_complaints(day) if self._held_to(words)]
+
+    def still_open(self, day: Day) -> list[str]:
+        """What is wrong with records of a day that is not held to them."""
+        return [words for words in record_complaints(day) if not self._held_to(words)]
+
+    def _held_to(self, words: str) -> bool:
+        return self.kind.records or finding_of(words) is Finding.ACCUSED
 
 
 def plan_of(seed: int) -> DayPlan:
@@ -134,8 +141,8 @@ def _shares() -> dict[Kind, float]:
 
 @dataclass(frozen=True, slots=True)
 class DayResult:
-    """One day in figures. `passages`: trucks that left the lane; `cpu_s` of this process; `found`: the sentences, but
-    for those that are `still_open` for its kind; `counts` has both."""
+    """One day in figures. `passages`: trucks that left the lane; `cpu_s` of this process; `found`: the sentences that
+    fail it; `still_open`: those that its kind is not held to; `counts` has both."""
 
     seed: int
     kind: str
@@ -160,17 +167,15 @@ def judged(seed: int) -> DayResult:
     began = time.process_time()
     try:
         day = plan.run()
-        found = plan.complaints(day)
+        found, known = plan.complaints(day), plan.still_open(day)
     except Exception as error:  # noqa: BLE001 - a program error in the lane is the day's finding
         found = [f"the run broke: {_innermost(error)!r}"]
         return DayResult(seed, plan.kind.name, 0, 0.0, _spent(began), 0, 0, "", tuple(found), (), _counts(found))
     lane = day.lane
     left = sum(event.kind in (EventKind.LEFT, EventKind.DIVERTED) for event in lane.events)
-    known = tuple(words for words in found if finding_of(words) in plan.kind.still_open)
-    fresh = tuple(words for words in found if words not in known)
     return DayResult(
         seed, plan.kind.name, left, plan.day_s, _spent(began), len(lane.greens), len(lane.ledger.bundles),
-        lane.digest(), fresh, known, _counts(found),
+        lane.digest(), tuple(found), tuple(known), _counts(found + known),
     )  # fmt: skip
 
 

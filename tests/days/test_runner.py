@@ -127,7 +127,7 @@ def test_a_seed_is_a_day() -> None:
         ("record c1 is sealed and alive", Finding.DOUBLED_BUNDLE),
         ("the run broke: AssertionError('bundle 7 sealed twice')", Finding.DOUBLED_BUNDLE),
         ("a tag of T1 on the record of T2", Finding.MISASSOCIATION),
-        ("T1 is accused of a violation", Finding.OTHER),
+        ("T1 is accused of a violation", Finding.ACCUSED),
         ("the fresh truck did not get through: no bundle", Finding.OTHER),
     ],
 )

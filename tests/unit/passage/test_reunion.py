@@ -9,6 +9,7 @@ from edge_agent.model.inputs import SightingChanged
 from edge_agent.model.lane import Zone, ZoneSpan
 
 from .story import CONFIG, GEOMETRY, Lane
+from .test_resync import restart
 
 AT_LINE = ("rfid-1", 2, ZoneSpan(-7.0, 1.0))
 
@@ -203,3 +204,93 @@ def test_a_record_whose_times_no_vehicle_can_have_made_says_that_a_sensor_failed
     lane.pass_line()
     (bundle,) = lane.bundles
     assert Flag.SENSOR_FAULT in bundle.flags
+
+
+def test_a_card_heard_before_the_loop_after_a_restart_is_not_the_truck_s_that_has_just_crossed() -> None:
+    """Who was found over the decision loop has shown no edge yet, but may be under the antenna by now."""
+    lane = lane_with_two_antennas()
+    first = lane.arrive("t1")
+    lane.drive_to_line()
+    lane.wait(8)
+    second = lane.arrive("t2")
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(1)
+    restart(lane, Zone.D, Zone.S, Zone.BEAM, after=8)
+    lane.off(Zone.S)
+    lane.wait(0.2)
+    lane.off(Zone.BEAM)
+    lane.wait(1)
+    read_at_line(lane, "t2-late-card")
+    lane.wait(0.5)
+    lane.on(Zone.S)
+    lane.wait(2)
+    have = {c.conveyance_id: tokens(c) for c in lane.state.conveyances}
+    assert "t2-late-card" not in have[first.conveyance_id]
+    assert second.conveyance_id in have
+
+
+def test_what_one_zone_showed_with_another_s_tags_alone_is_unproven() -> None:
+    """The advance loop dropped out under a truck: two records, and the tags may be on either."""
+    lane = lane_with_two_antennas()
+    lane.on(Zone.A)
+    lane.wait(0.5)
+    lane.off(Zone.A)
+    lane.wait(1)
+    lane.on(Zone.A)
+    lane.see("t1-card", ago=-0.0)
+    lane.wait(4)
+    lane.off(Zone.A)
+    lane.wait(4)
+    real, again = lane.state.conveyances
+    carrier = real if tokens(real) else again
+    assert tokens(carrier) == {"t1-card"}
+    lane.on(Zone.D)
+    lane.wait(6)
+    lane.off(Zone.D)
+    lane.wait(4)
+    lane.on(Zone.S)
+    lane.wait(1)
+    read_at_line(lane, "t1-card")
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+    lane.wait(8)
+    lane.pass_line()
+    lane.wait(1000, pace=10.0)
+    assert len(lane.bundles) == 2
+    assert [Flag.UNPROVEN in bundle.flags for bundle in lane.bundles] == [False, True]
+
+
+def test_one_sent_aside_from_a_stop_loop_that_was_stuck_has_left_it_when_it_comes_free() -> None:
+    """Its own nose made no edge there; the antenna over the loop has read it."""
+    lane = lane_with_two_antennas()
+    lane.on(Zone.S)  # stuck: nobody has come
+    lane.act(ActKind.CONFIRM_ORDER)
+    lane.state = replace(lane.state, tracks=())
+    truck = lane.arrive("t1")
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(6.5)
+    lane.off(Zone.D)
+    lane.wait(8)
+    read_at_line(lane, "t1-card")
+    lane.act(ActKind.DIRECT_CONVEYANCE, of=lane.first, verdict=Verdict.MANUAL_LANE)
+    lane.off(Zone.S)
+    (bundle,) = lane.bundles
+    assert bundle.conveyance_id == truck.conveyance_id
+    assert {Flag.DIVERTED, Flag.SENSOR_FAULT} <= set(bundle.flags)
+
+
+def test_a_stop_loop_that_comes_free_says_nothing_of_a_truck_still_on_its_way() -> None:
+    lane = lane_with_two_antennas()
+    lane.on(Zone.S)
+    lane.state = replace(lane.state, tracks=())
+    truck = lane.arrive("t1")
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.wait(6.5)
+    lane.off(Zone.D)
+    lane.wait(8)
+    lane.off(Zone.S)
+    (track,) = lane.state.tracks
+    assert track.id == truck.conveyance_id
+    assert Flag.REVERSED not in track.conveyance.flags
