@@ -24,7 +24,10 @@ HUNT_FROM = 10_000_000
 """From this seed on days are wilder than what the lane is held to: what they find is work, not a broken promise."""
 
 _WIDE_ACTS = frozenset({Verb.HOLD_LANE, Verb.HOLD_CONVEYANCE, Verb.SET_MODE})
-_OUTAGES = _WIDE_ACTS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
+_TWO_OFFICERS = frozenset({Verb.ACKNOWLEDGE, Verb.TAKE_CONTROL, Verb.CONSOLE_SILENT})
+_OUTAGES = (
+    _WIDE_ACTS | _TWO_OFFICERS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
+)
 _KILLS = _OUTAGES | {Verb.KILL_AGENT}
 _SINGLE_ACTS = frozenset({Verb.RELEASE_CONVEYANCE, Verb.REFER_CONVEYANCE, Verb.DIRECT_CONVEYANCE})
 

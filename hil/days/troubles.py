@@ -11,6 +11,9 @@ FAULTS_FROM_S = 20.0
 BEAM = "stop_line_beam"
 _MODES = ("closed", "attended", "degraded", "all_hold")
 _ASIDE = ("refer_secondary", "refuse_return")
+SECOND = "bso-2"
+"""The officer who takes over from the one who works at the lane, and gives control back."""
+_RACE_S = 0.02
 
 PAIRS: tuple[tuple[Verb, Verb | None, float, float], ...] = (
     (Verb.LAMP_FEEDBACK_MISSING, Verb.LAMP_FEEDBACK_BACK, 0.1, 20.0),
@@ -29,6 +32,9 @@ PAIRS: tuple[tuple[Verb, Verb | None, float, float], ...] = (
     (Verb.RELEASE_CONVEYANCE, None, 0.0, 0.0),
     (Verb.REFER_CONVEYANCE, None, 0.0, 0.0),
     (Verb.DIRECT_CONVEYANCE, None, 0.0, 0.0),
+    (Verb.ACKNOWLEDGE, None, 0.0, 0.0),
+    (Verb.TAKE_CONTROL, Verb.GIVE_CONTROL, 2.0, 30.0),
+    (Verb.CONSOLE_SILENT, Verb.CONSOLE_SPEAKS, 1.0, 15.0),
 )
 """What begins, what ends it (None: it is over at once), and how long it lasts, seconds. New kinds at the end only: the
 days of a seed keep their other faults."""
@@ -78,14 +84,29 @@ def happenings(seed: int, found: tuple[Trouble, ...], calm_s: float) -> tuple[Ha
             # A beam is wired so that its own faults show as broken; one stuck clear cannot be told from an empty line.
             level = {"level": trouble.zone == BEAM or rng.random() < 0.5}
         begin = {**zone, **level, **trouble.words}
+        if trouble.verb is Verb.TAKE_CONTROL:
+            script += _race(seed, trouble)
         script.append(Happening(Trigger(at_s=trouble.begins_s), trouble.verb, begin))
         end = ends[trouble.verb]
         if end is not None:
             words = {"mode": "remote"} if end is Verb.SET_MODE else zone
+            if end is Verb.GIVE_CONTROL:
+                words = {"officer": SECOND}
             script.append(Happening(Trigger(at_s=trouble.ends_s), end, words))
         if end is Verb.CLEAR_HOLD:  # nobody may be there to take the first
             script.append(Happening(Trigger(at_s=calm_s + 1.0), Verb.CLEAR_HOLD))
     return tuple(script)
+
+
+def _race(seed: int, trouble: Trouble) -> list[Happening]:
+    """Both officers release whoever waits at the line, just before or after one takes over from the other."""
+    rng = random.Random(f"race {seed} {trouble.begins_s}")
+    found = []
+    both: tuple[dict[str, str | float | bool], ...] = ({"place": 0}, {"place": 0, "officer": SECOND})
+    for words in both:
+        at_s = round(trouble.begins_s + rng.uniform(-_RACE_S, _RACE_S), 3)
+        found.append(Happening(Trigger(at_s=at_s), Verb.RELEASE_CONVEYANCE, words))
+    return found
 
 
 def _zone(verb: Verb, rng: random.Random) -> str:
@@ -111,5 +132,9 @@ def _words(verb: Verb, rng: random.Random) -> dict[str, str | float | bool]:
             return {"place": place}
         case Verb.DIRECT_CONVEYANCE:
             return {"place": place, "verdict": rng.choice(_ASIDE)}
+        case Verb.ACKNOWLEDGE:
+            return {"condition": rng.choice(("CENTRE_LOST", "CORRIDOR_ORDER_UNKNOWN"))}
+        case Verb.TAKE_CONTROL:
+            return {"officer": SECOND}
         case _:
             return {}

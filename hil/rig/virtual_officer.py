@@ -107,6 +107,8 @@ class VirtualOfficer:
         if verb not in OFFICER_VERBS:
             play_on(lane, verb, args)
             return
+        if self._silent:  # the page is frozen
+            return
         if "place" in args:
             views = [view for view in self._inside() if view.id not in self._aside]  # those are on their way out
             if verb is Verb.RELEASE_CONVEYANCE:  # twenty seconds are for one who waits
@@ -240,8 +242,9 @@ class VirtualOfficer:
             if agent is None:
                 continue
             control = agent.passage.control
-            if not self._silent:
-                control.keep(agent.state.control.officer)
+            if self._silent:
+                continue
+            control.keep(agent.state.control.officer)
             if self._lane.options.officer and agent.state.control.officer in ("", OFFICER):
                 self._attend(agent.state)
 

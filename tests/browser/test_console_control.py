@@ -1,6 +1,7 @@
 """Two officers at two pages in front of one lane, whose acts the agent's own core judges."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -115,3 +116,32 @@ async def test_only_modes_that_let_no_more_pass_are_offered_without_control(tmp_
         lane.show(mine)
         await until(lambda: lane.beats)
         assert set(lane.beats) == {OFFICER}
+
+
+async def test_maintenance_is_shown_unmistakably_with_who_and_the_time_left(tmp_path: Path) -> None:
+    state = quiet_lane()
+    state.mode = types.LANE_MODE_MAINTENANCE
+    state.maintenance.officer = "tech-7"
+    state.maintenance.reason = "new antenna"
+    state.maintenance.since.CopyFrom(ago(300))
+    state.maintenance.left.FromSeconds(125)
+    state.maintenance.captured_devices.append("rfid-1")
+    lane = FakeLane(state=state)
+    async with officers_page(tmp_path, lane) as page:
+        banner = at(page, "maintenance-banner")
+        await expect(banner).to_contain_text("MAINTENANCE BY tech-7")
+        await expect(banner).to_contain_text("new antenna")
+        await expect(banner).to_contain_text("rfid-1 is captured")
+        await expect(at(page, "mode")).to_have_text("MAINTENANCE")
+        await expect(at(page, "maintenance-left")).to_have_text(
+            re.compile("2 min 0[0-5] s left, then the lane is closed")
+        )
+        box = await banner.bounding_box()
+        width = await page.evaluate("innerWidth")
+        assert box is not None
+        assert box["width"] == width, "across the whole page"
+        state.maintenance.left.FromSeconds(59)
+        lane.show(state)
+        await expect(at(page, "maintenance-left")).to_contain_text(re.compile("5[89] s left"))
+        lane.show(quiet_lane())
+        await expect(banner).to_be_hidden()

@@ -71,6 +71,7 @@ class Desk {
     lists.updateHeader(view);
     lists.updateContact(view, performance.now() - this.stream.heard < 2500);
     this.control.update(view);
+    lists.updateWork(view);
     lists.updateTrouble(view);
     this.signal = lists.updateSignal(view);
     updateActuators(view, () => this.silence());

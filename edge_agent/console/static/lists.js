@@ -33,6 +33,18 @@ export function updateContact(view, streaming) {
   text($('contact-age'), seen ? span(view.age) : '');
 }
 
+// Somebody works at the lane: who, why, and how long still. What they do there may move anything but the light to green.
+export function updateWork(view) {
+  const work = view.state?.maintenance;
+  show($('work'), Boolean(work));
+  if (!work) return;
+  text($('work-words'), `⚒ MAINTENANCE BY ${work.officer}`);
+  const left = seconds(work.left) - view.age;
+  text($('work-left'), view.stale ? 'time left not known' : `${span(left)} left, then the lane is closed`);
+  const captured = work.captured_devices?.length ? `What passes ${work.captured_devices.join(', ')} is captured.` : '';
+  text($('work-small'), [`since ${clock(work.since?.time)}`, work.reason, captured].filter(Boolean).join(' · '));
+}
+
 // Above all: a device the lane needs is down, or nobody knows what the drivers see.
 export function updateTrouble(view) {
   const said = view.stale || !view.state ? null : trouble.banner(view.state, view.unconfirmed);
