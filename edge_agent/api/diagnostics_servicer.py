@@ -8,6 +8,7 @@ from typing import Any, Final
 import grpc
 from grpc.aio import ServicerContext
 
+from edge_agent.model.decision import Role
 from securecorridor.lane.v1 import diagnostics_service_pb2 as pb
 from securecorridor.lane.v1.diagnostics_service_pb2_grpc import DiagnosticsServiceServicer
 
@@ -15,6 +16,7 @@ from .backend import LaneBackend
 from .errors import Reason, Refusal
 from .lane_servicer import send
 from .requests import Fields
+from .veil import veil_event
 
 BACKLOG_MAX: Final = 1000
 
@@ -22,8 +24,9 @@ BACKLOG_MAX: Final = 1000
 class DiagnosticsServicer(DiagnosticsServiceServicer):
     """One door's `DiagnosticsService`."""
 
-    def __init__(self, backend: LaneBackend) -> None:
+    def __init__(self, backend: LaneBackend, role: Role) -> None:
         self._backend = backend
+        self._role = role
 
     async def ListDevices(self, request: pb.ListDevicesRequest, context: object) -> pb.ListDevicesResponse:
         """Every device with its last sign of life."""
@@ -59,8 +62,8 @@ class DiagnosticsServicer(DiagnosticsServiceServicer):
             backlog = self._backend.recent_events(request.backlog) if request.backlog else []
             await context.send_initial_metadata(())
             for event in backlog:
-                await send(context, pb.TailEventsResponse(event=event))
+                await send(context, pb.TailEventsResponse(event=veil_event(event, self._role)))
             if not request.follow:
                 return
             async for event in events:
-                await send(context, pb.TailEventsResponse(event=event))
+                await send(context, pb.TailEventsResponse(event=veil_event(event, self._role)))

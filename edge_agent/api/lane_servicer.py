@@ -22,6 +22,7 @@ from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceServicer
 from . import requests
 from .backend import LaneBackend
 from .errors import Reason, Refusal
+from .veil import veil_conveyance, veil_lane
 
 ACT_TIMEOUT_S: Final = 5.0
 """Longest wait for the core's answer to an act."""
@@ -193,7 +194,7 @@ class LaneServicer(LaneServiceServicer):
             raise Refusal(grpc.StatusCode.NOT_FOUND, Reason.PASSAGE_NOT_FOUND, text)
         answer = pb.GetPassageResponse(passage=found.passage, live=found.live, bundle=found.bundle)
         if answer.HasField("live"):
-            self._veil(answer.live)
+            veil_conveyance(answer.live, self._role)
         return answer
 
     async def WatchPassages(  # type: ignore[override]  # as WatchLane
@@ -218,15 +219,7 @@ class LaneServicer(LaneServiceServicer):
             raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.ACT_UNCONFIRMED, text) from error
 
     def _lane(self) -> pb.LaneState:
-        lane = self._backend.lane_state(self._role)
-        for conveyance in lane.conveyances:
-            self._veil(conveyance)
-        return lane
-
-    def _veil(self, conveyance: pb.ConveyanceState) -> None:
-        # The backend is told the role and leaves them out itself; identities in clear deserve a second lock.
-        if self._role is not Role.OFFICER:
-            conveyance.ClearField("identities")
+        return veil_lane(self._backend.lane_state(self._role), self._role)
 
     def _presence(self, request: pb.WatchLaneRequest, every_s: float) -> AbstractContextManager[None]:
         fields = requests.Fields()

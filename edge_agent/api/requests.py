@@ -19,7 +19,7 @@ from .errors import invalid
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ID: Final = re.compile(r"[A-Za-z0-9_.:-]{1,80}")
 OFFICER_MAX: Final = 128
-REASON_MAX: Final = 500
+REASON_MAX: Final = 200
 ORDER_MAX: Final = 64
 LEASE_MAX_S: Final = 3600.0
 DIRECTIONS: Final = frozenset({Verdict.HOLD_AT_LINE, Verdict.REFUSE_RETURN, Verdict.MANUAL_LANE})

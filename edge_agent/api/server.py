@@ -132,7 +132,7 @@ class ApiServer:
         server = grpc.aio.server(interceptors=(Door(role),), options=_OPTIONS, maximum_concurrent_rpcs=MAX_CALLS)
         self._servers.append(server)
         add_LaneServiceServicer_to_server(LaneServicer(self._backend, role), server)
-        add_DiagnosticsServiceServicer_to_server(DiagnosticsServicer(self._backend), server)
+        add_DiagnosticsServiceServicer_to_server(DiagnosticsServicer(self._backend, role), server)
         add_CaptureServiceServicer_to_server(CaptureServicer(self._backend, role), server)
         # Served at every door so that the wrong one is told which is right; the door lets only media in.
         add_SightingServiceServicer_to_server(SightingServicer(self._backend), server)

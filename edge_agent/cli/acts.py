@@ -31,7 +31,11 @@ longer than a release."""
 lane_empty = click.option(
     "--lane-empty", is_flag=True, help="I stand at the lane and see it empty and closed off. Asked for when absent."
 )
-reason = click.option("--reason", required=True, help="Why; goes into the record.")
+reason = click.option(
+    "--reason",
+    required=True,
+    help="Why; goes into the record as typed, at most 200 characters: no names, plates or card numbers.",
+)
 yes = click.option("--yes", is_flag=True, help="Do not ask.")
 
 

@@ -62,4 +62,4 @@ def main() -> None:
     """One lane, over the agent's own doors. Reading and HOLD go through the technician's door, officers' acts through
     the officer's; `--door` chooses another. Times are local. `--json` prints the contract's own field names
     (protobuf's JSON mapping: 64-bit numbers are strings). `--json`, `--socket-dir` and `--door` may stand before the
-    verb or after it."""
+    verb or after it. A `--reason` goes into the record as typed: never a name, a plate or a card number."""

@@ -19,6 +19,7 @@ from edge_agent.model.effects import (
 from edge_agent.model.inputs import CoreInput
 from edge_agent.model.lane import LaneIdentity
 from edge_agent.observe.log import log
+from edge_agent.passage.codes import TYPED
 from edge_agent.runtime.health import Condition
 from edge_agent.store.records import BundleDraft, OpenKind, RecordClass, RecordDraft, Sealed
 from edge_agent.wire import enums
@@ -108,7 +109,8 @@ class EffectOutlets:
         self._agent.link.withdraw(effect)
 
     def _event(self, effect: EmitEvent) -> None:
-        detail = " ".join(f"{name}={value}" for name, value in effect.facts)
+        typed = TYPED.get(effect.code)
+        detail = " ".join(f"{name}={value}" for name, value in effect.facts if name != typed)
         log(_LOG, _LEVELS[effect.severity], effect.code, passage_id=effect.conveyance_id, detail=detail)
         self._agent.backend.event(effect)
 

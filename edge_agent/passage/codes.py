@@ -61,6 +61,18 @@ class EventCode(StrEnum):
     CAPTURE_DELETED = "CAPTURE_DELETED"
 
 
+TYPED: dict[str, str] = dict.fromkeys(
+    (
+        EventCode.CONTROL.value,
+        EventCode.CAPTURE_STARTED.value,
+        EventCode.CAPTURE_ENDED.value,
+        EventCode.CAPTURE_DELETED.value,
+    ),
+    "why",
+)
+"""Events with a fact that a person typed, and its name: it may hold anything, so it stays out of logs."""
+
+
 class ConditionCode(StrEnum):
     """Health items that the core raises and clears."""
 

@@ -8,7 +8,7 @@ from edge_agent.cli.agent import Agent, options, request_id
 
 @click.command("hold")
 @click.option("--conveyance", metavar="ID", default="", help="Hold this one (id or its beginning) and not the lane.")
-@click.option("--reason", default="", help="Why; goes into the record.")
+@click.option("--reason", default="", help="Why; goes into the record as typed: no names, plates or card numbers.")
 @acts.officer(required=False)
 @options(door="technician")
 def command(agent: Agent, conveyance: str, reason: str, officer: str) -> None:

@@ -163,7 +163,7 @@ async def test_a_hold_is_taken_at_every_door_whatever_its_reason_looks_like(tmp_
                 answer = await LaneServiceStub(opened).HoldLane(request, timeout=5)
                 assert list(answer.outcome.may_clear) == ["officer"]
     assert [act.role for act in lane.acts] == list(Role)
-    assert all(act.reason.startswith("line break!!") and len(act.reason) == 500 for act in lane.acts)
+    assert all(act.reason.startswith("line break!!") and len(act.reason) == 200 for act in lane.acts)
 
 
 @pytest.mark.real_time

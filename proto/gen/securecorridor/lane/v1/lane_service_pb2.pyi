@@ -22,7 +22,8 @@ missed). Then nobody controls the lane, its lights that officers turned green tu
 effect. Another officer who takes over answers for them instead. After a restart nobody controls the lane.
 
 Every act carries `request_id` (a UUID made by the caller): repeating it returns the first answer and does nothing
-twice. `officer` is a pseudonym from the caller's identity provider, never a name.
+twice. `officer` is a pseudonym from the caller's identity provider, never a name. `reason` goes into the record as
+typed, cut at 200 characters: no personal data belongs there. Viewer and media doors are not told reasons.
 
 Errors: FAILED_PRECONDITION when what the caller saw is no longer true (read again, show it, let the person decide
 again), PERMISSION_DENIED for the wrong door, NOT_FOUND, INVALID_ARGUMENT. Each carries google.rpc.ErrorInfo with
