@@ -19,6 +19,7 @@ def main(nice: int) -> None:
     gc.set_threshold(20_000)  # a day makes few cycles and many records: to look for the one among the other takes time
     for line in sys.stdin:
         print(json.dumps(judged(int(line)).as_json()), flush=True)
+        gc.collect()  # a lane is full of cycles, and the oldest generation is looked at too rarely for days on end
 
 
 if __name__ == "__main__":
