@@ -13,7 +13,7 @@ from edge_agent.model.presence import standing_only
 from .causes import lane_causes
 from .codes import EventCode
 from .confirm import confirm_order
-from .etag import etag_of, lane_etag, what_changed
+from .etag import etag_of, lane_etag, what_changed, what_moved
 from .lane_control import give_control, take_control, without_control
 from .maintenance import delete_capture, maintain, start_capture, stop_capture
 from .reply import Reply
@@ -227,7 +227,7 @@ def _direct(turn: Turn, act: OfficerAct) -> Reply:
     track = turn.state.track(act.conveyance_id)
     if track is None or not track.upstream:
         return Reply(ActResult.NOT_FOUND, "no such vehicle upstream of the stop line")
-    if act.etag and (changed := what_changed(track, act)):
+    if act.etag and (changed := what_moved(track, act)):
         return Reply(ActResult.FAILED_PRECONDITION, changed)
     _decide(turn, track, act, act.verdict, turn.state.config.policy.officer_lease_s)
     return Reply(ActResult.OK, f"directed: {act.verdict.value}")

@@ -26,9 +26,14 @@ def etag_of(conveyance: Conveyance) -> str:
 
 def what_changed(track: Track, act: OfficerAct) -> str:
     """What is no longer as the officer saw it, in words; empty when nothing is."""
-    conveyance = track.conveyance
     if act.identity_digest != track.digest:
         return "the identity has changed since it was shown: look again"
+    return what_moved(track, act)
+
+
+def what_moved(track: Track, act: OfficerAct) -> str:
+    """The same for an act that names the state alone; the etag covers the identity, too."""
+    conveyance = track.conveyance
     if act.etag != etag_of(conveyance):
         flags = ", ".join(flag.value for flag in conveyance.flags) or "none"
         decision = conveyance.decisions[-1].verdict.value if conveyance.decisions else "none"

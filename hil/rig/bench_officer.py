@@ -153,8 +153,9 @@ class BenchOfficer:
             case Verb.RELEASE_CONVEYANCE:
                 release = pb.ReleaseConveyanceRequest(**shown, identity_digest=record.identity_digest)
                 return "ReleaseConveyance", release
-            case Verb.REFER_CONVEYANCE:
-                why = types.ReferralReason.Value(f"REFERRAL_REASON_{str(args['reason']).upper()}")
+            case Verb.REFER_CONVEYANCE | Verb.DIRECT_CONVEYANCE if args.get("verdict") in (None, "refer_secondary"):
+                reason = str(args.get("reason", "unspecified"))
+                why = types.ReferralReason.Value(f"REFERRAL_REASON_{reason.upper()}")
                 digest = record.identity_digest
                 refer = pb.ReferConveyanceRequest(**shown, identity_digest=digest, referral_reason=why)
                 return "ReferConveyance", refer

@@ -46,6 +46,20 @@ def test_a_release_on_a_changed_vehicle_is_refused_and_says_what_changed() -> No
     assert lane.green != ""
 
 
+def test_a_direction_is_bound_to_the_state_shown_alone_as_the_api_has_it() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide(Verdict.REFUSE_RETURN)
+    assert identity_digest(lane.first.assignments), "an identified vehicle"
+    act = replace(
+        release_of(lane, "d-1"), kind=ActKind.DIRECT_CONVEYANCE, identity_digest="", verdict=Verdict.MANUAL_LANE
+    )
+    stale = lane.send(replace(act, request_id="d-0", etag="0" * 16))
+    assert stale.result is ActResult.FAILED_PRECONDITION
+    assert lane.send(act).result is ActResult.OK
+    assert lane.first.decisions[-1].verdict is Verdict.MANUAL_LANE
+
+
 def test_a_repeated_act_is_answered_the_same_and_done_once() -> None:
     lane = Lane().start()
     lane.arrive()
