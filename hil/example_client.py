@@ -11,6 +11,7 @@ import uuid
 
 import grpc
 
+from securecorridor.lane.v1 import control_pb2 as control
 from securecorridor.lane.v1 import lane_service_pb2 as lane
 from securecorridor.lane.v1 import types_pb2 as types
 from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceStub
@@ -29,6 +30,7 @@ def print_lane(state: lane.LaneState) -> None:
     """One line for the lane, one for each conveyance. Only the confirmed aspect is what the driver sees."""
     confirmed = types.Aspect.Name(state.signal.confirmed).removeprefix("ASPECT_")
     held = f" HELD by {state.hold.officer}" if state.HasField("hold") else ""
+    held += f" controlled by {state.control.officer or 'nobody'}"
     why = f" because {state.red_causes[0].text}" if state.red_causes else ""
     print(f"{state.name} {types.LaneMode.Name(state.mode)} confirmed={confirmed}{held}{why}", flush=True)
     for conveyance in state.conveyances:
@@ -75,9 +77,10 @@ def main() -> int:
                 outcome = stub.HoldLane(act, timeout=8).outcome
                 print(f"held; may be cleared by {', '.join(outcome.may_clear)}")
             elif given.clear_hold is not None:
-                end = lane.ClearHoldRequest(
-                    request_id=str(uuid.uuid4()), officer=given.officer, reason=given.clear_hold
-                )
+                # Needs control of the lane: taken here from nobody, refused when another officer has it.
+                who = {"officer": given.officer, "reason": given.clear_hold}
+                stub.TakeControl(control.TakeControlRequest(request_id=str(uuid.uuid4()), **who), timeout=8)
+                end = lane.ClearHoldRequest(request_id=str(uuid.uuid4()), **who)
                 print(stub.ClearHold(end, timeout=8).outcome.message)
             else:
                 watch(stub, given.count)

@@ -112,3 +112,24 @@ async def test_control_ends_without_heartbeats_and_is_not_given_back_to_a_late_o
         again = await first.TakeControl(request, timeout=5)
         assert again.outcome.message == "you control the lane", "the first answer to the same request"
         assert (await control(first)).officer == "", "and nothing is done twice"
+
+
+@pytest.mark.real_time
+async def test_a_release_that_comes_twice_or_for_another_state_or_for_nobody(tmp_path: Path) -> None:
+    async with live(tmp_path) as (lane, first, _):
+        await first.TakeControl(take(ONE), timeout=5)
+        (seen,) = (await first.GetLane(pb.GetLaneRequest(), timeout=5)).lane.conveyances
+        said: dict[str, Any] = {"officer": ONE, "conveyance_id": seen.conveyance_id, "etag": seen.etag}
+        said["identity_digest"] = seen.identity_digest
+        request = pb.ReleaseConveyanceRequest(request_id=uuid4(), **said)
+        answers = await asyncio.gather(*(first.ReleaseConveyance(request, timeout=5) for _ in range(3)))
+        assert len({(answer.outcome.message, answer.outcome.etag) for answer in answers}) == 1
+        assert len(lane.loop.state.tracks[0].conveyance.decisions) == 1, "done once"
+        again = pb.ReleaseConveyanceRequest(request_id=uuid4(), **said)
+        code, info, _ = await error_of(first.ReleaseConveyance(again, timeout=5))
+        assert (code, info.reason) == (grpc.StatusCode.FAILED_PRECONDITION, "ACT_REFUSED"), "the screen was another"
+        said["conveyance_id"] = "0199a9a2-0000-7c3e-8f21-5b6a7c8d9e0f"
+        gone = pb.ReleaseConveyanceRequest(request_id=uuid4(), **said)
+        code, info, _ = await error_of(first.ReleaseConveyance(gone, timeout=5))
+        assert (code, info.reason) == (grpc.StatusCode.NOT_FOUND, "CONVEYANCE_NOT_FOUND")
+        assert len(lane.loop.state.tracks[0].conveyance.decisions) == 1

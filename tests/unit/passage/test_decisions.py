@@ -6,7 +6,7 @@ import pytest
 
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import Verdict
-from edge_agent.model.effects import EmitEvent, GrantLease
+from edge_agent.model.effects import AddSupplement, EmitEvent, GrantLease
 from edge_agent.model.inputs import DecisionReceived
 from edge_agent.model.lane import Zone
 from edge_agent.passage.corridor import step
@@ -108,3 +108,25 @@ def test_a_revision_between_the_line_and_x_is_late_only_for_a_released_vehicle(r
     (passing,) = lane.state.conveyances
     assert (Flag.LATE_REVOCATION in passing.flags) is released
     assert passing.decisions[-1].verdict is Verdict.REFER_SECONDARY
+
+
+def test_a_decision_for_a_departed_vehicle_supplements_its_record_once_per_revision() -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    lane.pass_line()
+    (bundle,) = lane.bundles
+    before = lane.green
+    lane.decide(of=truck, revision=1)
+    assert lane.of(AddSupplement) == [], "what the record has already"
+    for _ in range(2):
+        lane.decide(Verdict.REFER_SECONDARY, of=truck, revision=2)
+    lane.decide(of=truck, revision=3)
+    late = [e for e in lane.effects if isinstance(e, AddSupplement)]
+    assert [(e.bundle_id, e.kind, dict(e.facts)["revision"]) for e in late] == [
+        (bundle.bundle_id, "late_revision", "2"),
+        (bundle.bundle_id, "late_revision", "3"),
+    ]
+    assert lane.events.count("LATE_REVOCATION") == 1
+    assert lane.green == before == ""
