@@ -46,8 +46,8 @@ class Finding(StrEnum):
 @dataclass(frozen=True, slots=True)
 class DayKind:
     """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `records`: whether
-    what is wrong with a record fails the day. Otherwise, where several things lie at a time, it is only counted, but
-    for an accusation: no driver here does anything wrong."""
+    what is wrong with a record fails the day. Otherwise it is counted only: one loop that is stuck can hide a vehicle
+    or make one up, and what the lane makes of that is not right on every such day yet."""
 
     name: str
     verbs: frozenset[Verb] | None
@@ -60,7 +60,7 @@ KINDS: tuple[DayKind, ...] = (
     DayKind("outages", _OUTAGES),
     DayKind("kills", _KILLS),
     DayKind("lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
-    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}),
+    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False),
     DayKind("everything", None, records=False),
 )
 HUNT_KINDS: tuple[DayKind, ...] = (
@@ -112,14 +112,11 @@ class DayPlan:
 
     def complaints(self, day: Day) -> list[str]:
         """Everything wrong with a day of this plan that this kind of day is held to."""
-        return complaints(day) + [words for words in record_complaints(day) if self._held_to(words)]
+        return complaints(day) + (record_complaints(day) if self.kind.records else [])
 
     def still_open(self, day: Day) -> list[str]:
         """What is wrong with records of a day that is not held to them."""
-        return [words for words in record_complaints(day) if not self._held_to(words)]
-
-    def _held_to(self, words: str) -> bool:
-        return self.kind.records or finding_of(words) is Finding.ACCUSED
+        return [] if self.kind.records else record_complaints(day)
 
 
 def plan_of(seed: int) -> DayPlan:

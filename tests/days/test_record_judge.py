@@ -8,9 +8,11 @@ from typing import cast
 import pytest
 
 from edge_agent.model.conveyance import Conveyance, Flag, Outcome
-from hil.days.day import Day, run_day
+from hil.days.day import Day, complaints, run_day
+from hil.days.plan import KINDS, DayKind, DayPlan
 from hil.days.records import Lie, RecordJudge
 from hil.rig.virtual_lane import Passage, VirtualLane
+from hil.world.traffic import TrafficMix
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +121,14 @@ def test_one_whose_exit_is_on_the_doubted_record_of_another_may_end_late_when_it
     assert any(late in found for found in _judged(day, shifted(doubt, ()), lie))
     assert any(late in found for found in _judged(day, shifted((), doubt), lie))
     assert any(late in found for found in _judged(day, shifted(doubt, doubt)))
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+def test_what_is_wrong_with_records_fails_days_held_to_them_and_is_counted_on_the_others(
+    day: Day, kind: DayKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hil.days.plan.record_complaints", lambda _day: ["a tag of T1 on the record of T2"])
+    plan = DayPlan(3, kind, TrafficMix())
+    fails, counts = len(plan.complaints(day)) - len(complaints(day)), len(plan.still_open(day))
+    assert (fails, counts) == ((1, 0) if kind.records else (0, 1))
+    assert kind.records is (kind.name not in ("lying sensors", "everything"))
