@@ -56,7 +56,7 @@ def findings(config: LaneConfig | ConsoleConfig) -> list[Finding]:
         return list(_console(config.console))
     checks = (
         _lane, _presence, _geometry, _antennas, _classes, _devices, _roles,
-        _signal, _barrier, _policy, _central, _doors, _media, _ports,
+        _signal, _barrier, _sign, _policy, _central, _doors, _media, _ports,
     )  # fmt: skip
     found = [finding for check in checks for finding in check(config)]
     return found + list(_console(config.console) if config.console is not None else ())
@@ -288,6 +288,19 @@ def _signal(config: LaneConfig) -> Iterator[Finding]:
         yield Finding(("signal", "cycle_ms"), text)
     if signal.stale_ms < 2 * head.poll_ms:
         yield Finding(("signal", "stale_ms"), f"must be at least two polls of {head.id} ({head.poll_ms} ms each)")
+
+
+def _sign(config: LaneConfig) -> Iterator[Finding]:
+    """A lane has one sign: with its own controller, or on outputs of an I/O module."""
+    if config.sign is None:
+        return
+    for index, device in enumerate(config.devices):
+        roles = device.roles if isinstance(device, LaneIoDevice) else ()
+        wired = sorted(role for role in roles if role.startswith("sign_"))
+        if wired:
+            yield Finding(("sign",), f"devices.{index} has a sign already: roles {', '.join(wired)}")
+        if device.id == "sign":
+            yield Finding(("devices", index, "id"), "sign is the name of the message sign")
 
 
 def _barrier(config: LaneConfig) -> Iterator[Finding]:

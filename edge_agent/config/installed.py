@@ -8,6 +8,7 @@ from pydantic import BaseModel
 
 from drivers import registry
 from drivers.api import Clock, EdgeError, Source
+from drivers.sign.settings import default_sign_dir, load_sign
 
 from .checks import Finding
 from .marks import Loc
@@ -32,7 +33,9 @@ _POWER_DOUBTFUL_CDBM = 500
 def findings(config: LaneConfig | ConsoleConfig, clock: Clock, *, files: bool) -> list[Finding]:
     """Everything that is missing here or looks doubtful, in the order of the sections; without `files` no key, token,
     password or certificate is looked for."""
-    found = [*_floors(config), *_swaps(config), *_devices(config, clock)] if isinstance(config, LaneConfig) else []
+    found: list[Finding] = []
+    if isinstance(config, LaneConfig):
+        found = [*_floors(config), *_swaps(config), *_devices(config, clock), *_sign(config)]
     return found + list(_files(config)) if files else found
 
 
@@ -49,6 +52,8 @@ def _files(config: LaneConfig | ConsoleConfig) -> Iterator[Finding]:
         for index, device in enumerate(config.devices):
             yield from _named_files(("devices", index), device)
         yield from _central(config)
+        if config.sign is not None:
+            yield from _file(("sign", "community_file"), config.sign.community_file, _ANY_BYTES)
         if config.capture.public_key_file is not None:
             yield from _file(("capture", "public_key_file"), config.capture.public_key_file, _HPKE_KEY_BYTES)
         if config.media is not None:
@@ -88,6 +93,16 @@ def _named_files(path: Loc, settings: BaseModel) -> Iterator[Finding]:
             yield from _file((*path, name), value, _ANY_BYTES)
         elif isinstance(value, BaseModel):
             yield from _named_files((*path, name), value)
+
+
+def _sign(config: LaneConfig) -> Iterator[Finding]:
+    if config.sign is None:
+        return
+    try:
+        load_sign(default_sign_dir() / f"{config.sign.profile}.yaml")
+    except EdgeError as error:
+        hint = f"; {error.hint}" if error.hint else ""
+        yield Finding(("sign", "profile"), f"{error.message}{hint}")
 
 
 def _make(device: ReaderDevice | LaneIoDevice, clock: Clock) -> Source:

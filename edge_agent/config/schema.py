@@ -12,6 +12,7 @@ from drivers import registry
 from drivers.camera.settings import RtspCameraSettings
 from drivers.modbus.settings import LaneIoSettings
 from drivers.rfid.settings.family import FilePath, ReaderSettings
+from drivers.sign.settings import SignSettings
 from edge_agent.model.decision import Role
 from edge_agent.model.identity import IdentityKind
 from edge_agent.model.lane import Geometry, Kinematics, LaneMode, LanePolicy, Zone
@@ -191,6 +192,12 @@ class NoticesSection(Section):
     tone_s: float = Field(default=5.0, ge=0.5, le=60, description="A violation sounds the tone for so long")
 
 
+class SignSection(SignSettings):
+    """A message sign with a controller of its own (NTCIP 1203)."""
+
+    community_file: FilePath = Field(description="SNMP community that may write, without line break at its end")
+
+
 class StoreSection(Section):
     """The journal and outbox on disk."""
 
@@ -299,6 +306,7 @@ class LaneConfig(Section):
     signal: SignalSection = Field(description="The head and its times")
     barrier: BarrierSection | None = Field(default=None, description="The barrier arm, when this lane has one")
     notices: NoticesSection = Field(default_factory=NoticesSection, description="Beacon and tone")
+    sign: SignSection | None = Field(default=None, description="The message sign, when it has its own controller")
     store: StoreSection = Field(description="Journal and outbox")
     central: CentralSection = Field(description="The release service")
     api: ApiSection = Field(description="The agent's own doors")

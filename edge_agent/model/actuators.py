@@ -8,12 +8,13 @@ from drivers.api import Grade, Stamp
 
 class SignText(StrEnum):
     """What a message sign can be told to say, in both languages. STOP is what every sign says by itself, when nobody
-    tells it anything."""
+    tells it anything; BLANK is for a green on a sign that may not say PROCEED."""
 
     STOP = "stop"
     PROCEED = "proceed"
     SECONDARY = "secondary"
     CLOSED = "closed"
+    BLANK = "blank"
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ const SAYS = {
   TEXT_PROCEED: words.DRIVER.green,
   TEXT_SECONDARY: words.DRIVER.refer,
   TEXT_CLOSED: words.DRIVER.closed,
+  TEXT_BLANK: 'blank',
 };
 const FAULTS = {
   BARRIER_NOT_MOVED: 'it did not move',

@@ -417,3 +417,16 @@ def test_zones_are_on_one_module_and_so_is_the_head() -> None:
         line = next(line for line in TEXT.splitlines(keepends=True) if line.startswith(f"      {role}:"))
         text = changed(line, "").replace("\nsignal:\n", "\n" + other.format(role=role) + "signal:\n", 1)
         assert any(told in error for error in errors_of(text)), role
+
+
+def test_a_sign_with_a_controller_of_its_own_is_the_lanes_only_one() -> None:
+    section = "sign: { host: 10.20.7.40, profile: ntcip_1203, community_file: sign.key }\n\nstore:"
+    text = TEXT.replace("\nstore:", "\n" + section)
+    config = parse(text.encode(), NAME, LaneConfig)
+    assert config.sign is not None
+    assert (config.sign.host, config.sign.port, config.sign.community_file.name) == ("10.20.7.40", 161, "sign.key")
+    assert load_config(EXAMPLE).sign is None
+    both = text.replace("    roles:\n", "    roles:\n      sign_closed: { point: 3 }\n", 1)
+    assert "has a sign already: roles sign_closed" in errors_of(both)[0]
+    named = "".join(errors_of(text.replace("id: rfid-1\n", "id: sign\n", 1)))
+    assert "sign is the name of the message sign" in named

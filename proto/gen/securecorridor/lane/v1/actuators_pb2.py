@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from securecorridor.lane.v1 import types_pb2 as securecorridor_dot_lane_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&securecorridor/lane/v1/actuators.proto\x12\x16securecorridor.lane.v1\x1a\"securecorridor/lane/v1/types.proto\"\xa3\x03\n\x08\x41rmState\x12;\n\x08position\x18\x01 \x01(\x0e\x32).securecorridor.lane.v1.ArmState.Position\x12\x36\n\x0eposition_since\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x38\n\x05\x61sked\x18\x03 \x01(\x0e\x32).securecorridor.lane.v1.ArmState.Movement\x12\r\n\x05\x66\x61ult\x18\x04 \x01(\t\x12\x18\n\x10\x61gainst_lowering\x18\x05 \x03(\t\"q\n\x08Position\x12\x18\n\x14POSITION_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPOSITION_UP\x10\x01\x12\x11\n\rPOSITION_DOWN\x10\x02\x12\x14\n\x10POSITION_BETWEEN\x10\x03\x12\x11\n\rPOSITION_BOTH\x10\x04\"L\n\x08Movement\x12\x18\n\x14MOVEMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0eMOVEMENT_RAISE\x10\x01\x12\x12\n\x0eMOVEMENT_LOWER\x10\x02\"\xc2\x02\n\tSignState\x12\x36\n\x06wanted\x18\x01 \x01(\x0e\x32&.securecorridor.lane.v1.SignState.Text\x12\x34\n\x0cwanted_since\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x35\n\x05shown\x18\x03 \x01(\x0e\x32&.securecorridor.lane.v1.SignState.Text\x12,\n\x05grade\x18\x04 \x01(\x0e\x32\x1d.securecorridor.lane.v1.Grade\"b\n\x04Text\x12\x14\n\x10TEXT_UNSPECIFIED\x10\x00\x12\r\n\tTEXT_STOP\x10\x01\x12\x10\n\x0cTEXT_PROCEED\x10\x02\x12\x12\n\x0eTEXT_SECONDARY\x10\x03\x12\x0f\n\x0bTEXT_CLOSED\x10\x04\"\x87\x02\n\nAlarmState\x12\x38\n\x06wanted\x18\x01 \x01(\x0e\x32(.securecorridor.lane.v1.AlarmState.Level\x12\x34\n\x0cwanted_since\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x37\n\x05shown\x18\x03 \x01(\x0e\x32(.securecorridor.lane.v1.AlarmState.Level\x12\x13\n\x0bsilenced_by\x18\x04 \x01(\t\";\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\r\n\tLEVEL_OFF\x10\x01\x12\x0c\n\x08LEVEL_ON\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&securecorridor/lane/v1/actuators.proto\x12\x16securecorridor.lane.v1\x1a\"securecorridor/lane/v1/types.proto\"\xa3\x03\n\x08\x41rmState\x12;\n\x08position\x18\x01 \x01(\x0e\x32).securecorridor.lane.v1.ArmState.Position\x12\x36\n\x0eposition_since\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x38\n\x05\x61sked\x18\x03 \x01(\x0e\x32).securecorridor.lane.v1.ArmState.Movement\x12\r\n\x05\x66\x61ult\x18\x04 \x01(\t\x12\x18\n\x10\x61gainst_lowering\x18\x05 \x03(\t\"q\n\x08Position\x12\x18\n\x14POSITION_UNSPECIFIED\x10\x00\x12\x0f\n\x0bPOSITION_UP\x10\x01\x12\x11\n\rPOSITION_DOWN\x10\x02\x12\x14\n\x10POSITION_BETWEEN\x10\x03\x12\x11\n\rPOSITION_BOTH\x10\x04\"L\n\x08Movement\x12\x18\n\x14MOVEMENT_UNSPECIFIED\x10\x00\x12\x12\n\x0eMOVEMENT_RAISE\x10\x01\x12\x12\n\x0eMOVEMENT_LOWER\x10\x02\"\xd2\x02\n\tSignState\x12\x36\n\x06wanted\x18\x01 \x01(\x0e\x32&.securecorridor.lane.v1.SignState.Text\x12\x34\n\x0cwanted_since\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x35\n\x05shown\x18\x03 \x01(\x0e\x32&.securecorridor.lane.v1.SignState.Text\x12,\n\x05grade\x18\x04 \x01(\x0e\x32\x1d.securecorridor.lane.v1.Grade\"r\n\x04Text\x12\x14\n\x10TEXT_UNSPECIFIED\x10\x00\x12\r\n\tTEXT_STOP\x10\x01\x12\x10\n\x0cTEXT_PROCEED\x10\x02\x12\x12\n\x0eTEXT_SECONDARY\x10\x03\x12\x0f\n\x0bTEXT_CLOSED\x10\x04\x12\x0e\n\nTEXT_BLANK\x10\x05\"\x87\x02\n\nAlarmState\x12\x38\n\x06wanted\x18\x01 \x01(\x0e\x32(.securecorridor.lane.v1.AlarmState.Level\x12\x34\n\x0cwanted_since\x18\x02 \x01(\x0b\x32\x1e.securecorridor.lane.v1.Moment\x12\x37\n\x05shown\x18\x03 \x01(\x0e\x32(.securecorridor.lane.v1.AlarmState.Level\x12\x13\n\x0bsilenced_by\x18\x04 \x01(\t\";\n\x05Level\x12\x15\n\x11LEVEL_UNSPECIFIED\x10\x00\x12\r\n\tLEVEL_OFF\x10\x01\x12\x0c\n\x08LEVEL_ON\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,11 +39,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ARMSTATE_MOVEMENT']._serialized_start=446
   _globals['_ARMSTATE_MOVEMENT']._serialized_end=522
   _globals['_SIGNSTATE']._serialized_start=525
-  _globals['_SIGNSTATE']._serialized_end=847
+  _globals['_SIGNSTATE']._serialized_end=863
   _globals['_SIGNSTATE_TEXT']._serialized_start=749
-  _globals['_SIGNSTATE_TEXT']._serialized_end=847
-  _globals['_ALARMSTATE']._serialized_start=850
-  _globals['_ALARMSTATE']._serialized_end=1113
-  _globals['_ALARMSTATE_LEVEL']._serialized_start=1054
-  _globals['_ALARMSTATE_LEVEL']._serialized_end=1113
+  _globals['_SIGNSTATE_TEXT']._serialized_end=863
+  _globals['_ALARMSTATE']._serialized_start=866
+  _globals['_ALARMSTATE']._serialized_end=1129
+  _globals['_ALARMSTATE_LEVEL']._serialized_start=1070
+  _globals['_ALARMSTATE_LEVEL']._serialized_end=1129
 # @@protoc_insertion_point(module_scope)

@@ -125,6 +125,8 @@ class SignState(_message.Message):
         """GO TO SECONDARY / ALLEZ À L'INSPECTION SECONDAIRE"""
         TEXT_CLOSED: SignState._Text.ValueType  # 4
         """LANE CLOSED / VOIE FERMÉE"""
+        TEXT_BLANK: SignState._Text.ValueType  # 5
+        """Nothing: with a green, on a sign that could not take PROCEED back in time."""
 
     class Text(_Text, metaclass=_TextEnumTypeWrapper): ...
     TEXT_UNSPECIFIED: SignState.Text.ValueType  # 0
@@ -137,6 +139,8 @@ class SignState(_message.Message):
     """GO TO SECONDARY / ALLEZ À L'INSPECTION SECONDAIRE"""
     TEXT_CLOSED: SignState.Text.ValueType  # 4
     """LANE CLOSED / VOIE FERMÉE"""
+    TEXT_BLANK: SignState.Text.ValueType  # 5
+    """Nothing: with a green, on a sign that could not take PROCEED back in time."""
 
     WANTED_FIELD_NUMBER: _builtins.int
     WANTED_SINCE_FIELD_NUMBER: _builtins.int
