@@ -179,7 +179,7 @@ class BenchOfficer:
         return [c for view in views for c in mine.get(view.id, [])[:1] if c.order]
 
     def _mine(self, lane: pb.LaneState) -> dict[str, list[pb.ConveyanceState]]:
-        owners = self._owners.match((c.conveyance_id, c.times) for c in lane.conveyances)
+        owners = self._owners.match((c.conveyance_id, c.times, c.detected) for c in lane.conveyances)
         found: dict[str, list[pb.ConveyanceState]] = {}
         for conveyance in sorted(lane.conveyances, key=_upstream_first):
             found.setdefault(owners[conveyance.conveyance_id], []).append(conveyance)

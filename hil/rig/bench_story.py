@@ -209,7 +209,7 @@ class BenchStory:
 
     def _record(self, until_s: float) -> RunRecord:
         self.oracle.settle(until_s)
-        owners = self._owners.match((bundle.bundle_id, bundle.times) for bundle in self.bundles)
+        owners = self._owners.match((bundle.bundle_id, bundle.times, bundle.detected) for bundle in self.bundles)
         return RunRecord(
             until_s=until_s,
             events=tuple(self._events),

@@ -16,6 +16,8 @@ _SENSORS = {
     "x_nose": "zone_x",
 }
 
+_FROM_THE_LINE = ("stop_line_beam", "zone_s", "zone_d", "zone_a", "zone_x")
+
 
 class Owners:
     """`world_s` turns a stamp of the monotonic clock into world seconds."""
@@ -29,10 +31,11 @@ class Owners:
         if event.kind is EventKind.ZONE:
             self._edges[event.place].append(event)
 
-    def match(self, records: Iterable[tuple[str, types.ZoneTimes]]) -> dict[str, str]:
-        """Record id to truck ("" for nobody). A record that a lie began is the truck's that came into it, unless that
-        has one of its own."""
-        votes = {record: self._votes(times) for record, times in records}
+    def match(self, records: Iterable[tuple[str, types.ZoneTimes, types.Moment]]) -> dict[str, str]:
+        """Record id, with its times and when it began, to truck ("" for nobody). A record that a lie began is the
+        truck's that came into it, unless that has one of its own; one of which no edge is known (it stood there when
+        the agent came up) is whose who was over a sensor then, from the line upstream."""
+        votes = {record: self._votes(times) or self._standing(began) for record, times, began in records}
         found = {record: each[0] if each else "" for record, each in votes.items()}
         for record, each in votes.items():
             later = next((truck for truck in each if truck), "")
@@ -45,6 +48,11 @@ class Owners:
         given = {field.name: moment.mono_ns for field, moment in times.ListFields()}
         seen = [(given[name], zone) for name, zone in _SENSORS.items() if name in given]
         return [self._over(zone, max(0.0, self._world_s(at_ns))) for at_ns, zone in sorted(seen)]
+
+    def _standing(self, began: types.Moment) -> list[str]:
+        t = max(0.0, self._world_s(began.mono_ns))
+        over = (self._over(zone, t) for zone in _FROM_THE_LINE)
+        return [truck for truck in over if truck]
 
     def _over(self, zone: str, t: float) -> str:
         truck = ""

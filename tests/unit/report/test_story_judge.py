@@ -69,8 +69,12 @@ def _edge(t: float, zone: str, truck: str, *, on: bool = True) -> WorldEvent:
     return WorldEvent(t, EventKind.ZONE, truck, zone, on)
 
 
+def _at(seconds: float) -> types.Moment:
+    return types.Moment(mono_ns=round(seconds * 1e9))
+
+
 def _times(**seconds: float) -> types.ZoneTimes:
-    return types.ZoneTimes(**{name: types.Moment(mono_ns=round(t * 1e9)) for name, t in seconds.items()})
+    return types.ZoneTimes(**{name: _at(t) for name, t in seconds.items()})
 
 
 def test_a_record_is_whose_who_was_over_its_sensor() -> None:
@@ -85,19 +89,21 @@ def test_a_record_is_whose_who_was_over_its_sensor() -> None:
         owners.take(event)
     whose = owners.match(
         [
-            ("stood there before", _times(s_loop=-0.4)),
-            ("first", _times(a_nose=5.03)),
-            ("second", _times(a_nose=12.02, d_nose=20.01)),
-            ("a lie, then the second's", _times(a_nose=10.5, d_nose=20.01)),
-            ("nobody's", _times(x_nose=30.0)),
+            ("stood there before", _times(s_loop=-0.4), _at(-0.4)),
+            ("no edge of it is known", _times(), _at(-0.4)),
+            ("first", _times(a_nose=5.03), _at(5.03)),
+            ("second", _times(a_nose=12.02, d_nose=20.01), _at(12.02)),
+            ("a lie, then the second's", _times(a_nose=10.5, d_nose=20.01), _at(10.5)),
+            ("nobody's", _times(x_nose=30.0), _at(30.0)),
         ]
     )
     assert whose == {
         "stood there before": "T0",
+        "no edge of it is known": "T0",
         "first": "T1",
         "second": "T2",
         "a lie, then the second's": "",
         "nobody's": "",
     }
-    alone = owners.match([("a lie, then the second's", _times(a_nose=10.5, d_nose=20.01))])
+    alone = owners.match([("a lie, then the second's", _times(a_nose=10.5, d_nose=20.01), _at(10.5))])
     assert list(alone.values()) == ["T2"], "it has no other record"
