@@ -10,7 +10,7 @@ from .arrivals import could_come
 from .codes import ConditionCode, EventCode
 from .crossing import last_shown, was_confirmed
 from .doubt import withdraw_accusation
-from .kinematics import FEASIBLE_FACTOR, NS, SHORTEST_M, metres_per_second
+from .kinematics import FEASIBLE_FACTOR, NS, SHORTEST_M, excuse_ns, metres_per_second
 from .leases import withdraw
 from .order import lose_order
 from .state import AT_LINE, RANK, LaneState, Spent, Track
@@ -70,7 +70,9 @@ def curtain_disagrees(turn: Turn) -> None:
 
 def did_not_cross(turn: Turn, track: Track) -> bool:
     """The beam is clear again; whether it was not this vehicle that broke it, because the stop loop is occupied still
-    and nobody else can be there. Then it stands upstream of the line as before, accused of nothing."""
+    and nobody else can be there. Then it stands upstream of the line as before, accused of nothing. Should the beam
+    have looked over its drawbar, the lease that the first break ended was its own: a driver who has moved off cannot
+    stop at once."""
     state = turn.state
     if not state.zones.occupied(Zone.S) or Zone.S not in track.over:
         return False
@@ -78,10 +80,13 @@ def did_not_cross(turn: Turn, track: Track) -> bool:
         lose_order(turn, "stop_loop_never_free")
         turn.flag(turn.state.track(track.id) or track, Flag.DOUBTFUL)
         return False
+    spent, excused_ns = None, track.excused_ns
     if track.rolled or track.stood:
         track = turn.flag(turn.put(track), Flag.DOUBTFUL)  # it may have begun to, on its green
         counts = turn.state.counts
         turn.state = replace(turn.state, counts=replace(counts, released=counts.released - 1))
+        spent = Spent(track.stood, Flag.UNCONFIRMED_GREEN not in track.conveyance.flags)
+        excused_ns = turn.now_ns + excuse_ns(state.config.kinematics, standing=True)
     conveyance = withdraw_accusation(turn, turn.put(track), "not_crossed").conveyance
     flags = tuple(flag for flag in conveyance.flags if flag is not Flag.UNCONFIRMED_GREEN)
     times = replace(conveyance.times, s_nose=None)
@@ -99,6 +104,8 @@ def did_not_cross(turn: Turn, track: Track) -> bool:
             stood=False,
             suspect=True,
             worn_ns=turn.now_ns,
+            spent=spent,
+            excused_ns=excused_ns,
         )
     )
     turn.event(EventCode.NOT_CROSSED, Severity.ALARM, track.id)

@@ -79,6 +79,8 @@ def _without_lease(turn: Turn, track: Track) -> None:
     excused_ns = max(track.excused_ns, _green_ended_ns(turn, track), turn.state.excused_ns if track.suspect else 0)
     if turn.now_ns < excused_ns:
         turn.event(EventCode.CROSSED, Severity.ALARM, track.id, light="withdrawn_inside_commit_distance")
+        if track.spent is not None:  # by the beam itself, which may have looked over this vehicle's drawbar
+            turn.flag(spend(turn, track), Flag.DOUBTFUL)
         return
     if not may_accuse(turn.state, track):
         crossed_in_doubt(turn, track)

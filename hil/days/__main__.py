@@ -41,7 +41,8 @@ def _run(arguments: list[str]) -> int:
         "--seed",
         type=int,
         default=0,
-        help="the first seed (default %(default)s; from 10000000 on days are wilder than what must hold)",
+        help="the first seed (default %(default)s; from 10000000 on days are wilder than what must hold, "
+        "from 20000000 on lanes have other presence sensors)",
     )
     parser.add_argument(
         "-o", "--out", type=Path, default=Path(".dev/days"), help="the record's folder (default %(default)s)"

@@ -13,7 +13,7 @@ from hil.oracles.wrong_green import Rule
 from hil.rig.virtual_lane import Options, VirtualLane
 from hil.rig.virtual_loop import VirtualLoop
 from hil.world.events import EventKind
-from hil.world.faults import Verb
+from hil.world.faults import Happening, Verb
 from hil.world.geometry import Geometry
 from hil.world.rules import ReleaseRule
 from hil.world.traffic import PlanFeed, Traffic, TrafficMix
@@ -68,26 +68,43 @@ def run_day(
     mix: TrafficMix | None = None,
     options: Options | None = None,
     without: Without | None = None,
+    geometry: Geometry | None = None,
 ) -> Day:
-    """Run one day on a virtual loop of its own. `verbs`, `zones`: only these faults, only these sensors lying."""
+    """Run one day on a virtual loop of its own. `verbs`, `zones`: only these faults, only these sensors lying (named as
+    those of a lane with a beam); `geometry`: the lane."""
+    geometry = geometry if geometry is not None else Geometry()
     without = without if without is not None else Without()
     feed = PlanFeed(Traffic(seed, mix), lambda plan: plan.id in without.trucks)
     found = troubles(seed, day_s - CALM_S, verbs) if faults else ()
     found = tuple(trouble for trouble in found if not trouble.zone or zones is None or trouble.zone in zones)
     found = tuple(trouble for number, trouble in enumerate(found) if number not in without.troubles)
-    world = World(Geometry(), feed, seed)
+    world = World(geometry, feed, seed)
     fresh = fresh_truck(day_s)
     world.add(fresh)
     lane = VirtualLane(
         world,
         lambda truck: ReleaseRule() if truck == FRESH else feed.arrivals[truck].rule,
         lambda truck: fresh if truck == FRESH else feed.arrivals[truck].plan,
-        happenings(seed, found, day_s - CALM_S),
+        (_here(happening, geometry) for happening in happenings(seed, found, day_s - CALM_S)),
         replace(options if options is not None else Options(), officer=True),
     )
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(lane.run(min(day_s, without.after_s)))
     return Day(seed, day_s, lane, feed, found, min(day_s, without.after_s))
+
+
+def _here(happening: Happening, geometry: Geometry) -> Happening:
+    """The same on this lane: another sensor is at the line, of a curtain's two outputs one may be stuck either way; and
+    where nobody may roll another mode is the one to come back to."""
+    args = dict(happening.args)
+    zone = str(args.get("zone", ""))
+    if zone and geometry.sensor(zone) != zone:
+        args["zone"] = geometry.line_zones[-1]
+        if "level" in args and len(geometry.line_zones) > 1:
+            args["level"] = int(happening.trigger.at_s or 0) % 2 == 0
+    if args.get("mode") == "remote" and not geometry.rolls:
+        args["mode"] = "attended"
+    return replace(happening, args=args)
 
 
 def complaints(day: Day) -> list[str]:

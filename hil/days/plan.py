@@ -16,12 +16,16 @@ from hil.days.troubles import BEAM
 from hil.rig.virtual_lane import Options
 from hil.world.events import EventKind
 from hil.world.faults import Verb
+from hil.world.geometry import Geometry, Layout
 from hil.world.traffic import Kind, TrafficMix
 
 DAY_S = 1800.0
 
 HUNT_FROM = 10_000_000
 """From this seed on days are wilder than what the lane is held to: what they find is work, not a broken promise."""
+
+LAYOUTS_FROM = 20_000_000
+"""From this seed on the lanes have other presence sensors, and are held to the same."""
 
 _WIDE_ACTS = frozenset({Verb.HOLD_LANE, Verb.HOLD_CONVEYANCE, Verb.SET_MODE})
 _TWO_OFFICERS = frozenset({Verb.ACKNOWLEDGE, Verb.TAKE_CONTROL, Verb.CONSOLE_SILENT})
@@ -47,12 +51,14 @@ class Finding(StrEnum):
 class DayKind:
     """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `records`: whether
     what is wrong with a record fails the day. Otherwise it is counted only: one loop that is stuck can hide a vehicle
-    or make one up, and what the lane makes of that is not right on every such day yet."""
+    or make one up, and what the lane makes of that is not right on every such day yet. `geometry`: the lane and its
+    presence sensors."""
 
     name: str
     verbs: frozenset[Verb] | None
     zones: frozenset[str] | None = None
     records: bool = True
+    geometry: Geometry = field(default_factory=Geometry)
 
 
 KINDS: tuple[DayKind, ...] = (
@@ -72,6 +78,16 @@ HUNT_KINDS: tuple[DayKind, ...] = (
     DayKind("hunt: chatter and lost edges", _OUTAGES | {Verb.SENSOR_CHATTER, Verb.SENSOR_FROZEN}),
     DayKind("hunt: everything", None),
 )
+LAYOUT_KINDS: tuple[DayKind, ...] = (
+    DayKind("loops only", _OUTAGES, geometry=Geometry(layout=Layout.LOOPS_ONLY)),
+    DayKind("light curtain", _OUTAGES, geometry=Geometry(layout=Layout.LIGHT_CURTAIN)),
+    DayKind("no exit loop", _OUTAGES, geometry=Geometry(exit_loop=False)),
+    DayKind(
+        "lying curtain", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM}), records=False,
+        geometry=Geometry(layout=Layout.LIGHT_CURTAIN),
+    ),
+    DayKind("loops only, kills", _KILLS, records=False, geometry=Geometry(layout=Layout.LOOPS_ONLY, exit_loop=False)),
+)  # fmt: skip
 
 # Word by word what the judges say; whatever else they say is OTHER.
 _SAID: tuple[tuple[str, Finding], ...] = (
@@ -107,7 +123,7 @@ class DayPlan:
         without = without if without is not None else Without(after_s=until_s)
         return run_day(
             self.seed, self.day_s, verbs=kind.verbs, zones=kind.zones, mix=self.mix, without=without,
-            options=self.options, faults=kind.verbs is None or bool(kind.verbs),
+            options=self.options, faults=kind.verbs is None or bool(kind.verbs), geometry=kind.geometry,
         )  # fmt: skip
 
     def complaints(self, day: Day) -> list[str]:
@@ -127,7 +143,7 @@ def plan_of(seed: int) -> DayPlan:
         platoon_share=rng.choice((0.2, 0.5, 0.8)),
         shares=_shares(),
     )
-    kinds = HUNT_KINDS if seed >= HUNT_FROM else KINDS
+    kinds = LAYOUT_KINDS if seed >= LAYOUTS_FROM else HUNT_KINDS if seed >= HUNT_FROM else KINDS
     return DayPlan(seed, kinds[seed % len(kinds)], mix)
 
 

@@ -11,6 +11,7 @@ from drivers.api import Stamp
 from edge_agent.model.conveyance import Conveyance, Flag, Outcome
 from hil.rig.virtual_lane import Passage, VirtualLane
 from hil.world.events import EventKind
+from hil.world.geometry import ZONES
 
 SEALED_S = 1.0
 """A passage is sealed so soon after X has shown its tail leave."""
@@ -105,6 +106,9 @@ class RecordJudge:
 
     def _in_time(self) -> Iterator[str]:
         """Sealed within a second of X having shown the tail leave; where X lied, within the bound, and saying so."""
+        if not self._lane.world.geometry.exit_loop:
+            yield from self._in_time_without_exit()
+            return
         tails = {o.truck: o for o in self._over if o.zone == "zone_x"}
         for passage, truck in self._owners:
             record, over = passage.conveyance, tails.get(truck)
@@ -119,6 +123,14 @@ class RecordJudge:
             if doubted and late_s <= BLIND_EXIT_S and self._exit_elsewhere(truck):
                 continue
             yield f"{truck} was sealed {late_s:.1f} s after its tail left X"
+
+    def _in_time_without_exit(self) -> Iterator[str]:
+        """Without an exit loop a record ends by its own time, whoever comes behind."""
+        tails = {o.truck: o.to_s for o in self._over if o.zone == BEAM}
+        for passage, truck in self._owners:
+            ended, tail_s = passage.conveyance.ended, tails.get(truck)
+            if ended is not None and tail_s is not None and self._s(ended) - tail_s > BLIND_EXIT_S:
+                yield f"{truck} was sealed {self._s(ended) - tail_s:.1f} s after its tail left the line"
 
     def _blind(self, truck: str, over: Over) -> bool:
         """Whether X lied while this truck was between the line and the end of X, or nobody was alive to see it."""
@@ -192,13 +204,15 @@ class RecordJudge:
 def _presences(lane: VirtualLane) -> Iterator[Over]:
     """Each truck over each sensor, from the world's true edges."""
     began: dict[str, tuple[str, float]] = {}
+    zones = {lane.world.geometry.sensor(zone): zone for zone in ZONES}
     for event in lane.events:
-        if event.kind is not EventKind.ZONE:
+        if event.kind is not EventKind.ZONE or event.place not in zones:
             continue
+        zone = zones[event.place]
         if event.on:
-            began[event.place] = (event.truck, event.t)
-        elif event.place in began:
-            truck, since = began.pop(event.place)
-            yield Over(truck, event.place, since, event.t)
+            began[zone] = (event.truck, event.t)
+        elif zone in began:
+            truck, since = began.pop(zone)
+            yield Over(truck, zone, since, event.t)
     for zone, (truck, since) in began.items():
         yield Over(truck, zone, since, float("inf"))

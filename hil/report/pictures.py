@@ -6,7 +6,6 @@ from hil.report.timeline import Bar, Ink, Mark, Row, Timeline
 from hil.rig.run_record import RunRecord, Sealed
 from hil.world.events import EventKind
 from hil.world.faults import OFFICER_VERBS, Happening
-from hil.world.geometry import ZONES
 
 _MARGIN_S = 2.0
 _SENSORS: Mapping[str, str] = {
@@ -14,6 +13,9 @@ _SENSORS: Mapping[str, str] = {
     "zone_d": "loop D (decision)",
     "zone_s": "loop S (stop)",
     "stop_line_beam": "beam at the line",
+    "stop_line_loop": "loop at the line",
+    "stop_line_curtain_1": "light curtain, output 1",
+    "stop_line_curtain_2": "light curtain, output 2",
     "zone_x": "loop X (exit)",
 }
 _LEGS: Mapping[str, str] = {"driver_card": "driver card", "transponder": "transponder"}
@@ -68,7 +70,7 @@ class _Picture:
 
     def _sensors(self) -> Iterator[Row]:
         edges = [e for e in self._run.events if e.kind is EventKind.ZONE]
-        for zone in ZONES:
+        for zone in self._run.sensors:
             bars, since, mine = [], 0.0, False
             for event in (e for e in edges if e.place == zone):
                 if event.on:

@@ -215,6 +215,7 @@ class BenchStory:
             events=tuple(self._events),
             shown=tuple(self._shown),
             greens=tuple(self._greens),
+            sensors=tuple(self.story.geometry.zones()),
             happened=tuple(self._happened),
             acts=tuple(self._officer.acts),
             wrong=tuple(self.oracle.verdicts()),

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hil.world.faults import Verb
@@ -47,6 +48,12 @@ async def _chatter(run: "BenchStory", args: Args) -> None:
 
 async def _free(run: "BenchStory", args: Args) -> None:
     run.driver.faults.free(str(args["zone"]))
+
+
+async def _walk_over_the_line(run: "BenchStory", args: Args) -> None:
+    for zone in run.driver.world.geometry.sees_people():
+        run.driver.faults.stick(zone, True)
+        run.later(float(args["seconds"]), partial(run.driver.faults.free, zone))
 
 
 async def _cut_centre(run: "BenchStory", _args: Args) -> None:
@@ -128,4 +135,5 @@ _PLAYS: Mapping[Verb, Play] = {
     Verb.KILL_AGENT: _kill_agent,
     Verb.START_AGENT: _start_agent,
     Verb.CLOCK_STEP: _step_clock,
+    Verb.PERSON_CROSSES: _walk_over_the_line,
 }

@@ -17,8 +17,8 @@ import yaml
 
 from hil.rig.processes import Child, Control, start
 from hil.rig.readers import READERS
-from hil.rig.world_driver import INPUT_BITS
-from hil.world.geometry import Geometry
+from hil.rig.world_driver import input_bits
+from hil.world.geometry import Geometry, Layout
 
 LANE = "ports/0453/lanes/07"
 
@@ -228,8 +228,9 @@ class LaneBench:
                 "office": "0453",
                 "unlocode": "CAWND",
                 "direction": "inbound",
-                "mode_at_start": "remote",
+                "mode_at_start": "remote" if self.options.geometry.rolls else "attended",
             },
+            "presence": self._presence(),
             "geometry": self._geometry(),
             "kinematics": {"v_max_kmh": 25, "v_min_kmh": 3, "reaction_s": 1.5, "decel_ms2": 2.0},
             "policy": {"required_cargo": True},
@@ -261,14 +262,26 @@ class LaneBench:
             config["console"] = self._console()
         return config
 
+    def _presence(self) -> dict[str, Any]:
+        layout = self.options.geometry.layout
+        field = {"field_from_m": 0.3, "field_to_m": 1.8} if layout is Layout.LIGHT_CURTAIN else {}
+        return {"layout": layout.value, **field}
+
     def _geometry(self) -> dict[str, Any]:
         zones = self.options.geometry.zones()
         spans = {z: {"start_m": zones[z].start_m, "end_m": zones[z].end_m} for z in ("zone_a", "zone_d", "zone_s")}
         reach = 4.0
+        line = zones[self.options.geometry.line_zones[0]]
+        at_line: dict[Layout, dict[str, Any]] = {
+            Layout.LOOPS_AND_BEAM: {"stop_line_beam_m": line.start_m},
+            Layout.LIGHT_CURTAIN: {"stop_line_curtain_m": line.start_m},
+            Layout.LOOPS_ONLY: {"stop_line_loop": {"start_m": line.start_m, "end_m": line.end_m}},
+        }
+        end = zones.get("zone_x")
         return {
             **spans,
-            "stop_line_beam_m": self.options.geometry.beam_m,
-            "zone_x": {"start_m": zones["zone_x"].start_m, "end_m": zones["zone_x"].end_m},
+            **at_line[self.options.geometry.layout],
+            **({"zone_x": {"start_m": end.start_m, "end_m": end.end_m}} if end is not None else {"lane_end_m": 37.0}),
             "antennas": [
                 {"device": "rfid-1", "antenna": a.port, "start_m": a.x_m - reach, "end_m": a.x_m + reach}
                 for a in self.options.geometry.antennas
@@ -284,7 +297,7 @@ class LaneBench:
         return [*arguments, "--link", str(self.dir / "module.tty"), "--baud", str(baud)] if baud else arguments
 
     def _module(self) -> dict[str, Any]:
-        roles: dict[str, Any] = {zone: {"point": bit} for zone, bit in INPUT_BITS.items()}
+        roles: dict[str, Any] = {zone: {"point": bit} for zone, bit in input_bits(self.options.geometry).items()}
         roles |= {"red_feedback": {"point": 8}, "green_feedback": {"point": 10}, "green": {"point": 0}}
         ready = self.at["module"]
         line = {"path": ready["link"], "baud": ready["baud"], "parity": "N"} if "link" in ready else None

@@ -1,8 +1,10 @@
 """Whose record is it? Whoever was over the sensor that made it, by the world's events and the record's stamps."""
 
 from collections.abc import Callable, Iterable
+from itertools import chain
 
 from hil.world.events import EventKind, WorldEvent
+from hil.world.geometry import LINE_ZONES
 from securecorridor.lane.v1 import types_pb2 as types
 
 _FELT_S = 0.5
@@ -15,6 +17,7 @@ _SENSORS = {
     "s_nose": "stop_line_beam",
     "x_nose": "zone_x",
 }
+_AT_LINE = frozenset(chain.from_iterable(LINE_ZONES.values()))
 
 _FROM_THE_LINE = ("stop_line_beam", "zone_s", "zone_d", "zone_a", "zone_x")
 
@@ -29,7 +32,7 @@ class Owners:
     def take(self, event: WorldEvent) -> None:
         """A world event."""
         if event.kind is EventKind.ZONE:
-            self._edges[event.place].append(event)
+            self._edges[_SENSORS["s_nose"] if event.place in _AT_LINE else event.place].append(event)
 
     def match(self, records: Iterable[tuple[str, types.ZoneTimes, types.Moment]]) -> dict[str, str]:
         """Record id, with its times and when it began, to truck ("" for nobody). A record that a lie began is the

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from hil.oracles.wrong_green import Verdict
 from hil.world.events import WorldEvent
 from hil.world.faults import Happening, Verb
+from hil.world.geometry import ZONES
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,8 @@ class Acted:
 class RunRecord:
     """A run that has ended. `shown`: every change of the lamps; `greens`: whom each green was for; `numbers`: the
     sealed records' own, as central holds them; `trouble`: what the script could not do; `unsealed`: records of vehicles
-    that are still in the lane; `arm_wrong`: what a barrier arm did that it must not."""
+    that are still in the lane; `arm_wrong`: what a barrier arm did that it must not; `sensors`: the lane's, upstream
+    first."""
 
     until_s: float
     events: tuple[WorldEvent, ...]
@@ -95,6 +97,7 @@ class RunRecord:
     trouble: tuple[str, ...] = ()
     unsealed: tuple[Sealed, ...] = ()
     arm_wrong: tuple[str, ...] = ()
+    sensors: tuple[str, ...] = ZONES
 
     def shown_at(self, t: float) -> str:
         """What drivers saw at a world second."""

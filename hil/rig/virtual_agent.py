@@ -16,7 +16,8 @@ from edge_agent.model.decision import ActKind, ActResult, OfficerAct
 from edge_agent.model.effects import AnswerAct, AskRelease, EmitEvent, SealBundle, WithdrawRequest
 from edge_agent.model.identity import IdentityKind
 from edge_agent.model.inputs import ConsolePresence, CoreInput, HeadTested, SignalChanged, Started
-from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, ZoneSpan
+from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy, Zone, ZoneSpan
+from edge_agent.model.presence import PresenceLayout
 from edge_agent.passage.corridor import CoreConfig, LaneState, initial_state, step
 from edge_agent.safety.barrier import ArmFault, ArmLimits
 from edge_agent.store.records import BundleDraft, RecordClass, RecordDraft, Sealed
@@ -41,21 +42,26 @@ CLASSES = (
 
 
 def core_config(world: WorldGeometry, policy: LanePolicy | None = None) -> CoreConfig:
-    """The agent's view of a world lane: same zones, antennas with the bench's reach, REMOTE at start."""
+    """The agent's view of a world lane: same zones, antennas with the bench's reach; at start REMOTE where vehicles may
+    roll, else ATTENDED."""
     zones = {name: ZoneSpan(span.start_m, span.end_m) for name, span in world.zones().items()}
-    reach = _ANTENNA_REACH_M
+    line, reach = zones[world.line_zones[0]], _ANTENNA_REACH_M
     geometry = Geometry(
         a=zones["zone_a"],
         d=zones["zone_d"],
         s=zones["zone_s"],
-        beam_m=world.beam_m,
-        x=zones["zone_x"],
+        beam_m=line.start_m,
+        x=zones.get("zone_x", ZoneSpan(world.x_m, world.x_m)),
         antennas=tuple((READER, a.port, ZoneSpan(a.x_m - reach, a.x_m + reach)) for a in world.antennas),
         floors=tuple((READER, a.port, FLOOR_CDBM) for a in world.antennas),
+        layout=PresenceLayout(world.layout.value),
+        line_length_m=line.end_m - line.start_m,
+        exit_sensed=world.exit_loop,
     )
     identity = LaneIdentity("ports/0453/lanes/07", "0453", "CAWND", "inbound", "0", "sha256:0", "sha256:0", "sha256:0")
     kinematics = Kinematics(v_max_kmh=25.0, v_min_kmh=3.0, reaction_s=1.5, decel_ms2=2.0)
-    return CoreConfig(identity, geometry, kinematics, policy or LanePolicy(), LaneMode.REMOTE)
+    mode = LaneMode.REMOTE if world.rolls else LaneMode.ATTENDED
+    return CoreConfig(identity, geometry, kinematics, policy or LanePolicy(), mode)
 
 
 def restored(config: CoreConfig, ledger: VirtualLedger) -> LaneState:
@@ -115,8 +121,9 @@ class VirtualAgent:
             early_reads=config.policy.early_reads,
         )
         self.inputs = LaneInputs(
-            clock=clock, tracker=self.tracker, submit=self.submit, wake=self._wake, stale_ms=_STALE_MS
-        )
+            clock=clock, tracker=self.tracker, submit=self.submit, wake=self._wake, stale_ms=_STALE_MS,
+            layout=config.geometry.layout,
+        )  # fmt: skip
         self.tests = HeadTests(lambda: self.signal, clock, amber=False)
         ports_of_signal = SignalPorts(
             head=lambda: self.head if self.head.alive else None,
@@ -126,8 +133,9 @@ class VirtualAgent:
             on_change=self._signal_changed,
             on_cycle=self.tests.looked,
         )
+        zones = tuple(zone for zone in Zone if zone is not Zone.X or config.geometry.exit_sensed)
         latched = SignalFault(state.fault.code) if state.fault is not None else None
-        self.signal = SignalLoop(ports_of_signal, Limits(barrier=module.arm is not None), latched=latched)
+        self.signal = SignalLoop(ports_of_signal, Limits(barrier=module.arm is not None, zones=zones), latched=latched)
         self._arm = self._make_arm(state) if module.arm is not None else None
 
     @property

@@ -36,7 +36,7 @@ class VirtualArm:
 
     def levels(self) -> dict[str, bool]:
         """Its limit switches, and its own presence input, which looks along the line's beam."""
-        under = self._lane.world.zones()["stop_line_beam"]
+        under = self._lane.world.zones()[self._lane.world.geometry.sensor("stop_line_beam")]
         return {"barrier_up": self.up, "barrier_down": self._place <= 0.0, "barrier_presence": under}
 
     def saw(self, events: Iterable[WorldEvent]) -> None:

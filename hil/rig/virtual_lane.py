@@ -412,7 +412,7 @@ class VirtualLane:
         for track in tracks:
             if self.truck_of.get(track.id):
                 continue
-            truck = there[track.over[-1].value] if track.over else ""
+            truck = there[self.world.geometry.sensor(track.over[-1].value)] if track.over else ""
             # A record that a lie began is the truck's that comes into it, unless that has one of its own.
             known = track.id in self.truck_of and any(self.truck_of.get(other.id) == truck for other in tracks)
             self.truck_of[track.id] = "" if known else truck

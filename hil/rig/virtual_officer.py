@@ -56,7 +56,7 @@ class VirtualOfficer:
         self._watching: asyncio.Task[None] | None = None
         self._standing: dict[str, float] = {}
         self._aside: set[str] = set()
-        self._mode = LaneMode.REMOTE
+        self._mode = LaneMode.REMOTE if lane.world.geometry.rolls else LaneMode.ATTENDED
         self._unanswered: dict[asyncio.Task[None], tuple[Played, Callable[[], None]]] = {}
         self._sent_to: dict[str, str] = {}
         self._tries: dict[str, int] = {}
@@ -308,7 +308,8 @@ class VirtualOfficer:
         views = self._inside()
         known = [self._track(state, view.id) for view in views]
         lies = self._lane.faults.levels(self._lane.world.zones()) != self._lane.world.zones()
-        clear = not self._lane.world.zones()["stop_line_beam"]
+        zones, line = self._lane.world.zones(), self._lane.world.geometry.line_zones
+        clear = not any(zones[zone] for zone in line)
         return clear and not lies and all(track is not None and track.upstream for track in known)
 
     def _see_who_waits(self, state: LaneState) -> None:

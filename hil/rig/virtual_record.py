@@ -27,6 +27,7 @@ def record_of(lane: VirtualLane) -> RunRecord:
         events=tuple(lane.events),
         shown=tuple((t, aspect.value) for t, aspect in lane.shown),
         greens=tuple(lane.greens),
+        sensors=tuple(lane.world.geometry.zones()),
         happened=tuple(lane.happened),
         acts=tuple(Acted(a.t, a.verb, a.truck, a.result, a.message) for a in lane.acts),
         wrong=tuple(lane.wrong),

@@ -1,6 +1,7 @@
 """What is done to a virtual lane's surroundings by a script: faults of sensors, module, link and process; the clock."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hil.world.faults import Verb
@@ -46,6 +47,12 @@ def _chatter(lane: "VirtualLane", args: Args) -> None:
 def _freeze(lane: "VirtualLane", args: Args) -> None:
     zone = str(args["zone"])
     lane.stick(zone, lane.faults.levels(lane.world.zones())[zone])
+
+
+def _walk_over_the_line(lane: "VirtualLane", args: Args) -> None:
+    for zone in lane.world.geometry.sees_people():
+        lane.stick(zone, True)
+        lane.later(float(args["seconds"]), partial(lane.free, zone))
 
 
 def _silence_module(lane: "VirtualLane", _args: Args) -> None:
@@ -105,4 +112,5 @@ _PLAYS: Mapping[Verb, Play] = {
     Verb.KILL_AGENT: lambda lane, _: lane.kill_agent(),
     Verb.START_AGENT: lambda lane, _: lane.start_agent(),
     Verb.CLOCK_STEP: _step_clock,
+    Verb.PERSON_CROSSES: _walk_over_the_line,
 }

@@ -8,7 +8,7 @@ from typing import Any
 from hil.rig.processes import Control
 from hil.world.events import EventKind, WorldEvent
 from hil.world.faults import SensorFaults
-from hil.world.geometry import KMH, Lamp
+from hil.world.geometry import KMH, Geometry, Lamp
 from hil.world.world import World
 
 STEP_S = 0.02
@@ -17,7 +17,14 @@ _SCENE_S = 0.1
 _JUST_AFTER_S = 0.0005
 
 INPUT_BITS: Mapping[str, int] = {"zone_a": 0, "zone_d": 1, "zone_s": 2, "stop_line_beam": 3, "zone_x": 4}
-"""Which input of the virtual module each zone sensor is wired to."""
+"""Which input of the virtual module each zone sensor is wired to, on a lane with a beam."""
+_LINE_BITS = (3, 5)
+
+
+def input_bits(geometry: Geometry) -> dict[str, int]:
+    """The same for any lane: what stands at the line is where the beam would be, a second output beside the others."""
+    line = dict(zip(geometry.line_zones, _LINE_BITS, strict=False))
+    return {zone: line[zone] if zone in line else INPUT_BITS[zone] for zone in geometry.zones()}
 
 
 class WorldDriver:
@@ -44,6 +51,7 @@ class WorldDriver:
     ) -> None:
         self.world = world
         self.faults = SensorFaults()
+        self._bits = input_bits(world.geometry)
         self.start_ns = time.monotonic_ns()
         self._module = module
         self._reader = reader
@@ -117,7 +125,7 @@ class WorldDriver:
             await self._set_inputs({event.place: shown})
 
     async def _set_inputs(self, levels: Mapping[str, bool]) -> None:
-        await self._module.do("set_inputs", bits={str(INPUT_BITS[zone]): on for zone, on in levels.items()})
+        await self._module.do("set_inputs", bits={str(self._bits[zone]): on for zone, on in levels.items()})
 
     async def _set_field(self, now: float) -> None:
         tags = self.world.tags_in_field(min(now, self.world.now))

@@ -33,13 +33,21 @@ class Mark(Enum):
 Threshold = tuple[float, Mark, str]
 
 
-def thresholds(geometry: Geometry, length_m: float) -> tuple[Threshold, ...]:
-    """Every place where something happens to a truck of that length, as nose positions in order."""
+def thresholds(
+    geometry: Geometry, length_m: float, drawbar: tuple[float, float] | None = None
+) -> tuple[Threshold, ...]:
+    """Every place where something happens to a truck of that length, as nose positions in order. `drawbar`: from where
+    to where behind the nose there is nothing else."""
     places: list[Threshold] = [(-geometry.sight_m, Mark.SIGHT, "")]
     for name, x in geometry.points().items():
         places += [(x, Mark.NOSE, name), (x + length_m, Mark.TAIL, name)]
     for name, span in geometry.zones().items():
         places += [(span.start_m, Mark.ZONE_ON, name), (span.end_m + length_m, Mark.ZONE_OFF, name)]
+        if drawbar is None or geometry.sees_drawbars(name):
+            continue
+        off_m, on_m = span.end_m + drawbar[0], span.start_m + drawbar[1]
+        if off_m < on_m:  # shorter than the sensor is long, it frees nothing
+            places += [(off_m, Mark.ZONE_OFF, name), (on_m, Mark.ZONE_ON, name)]
     places.append((geometry.exit_m + length_m, Mark.EXIT, ""))
     return tuple(sorted(places, key=lambda place: place[0]))
 

@@ -12,9 +12,10 @@ class Verb(StrEnum):
     """What may happen. The officer's words are those of the agent's acts; the rest is done to the lane's surroundings.
 
     `direct_truck`: the driver is told to go on, see `World.direct`. A frozen sensor keeps its level and loses its
-    edges; a chattering one changes by itself. A silent module answers nothing; a late one obeys at once but answers
-    late. A jammed arm stays where it is. A silent console still shows the lane, but sends no sign of life: its browser
-    is frozen.
+    edges; a chattering one changes by itself. `person_crosses`: somebody on foot is over the line for so long, as far
+    as the sensors there feel people. A silent module answers nothing; a late one obeys at once but answers late. A
+    jammed arm stays where it is. A silent console still shows the lane, but sends no sign of life: its browser is
+    frozen.
     """
 
     HOLD_LANE = "hold_lane"
@@ -52,6 +53,7 @@ class Verb(StrEnum):
     KILL_AGENT = "kill_agent"
     START_AGENT = "start_agent"
     CLOCK_STEP = "clock_step"
+    PERSON_CROSSES = "person_crosses"
 
 
 OFFICER_VERBS = frozenset(

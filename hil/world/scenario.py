@@ -14,7 +14,7 @@ import yaml
 
 from hil.world.events import EventKind
 from hil.world.faults import OFFICER_VERBS, Happening, Trigger, Verb
-from hil.world.geometry import POINTS, ZONES, Geometry, Lamp
+from hil.world.geometry import ALL_ZONES, POINTS, Geometry, Lamp, Layout
 from hil.world.rf import RfModel, StrayTag
 from hil.world.rules import ReleaseRule, Revision, Verdict
 from hil.world.strict_yaml import (
@@ -85,13 +85,14 @@ _ARGS: Mapping[Verb, Mapping[str, Read[Any]]] = {
     Verb.DIRECT_TRUCK: {"truck": text_of, "way": word("through", "side")},
     Verb.SET_MODE: {"mode": word(*MODES)},
     Verb.ACKNOWLEDGE: {"condition": text_of},
-    Verb.SENSOR_STUCK: {"zone": word(*ZONES), "level": flag_of},
-    Verb.SENSOR_CHATTER: {"zone": word(*ZONES), "hz": number(0.5, 20.0)},
-    Verb.SENSOR_FROZEN: {"zone": word(*ZONES)},
-    Verb.SENSOR_FREE: {"zone": word(*ZONES)},
+    Verb.SENSOR_STUCK: {"zone": word(*ALL_ZONES), "level": flag_of},
+    Verb.SENSOR_CHATTER: {"zone": word(*ALL_ZONES), "hz": number(0.5, 20.0)},
+    Verb.SENSOR_FROZEN: {"zone": word(*ALL_ZONES)},
+    Verb.SENSOR_FREE: {"zone": word(*ALL_ZONES)},
     Verb.CENTRE_LATE: {"seconds": number(0.0, 60.0)},
     Verb.MODULE_LATE: {"ms": number(0.0, 1000.0)},
     Verb.CLOCK_STEP: {"ms": number(-1e9, 1e9)},
+    Verb.PERSON_CROSSES: {"seconds": number(0.1, 60.0)},
 }
 
 
@@ -201,6 +202,10 @@ def _read_scenario(problems: Problems, root: yaml.Node, name: str) -> Scenario:
     rules = {part.plan.id: part.rule for part in parts}
     if len(rules) != len(trucks):
         problems.note(given.node, "given: two trucks have the same id")
+    for happening in happenings:
+        zone = happening.args.get("zone")
+        if zone is not None and zone not in geometry.zones():
+            problems.note(root, f"scenario: when names {zone}, which this lane has not: {', '.join(geometry.zones())}")
     for truck in sorted(_named(happenings, then) - set(rules)):
         problems.note(root, f"scenario: when or then names truck {truck}, which is not given: {', '.join(rules)}")
     return Scenario(name, title, seed, geometry, trucks, rules, strays, happenings, then, arm_travel_s)
@@ -225,9 +230,11 @@ def _read_lane(problems: Problems, node: yaml.Node) -> tuple[float, Geometry]:
         key: lane.get(key, _METRES, getattr(default, key))
         for key in ("entry_m", "a_m", "d_m", "x_m", "exit_m", "loop_m", "sight_m")
     }
+    layout = lane.get("layout", one_of(Layout), default.layout)
+    exit_loop = lane.get("exit_loop", flag_of, default.exit_loop)
     lane.close()
     try:
-        return cruise_kmh, dataclasses.replace(default, **measures)
+        return cruise_kmh, dataclasses.replace(default, **measures, layout=layout, exit_loop=exit_loop)
     except ValueError as error:
         raise problems.refuse(node, f"lane: {error}") from None
 
@@ -252,6 +259,7 @@ def _read_truck(problems: Problems, node: yaml.Node, cruise_kmh: float) -> _Truc
     rear = truck.get("plate_rear", text_of, "") or None
     behaviour = truck.get("behaviour", one_of(Behaviour), Behaviour.OBEYS)
     acts = truck.items("acts", _read_act)
+    drawbar = truck.get("drawbar", _read_drawbar, None)
     rule = truck.get("release", _read_rule, ReleaseRule())
     truck.close()
     try:
@@ -263,11 +271,19 @@ def _read_truck(problems: Problems, node: yaml.Node, cruise_kmh: float) -> _Truc
             plate_rear=rear,
             behaviour=behaviour,
             acts=acts,
+            drawbar=drawbar,
             **numbers,
         )
     except ValueError as error:
         raise problems.refuse(node, str(error)) from None
     return _TruckPart(plan, rule)
+
+
+def _read_drawbar(problems: Problems, node: yaml.Node) -> tuple[float, float]:
+    drawbar = Section(problems, node, "drawbar")
+    found = drawbar.need("from_m", _METRES), drawbar.need("to_m", _METRES)
+    drawbar.close()
+    return found
 
 
 def _read_tag(problems: Problems, node: yaml.Node) -> TagSpec:

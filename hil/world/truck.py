@@ -65,7 +65,7 @@ class TruckPlan:
     `start_kmh` (default: cruise). `stop_short_m` before the line is where the driver aims to stand. `stop_reaction_s`
     applies when the lamp leaves green, `go_reaction_s` when it turns green or the leader moves off. `gap_m` is the
     distance kept to a standing leader, `headway_s` the time kept to a moving one. `cab_m` is the driver's place behind
-    the nose.
+    the nose. `drawbar` from where to where behind the nose there is nothing but a drawbar, near the road.
     """
 
     id: str
@@ -87,6 +87,7 @@ class TruckPlan:
     gap_m: float = 4.0
     headway_s: float = 1.5
     cab_m: float = 1.5
+    drawbar: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         checks = (
@@ -97,6 +98,10 @@ class TruckPlan:
             (self.stop_reaction_s >= 0 and self.go_reaction_s >= 0, "a reaction time must not be negative"),
             (self.stop_short_m > 0 and self.gap_m > 0, "stop_short_m and gap_m must be positive"),
             (self.headway_s >= 0.5, "headway_s must be at least 0.5"),
+            (
+                self.drawbar is None or 0 < self.drawbar[0] < self.drawbar[1] < self.length_m,
+                "the drawbar must begin and end within the truck",
+            ),
             (self.start_kmh is None or 0 <= self.start_kmh <= self.cruise_kmh, "start_kmh must be 0 to cruise_kmh"),
         )
         for holds, message in checks:

@@ -2,11 +2,12 @@
 
 import bisect
 import copy
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from hil.world.driver import NEVER, Mark, Threshold, Truck, thresholds
 from hil.world.events import EventKind, TruckView, WorldEvent
-from hil.world.geometry import KMH, ZONES, Geometry, Lamp
+from hil.world.geometry import KMH, Geometry, Lamp
 from hil.world.motion import stopping_m
 from hil.world.rf import AirRead, Carrier, RfModel, StrayTag, TagInField
 from hil.world.truck import TruckPlan
@@ -48,10 +49,10 @@ class World:
         self.road_closed = False
         """Nobody enters: the road to the lane is closed off."""
         self._lane: list[Truck] = []
-        self._occupied = dict.fromkeys(ZONES, 0)
+        self._occupied = dict.fromkeys(geometry.zones(), 0)
         self._lamp_queue: list[tuple[float, Lamp]] = []
         self._out: list[WorldEvent] = []
-        self._marks: dict[float, tuple[Threshold, ...]] = {}
+        self._marks: dict[tuple[float, tuple[float, float] | None], tuple[Threshold, ...]] = {}
 
     def next_change(self) -> float | None:
         """The time of the next thing that happens by itself; None when nothing ever will. `set_lamp`, `add` and
@@ -116,7 +117,7 @@ class World:
             raise ValueError(f"no way {way!r}: through or side")
 
     def zones(self) -> dict[str, bool]:
-        """The true level of every sensor now; `stop_line_beam` True means broken."""
+        """The true level of every sensor now; True at the line means broken."""
         return {zone: count > 0 for zone, count in self._occupied.items()}
 
     def trucks(self) -> tuple[TruckView, ...]:
@@ -255,10 +256,10 @@ class World:
         self._leave(truck, WorldEvent(t, EventKind.DIVERTED, truck.plan.id, "", True, x, 0.0))
 
     def _vacate(self, truck: Truck, t: float, x: float) -> None:
-        held = {name for _, mark, name in truck.marks[: truck.passed] if mark is Mark.ZONE_ON}
-        held -= {name for _, mark, name in truck.marks[: truck.passed] if mark is Mark.ZONE_OFF}
-        for zone in ZONES:
-            if zone in held:
+        held = Counter(name for _, mark, name in truck.marks[: truck.passed] if mark is Mark.ZONE_ON)
+        held.subtract(name for _, mark, name in truck.marks[: truck.passed] if mark is Mark.ZONE_OFF)
+        for zone in self._occupied:
+            if held[zone] > 0:
                 self._occupy(t, zone, -1, truck, x)
 
     def _leave(self, truck: Truck, event: WorldEvent) -> None:
@@ -292,9 +293,10 @@ class World:
         self._put(plan, leader, t, x, v)
 
     def _put(self, plan: TruckPlan, leader: Truck | None, t: float, x: float, v: float) -> None:
-        if plan.length_m not in self._marks:
-            self._marks[plan.length_m] = thresholds(self.geometry, plan.length_m)
-        truck = Truck(plan, self._marks[plan.length_m], t, x, v)
+        body = plan.length_m, plan.drawbar
+        if body not in self._marks:
+            self._marks[body] = thresholds(self.geometry, *body)
+        truck = Truck(plan, self._marks[body], t, x, v)
         truck.leader = leader
         if leader is not None:
             leader.follower = truck

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.days.plan import Finding, finding_of, judged, plan_of
+from hil.days.plan import LAYOUT_KINDS, LAYOUTS_FROM, Finding, finding_of, judged, plan_of
 from hil.days.runner import repeat_line
 from hil.rig.virtual_lane import Options
 
@@ -52,3 +52,13 @@ def test_same_seed_same_digest_whatever_the_hash_seed() -> None:
         )
         digests.add(done.stdout)
     assert len(digests) == 1
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("number", range(len(LAYOUT_KINDS)), ids=[kind.name for kind in LAYOUT_KINDS])
+def test_a_day_with_other_presence_sensors(number: int) -> None:
+    """Held to the same: no wrong green, every bundle once, and the lane works again."""
+    day = judged(LAYOUTS_FROM + number)
+    assert day.kind == LAYOUT_KINDS[number].name
+    assert day.greens > 20
+    assert not day.found, f"{repeat_line(day.as_json())}: {day.found}"

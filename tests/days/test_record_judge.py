@@ -12,6 +12,7 @@ from hil.days.day import Day, complaints, run_day
 from hil.days.plan import KINDS, DayKind, DayPlan
 from hil.days.records import Lie, RecordJudge
 from hil.rig.virtual_lane import Passage, VirtualLane
+from hil.world.geometry import Geometry
 from hil.world.traffic import TrafficMix
 
 
@@ -27,6 +28,7 @@ def _judged(day: Day, change: Callable[[list[Passage]], list[Passage]] = list, l
     shown = SimpleNamespace(
         sealed=lambda: sealed,
         owner=lane.owner,
+        world=lane.world,
         events=lane.events,
         began_s=lane.began_s,
         agent=lane.agent,
@@ -58,6 +60,18 @@ def _tags_of_the_next(passages: list[Passage]) -> list[Passage]:
 def _ended_late(record: Conveyance) -> Conveyance:
     assert record.ended is not None
     return replace(record, ended=replace(record.ended, mono_ns=record.ended.mono_ns + 1_500_000_000))
+
+
+def _ended_long_after(record: Conveyance) -> Conveyance:
+    assert record.ended is not None
+    return replace(record, ended=replace(record.ended, mono_ns=record.ended.mono_ns + 100_000_000_000))
+
+
+def test_without_an_exit_loop_a_record_must_end_in_its_own_time() -> None:
+    day = run_day(3, 250.0, faults=False, geometry=Geometry(exit_loop=False))
+    assert day.lane.sealed()
+    assert _judged(day) == []
+    assert any("after its tail left the line" in told for told in _judged(day, _first(_ended_long_after)))
 
 
 def test_a_quiet_day_is_clean(day: Day) -> None:

@@ -47,6 +47,44 @@ def test_a_beam_that_lies_about_a_standing_truck_is_taken_back_and_the_officer_g
     assert Flag.VIOLATION not in bundle.flags
 
 
+def test_a_drawbar_that_the_beam_overlooks_is_doubted_and_nobody_is_accused() -> None:
+    """The beam clears in the middle of a released vehicle, with the stop loop occupied, and breaks again."""
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(2.0)
+    lane.off(Zone.BEAM)
+    assert not lane.order_known()
+    lane.wait(0.4)
+    lane.on(Zone.BEAM)
+    leave(lane)
+    (bundle,) = lane.bundles
+    assert bundle.conveyance_id == truck.conveyance_id
+    assert bundle.outcome is Outcome.RELEASED_ROLLING
+    assert Flag.DOUBTFUL in bundle.flags
+    assert Flag.VIOLATION not in bundle.flags
+    assert lane.state.counts.released == 1
+
+
+def test_who_lost_the_green_to_the_beam_and_goes_much_later_was_not_released() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(0.2)
+    lane.off(Zone.BEAM)
+    lane.wait(20.0)
+    lane.on(Zone.BEAM)
+    leave(lane)
+    (bundle,) = lane.bundles
+    assert bundle.outcome is Outcome.UNRESOLVED
+    assert Flag.DOUBTFUL in bundle.flags
+    assert lane.state.counts.released == 0
+
+
 def test_a_beam_that_lies_during_green_ends_it_and_a_follower_is_not_taken_for_the_truck_at_the_line() -> None:
     lane = Lane().start()
     truck = lane.arrive("t1")

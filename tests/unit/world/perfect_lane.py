@@ -160,7 +160,8 @@ class PerfectLane:
         view = next(view for view in self.world.trucks() if view.id == truck)
         stands = view.state is TruckState.STANDING and view.nose_m > -2.5
         rolls = view.nose_m < -commit_distance_m(max(view.v_mps, 0.0)) and view.state is TruckState.MOVING
-        return not zones["stop_line_beam"] and view.nose_m >= -60.0 and (stands or rolls)
+        clear = not any(zones[zone] for zone in self.world.geometry.line_zones)
+        return clear and view.nose_m >= -60.0 and (stands or rolls)
 
     def _show(self, t: float, aspect: str) -> None:
         if self.world.lamp != aspect:

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from hil.world.events import EventKind, WorldEvent
-from hil.world.geometry import KMH, Geometry, commit_distance_m
+from hil.world.geometry import ALL_ZONES, KMH, ZONES, Geometry, Layout, commit_distance_m
 from hil.world.motion import Segment, following_speed, time_to_travel
 from hil.world.truck import Behaviour, ReverseAct, StopAct, TruckPlan
 from hil.world.world import World
@@ -187,3 +187,41 @@ def test_following_speed_leaves_room_to_brake() -> None:
     u = following_speed(0.0, 4.0, 20.0, 1.5)
     assert 0.75 * (4.0 + u) + u * u / 4.0 == pytest.approx(20.0)
     assert following_speed(0.0, 4.0, 2.0, 1.5) == 0.0
+
+
+def _edges(geometry: Geometry, **truck: object) -> dict[str, list[tuple[float, bool]]]:
+    """(metre of the nose, level) of every edge of a truck that drives through at 5 m/s."""
+    plan = TruckPlan("T1", 0.0, 18.0, 20.0, start_m=-100.0, **truck)  # type: ignore[arg-type]
+    found: dict[str, list[tuple[float, bool]]] = {zone: [] for zone in geometry.zones()}
+    world = World(geometry, (plan,))
+    world.set_lamp("green")
+    for event in world.advance(60.0):
+        if event.kind is EventKind.ZONE:
+            found[event.place].append((round(event.t * 5.0 - 100.0, 3), event.on))
+    return found
+
+
+def test_each_layout_has_its_sensors() -> None:
+    assert tuple(Geometry().zones()) == ZONES
+    for layout in Layout:
+        geometry = Geometry(layout=layout, exit_loop=False)
+        assert tuple(geometry.zones()) == ("zone_a", "zone_d", "zone_s", *geometry.line_zones)
+        assert {geometry.sensor(zone) for zone in ZONES} - {"zone_x"} <= set(geometry.zones())
+        assert set(geometry.zones()) <= set(ALL_ZONES)
+
+
+def test_a_drawbar_frees_a_beam_but_neither_a_curtain_nor_a_loop_longer_than_it() -> None:
+    bar = (9.0, 10.5)
+    assert _edges(Geometry(), drawbar=bar)["stop_line_beam"] == [(0.0, True), (9.0, False), (10.5, True), (20.0, False)]
+    curtain = _edges(Geometry(layout=Layout.LIGHT_CURTAIN), drawbar=bar)
+    assert curtain["stop_line_curtain_1"] == curtain["stop_line_curtain_2"] == [(0.0, True), (20.0, False)]
+    loops = _edges(Geometry(layout=Layout.LOOPS_ONLY), drawbar=bar)
+    assert loops["stop_line_loop"] == [(0.0, True), (22.0, False)]
+    assert _edges(Geometry(layout=Layout.LOOPS_ONLY), drawbar=(9.0, 12.0))["stop_line_loop"] == [
+        (0.0, True), (11.0, False), (12.0, True), (22.0, False)
+    ]  # fmt: skip
+
+
+def test_a_drawbar_ends_within_its_truck() -> None:
+    with pytest.raises(ValueError, match="drawbar"):
+        TruckPlan("T1", 0.0, length_m=12.0, drawbar=(9.0, 12.0))

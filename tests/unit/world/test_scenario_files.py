@@ -32,6 +32,13 @@ RULES_OF_THE_LANE = frozenset(
         "officer_takes_over",
         "order_back_by_stop_and_release",
         "release_expires",
+        "curtain_output_stuck_clear",
+        "drawbar_under_the_beam",
+        "loops_close_tailgater",
+        "loops_nominal",
+        "loops_person",
+        "loops_reverses",
+        "loops_tailgater",
         "stands_at_the_line_at_start",
     }
 )

@@ -12,6 +12,7 @@ from edge_agent.passage.acts import SETTABLE
 from hil.world import scenario
 from hil.world.events import EventKind, WorldEvent
 from hil.world.faults import Happening, Schedule, SensorFaults, Trigger, Verb
+from hil.world.geometry import Layout
 from hil.world.rules import ReleaseRule, Revision, Verdict, answers
 from hil.world.scenario import RedBy, ScenarioError, load_scenario
 from hil.world.truck import Behaviour, ReverseAct, StopAct
@@ -20,7 +21,7 @@ GOOD = """\
 scenario: a story
 given:
   seed: 7
-  lane: {cruise_kmh: 20, a_m: -70}
+  lane: {cruise_kmh: 20, a_m: -70, layout: light_curtain, exit_loop: false}
   trucks:
     - id: T1
       enter_s: 2
@@ -65,6 +66,7 @@ def test_everything_is_read() -> None:
     story = load_scenario(GOOD, "story.yaml")
     plan = story.trucks[0]
     assert (story.seed, story.geometry.a_m, plan.cruise_kmh, plan.length_m) == (7, -70.0, 20.0, 18.5)
+    assert (story.geometry.layout, story.geometry.exit_loop) == (Layout.LIGHT_CURTAIN, False)
     assert [tag.kind.value for tag in plan.tags] == ["driver_card", "transponder", "cargo"]
     assert (plan.tags[0].level_db, plan.tags[0].present_from_s, plan.plate_rear) == (-6.0, 3.0, None)
     assert plan.behaviour is Behaviour.RUNS_RED
@@ -112,6 +114,17 @@ def test_faults_are_told_with_their_place(old: str, new: str, expected: str) -> 
     assert old in GOOD
     problems = _problems(GOOD.replace(old, new, 1))
     assert any(expected in problem for problem in problems), problems
+
+
+def test_a_drawbar_is_part_of_a_truck() -> None:
+    text = GOOD.replace("length_m: 18.5", "length_m: 18.5\n      drawbar: {from_m: 9, to_m: 10.5}")
+    assert load_scenario(text, "story.yaml").trucks[0].drawbar == (9.0, 10.5)
+    assert any("drawbar must begin" in problem for problem in _problems(text.replace("10.5", "18.5")))
+
+
+def test_a_sensor_that_the_lane_has_not_is_told() -> None:
+    (problem,) = _problems(GOOD.replace("zone: zone_d", "zone: stop_line_beam"))
+    assert "when names stop_line_beam, which this lane has not: zone_a, zone_d, zone_s, stop_line_curtain_1" in problem
 
 
 def test_all_faults_at_once() -> None:
