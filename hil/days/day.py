@@ -12,7 +12,6 @@ from hil.days.troubles import Trouble, happenings, troubles
 from hil.oracles.wrong_green import Rule
 from hil.rig.virtual_lane import Options, VirtualLane
 from hil.rig.virtual_loop import VirtualLoop
-from hil.world.events import EventKind
 from hil.world.faults import Happening, Verb
 from hil.world.geometry import Geometry
 from hil.world.rules import ReleaseRule
@@ -24,10 +23,9 @@ CALM_S = 200.0
 """The last part of a day has no faults: there the lane must work again."""
 RECOVERY_S = 60.0
 FRESH = "fresh"
-THROUGH_S = 80.0
-"""So long before the end at the latest a truck must have come to be through by then."""
-LOOKS_S = 30.0
-"""So soon the officer has seen and confirmed an order that was lost."""
+LONGER_S = 300.0
+"""So much longer a day lasts at most, with nobody new on the road, until the lane has shown that it works again."""
+_LOOK_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class Without:
 
 @dataclass(slots=True)
 class Day:
-    """A day after it was run, until `until_s`: not further than `day_s`."""
+    """A day after it was run: `until_s` is below `day_s` where only its beginning was."""
 
     seed: int
     day_s: float
@@ -89,7 +87,7 @@ def run_day(
         replace(options if options is not None else Options(), officer=True),
     )
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-        runner.run(lane.run(min(day_s, without.after_s)))
+        runner.run(lane.run(min(day_s, without.after_s), lambda: _longer(lane, feed, day_s)))
     return Day(seed, day_s, lane, feed, found, min(day_s, without.after_s))
 
 
@@ -107,9 +105,19 @@ def _here(happening: Happening, geometry: Geometry) -> Happening:
     return replace(happening, args=args)
 
 
+def _longer(lane: VirtualLane, feed: PlanFeed, day_s: float) -> float:
+    """How many seconds to go on after the day: some, while it has not shown what it must and there is time left. The
+    road was full, perhaps, or an officer has just sent somebody aside."""
+    if lane.now_s < day_s - _LOOK_S or lane.now_s >= day_s + LONGER_S or not any(_life(lane)):
+        return 0.0
+    feed.end()
+    return _LOOK_S
+
+
 def complaints(day: Day) -> list[str]:
     """Everything that must not be, whatever happened; empty when all is well."""
-    return [*_wrong_greens(day), *_sequence(day), *_queues(day), *_life(day)]
+    life = _life(day.lane) if day.until_s >= day.day_s else ()
+    return [*_wrong_greens(day), *_sequence(day), *_queues(day), *life]
 
 
 def record_complaints(day: Day) -> list[str]:
@@ -184,29 +192,14 @@ def _queues(day: Day) -> Iterator[str]:
         yield f"{agent.inputs.tags.stats.dropped} tag reads dropped"
 
 
-def _life(day: Day) -> Iterator[str]:
-    """Once the faults are over and the officer has confirmed the order, released trucks roll again."""
-    lane = day.lane
-    if day.until_s < day.day_s:
-        return
+def _life(lane: VirtualLane) -> Iterator[str]:
+    """Once the faults are over the order is known, the head is well, and who is released gets through."""
     state = lane.agent.state if lane.agent is not None else None
-    told = [(t, e.code) for t, e in lane.lane_events if e.code in ("CORRIDOR_ORDER_LOST", "CORRIDOR_ORDER_RESTORED")]
-    lost_s = told[-1][0] if told and told[-1][1] == "CORRIDOR_ORDER_LOST" else day.day_s  # too late to be told
-    if state is not None and not state.order.known and lost_s < day.day_s - LOOKS_S:
+    if state is not None and not state.order.known:
         yield f"order still unknown at the end: {state.order.reason}"
     if state is not None and state.fault is not None:
         yield f"fault still latched at the end: {state.fault.code}"
-    released = (Outcome.RELEASED_ROLLING, Outcome.RELEASED_STOPPED)
-    ended = {passage.truck: passage.conveyance for passage in lane.sealed()}
-    entered = {event.truck: event.t for event in lane.events if event.kind is EventKind.ENTERED}
-    if entered.get(FRESH, day.day_s) <= day.day_s - THROUGH_S:
-        outcome = ended[FRESH].outcome if FRESH in ended else None
-        if outcome not in released:
-            yield f"the fresh truck did not get through: {outcome or 'no bundle'}"
-        return
-    # The road was full: it stands outside, or in the queue. Then somebody else must have got through.
-    since = day.day_s - CALM_S + RECOVERY_S + lane.began_s
-    if not any(
-        c.outcome in released and c.ended is not None and c.ended.mono_ns / 1e9 >= since for c in ended.values()
-    ):
-        yield "nobody got through after the faults"
+    ended = next((passage.conveyance for passage in reversed(lane.sealed()) if passage.truck == FRESH), None)
+    if ended is None or ended.outcome not in (Outcome.RELEASED_ROLLING, Outcome.RELEASED_STOPPED):
+        outcome = ended.outcome if ended is not None else None
+        yield f"the fresh truck did not get through: {outcome or 'no bundle'}"

@@ -28,12 +28,12 @@ LAYOUTS_FROM = 20_000_000
 """From this seed on the lanes have other presence sensors, and are held to the same."""
 
 _WIDE_ACTS = frozenset({Verb.HOLD_LANE, Verb.HOLD_CONVEYANCE, Verb.SET_MODE})
-_TWO_OFFICERS = frozenset({Verb.ACKNOWLEDGE, Verb.TAKE_CONTROL, Verb.CONSOLE_SILENT})
-_OUTAGES = (
-    _WIDE_ACTS | _TWO_OFFICERS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
-)
-_KILLS = _OUTAGES | {Verb.KILL_AGENT}
 _SINGLE_ACTS = frozenset({Verb.RELEASE_CONVEYANCE, Verb.REFER_CONVEYANCE, Verb.DIRECT_CONVEYANCE})
+_TWO_OFFICERS = frozenset({Verb.ACKNOWLEDGE, Verb.TAKE_CONTROL, Verb.CONSOLE_SILENT})
+_ACTS = _WIDE_ACTS | _SINGLE_ACTS | _TWO_OFFICERS
+_OUTAGES = _ACTS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
+_KILLS = _OUTAGES | {Verb.KILL_AGENT}
+_SLOW = _OUTAGES | {Verb.MODULE_LATE, Verb.MODULE_SILENT}
 
 
 class Finding(StrEnum):
@@ -68,12 +68,10 @@ KINDS: tuple[DayKind, ...] = (
     DayKind("lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
     DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False),
     DayKind("everything", None, records=False),
+    DayKind("slow module", _SLOW),
 )
 HUNT_KINDS: tuple[DayKind, ...] = (
-    DayKind("hunt: single acts", _OUTAGES | _SINGLE_ACTS),
-    DayKind("hunt: kills and single acts", _KILLS | _SINGLE_ACTS),
-    DayKind("hunt: late module", _OUTAGES | {Verb.MODULE_LATE}),
-    DayKind("hunt: silent module", _OUTAGES | {Verb.MODULE_SILENT}),
+    DayKind("hunt: kills and a slow module", _KILLS | _SLOW),
     DayKind("hunt: lying sensors", _KILLS | {Verb.SENSOR_STUCK}),
     DayKind("hunt: chatter and lost edges", _OUTAGES | {Verb.SENSOR_CHATTER, Verb.SENSOR_FROZEN}),
     DayKind("hunt: everything", None),

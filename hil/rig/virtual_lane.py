@@ -113,9 +113,12 @@ class VirtualLane:
         self._agent: VirtualAgent | None = None
         self._task: asyncio.Task[None] | None = None
         self._ended: asyncio.Future[None] | None = None
+        self._longer: Callable[[], float] = lambda: 0.0
 
-    async def run(self, until_s: float) -> None:
-        """From world second 0 to `until_s`; nothing is left running. ExceptionGroup when a part of the agent failed."""
+    async def run(self, until_s: float, longer: Callable[[], float] = lambda: 0.0) -> None:
+        """From world second 0 to `until_s`; nothing is left running. `longer` is asked then, and again when its answer
+        is over: how many seconds to go on. ExceptionGroup when a part of the agent failed."""
+        self._longer = longer
         self._loop = asyncio.get_running_loop()
         self._start_s = self._loop.time()
         self._ended = self._loop.create_future()
@@ -282,7 +285,12 @@ class VirtualLane:
         self.module.close()
 
     def _finish(self) -> None:
-        if self._ended is not None and not self._ended.done():
+        if self._ended is None or self._ended.done():
+            return
+        more_s = self._longer()
+        if more_s > 0.0:
+            self._loop.call_later(more_s, self._finish)
+        else:
             self._ended.set_result(None)
 
     def _arm(self) -> None:

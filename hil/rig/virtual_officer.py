@@ -111,8 +111,6 @@ class VirtualOfficer:
             return
         if "place" in args:
             views = [view for view in self._inside() if view.id not in self._aside]  # those are on their way out
-            if verb is Verb.RELEASE_CONVEYANCE:  # twenty seconds are for one who waits
-                views = [view for view in views if view.state is TruckState.STANDING]
             if int(args["place"]) >= len(views):
                 return
             args = {**args, "truck": views[int(args["place"])].id}

@@ -195,17 +195,24 @@ class PlanFeed:
     def __init__(self, traffic: Traffic, drop: Callable[[TruckPlan], bool] = lambda _plan: False) -> None:
         self._traffic = traffic
         self._drop = drop
+        self._over = False
         self.arrivals: dict[str, Arrival] = {}
 
     def __iter__(self) -> "PlanFeed":
         return self
 
     def __next__(self) -> TruckPlan:
+        if self._over:
+            raise StopIteration
         arrival = next((arrival for arrival in islice(self._traffic, _PATIENCE) if not self._drop(arrival.plan)), None)
         if arrival is None:
             raise StopIteration
         self.arrivals[arrival.plan.id] = arrival
         return arrival.plan
+
+    def end(self) -> None:
+        """Nobody comes any more, but for whom the world has asked for already."""
+        self._over = True
 
     def forget(self, truck_id: str) -> None:
         """This truck is gone; nobody will ask for it again."""

@@ -12,7 +12,7 @@ from drivers.api import Aspect, Grade
 from edge_agent.model.conveyance import Flag, Outcome
 from edge_agent.model.decision import ActKind
 from edge_agent.model.effects import GrantLease
-from edge_agent.model.inputs import CentreLink, SignalChanged
+from edge_agent.model.inputs import CentreLink, ConsolePresence, SignalChanged
 from edge_agent.model.lane import Zone
 from edge_agent.passage.codes import CauseCode
 from edge_agent.passage.kinematics import standing_time_ns
@@ -177,3 +177,23 @@ def test_between_a_lost_green_and_the_next_a_truck_over_the_stop_loop_has_had_ti
             since_ns = None
         elif effect in lane.withdrawn:
             since_ns = effect.at.mono_ns
+
+
+def test_an_officers_release_that_lapses_in_front_of_a_rolling_truck_accuses_nobody() -> None:
+    """It comes to be known to stand by the time it entered the stop loop, but its driver may have moved off since."""
+    lane = Lane().start()
+    lane.arrive()
+    lane.feed(ConsolePresence(lane.at, True))
+    lane.wait(4.0)
+    lane.on(Zone.D)
+    lane.wait(1.0)
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+    lane.wait(14.4)
+    lane.on(Zone.S)
+    assert lane.green == lane.first.conveyance_id
+    lane.wait(STANDS_S - 0.1)
+    assert lane.green == "", "twenty seconds are over"
+    lane.wait(1.0)
+    lane.pass_line()
+    assert "VIOLATION" not in lane.events
+    assert lane.bundles[0].outcome is Outcome.UNRESOLVED
