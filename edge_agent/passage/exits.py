@@ -22,7 +22,7 @@ SHORT = 0.5
 
 def exit_due_ns(state: LaneState, track: Track) -> int:
     """When a vehicle past the line is taken for gone although X has not seen its tail leave: `stopped_factor` times
-    what the slowest rolling vehicle takes, from where it was seen last and not before the vehicle ahead has left.
+    what the slowest rolling vehicle takes, from where it was seen last and not before X has seen the one ahead leave.
     NEVER while it is over the line. A lane without X has nothing that could tell of the vehicle ahead: there each one's
     time runs by itself."""
     if Zone.BEAM in track.over or not state.zones.fresh:
@@ -32,7 +32,7 @@ def exit_due_ns(state: LaneState, track: Track) -> int:
     ahead = next((t for t in state.tracks if not t.upstream), None)
     if ahead is not None and ahead.id != track.id:
         return NEVER
-    left_ns = next((sealed.at_ns for sealed in reversed(state.sealed) if sealed.crossed), 0)
+    left_ns = next((sealed.at_ns for sealed in reversed(state.sealed) if sealed.left), 0)
     since = max(track.moved.mono_ns, left_ns)
     return since + int(state.config.policy.stopped_factor * _slowest_s(state, track) * NS)
 

@@ -89,7 +89,7 @@ def seal(turn: Turn, track: Track, how: str, *, exit_owed: bool = False) -> None
         tuple(a.sighting.sighting_id for a in conveyance.assignments),
         claim_keys(conveyance),
         exit_owed,
-        not track.upstream,
+        track.reached == EXITED and Zone.X not in track.over,
     )
     turn.state = replace(
         state,

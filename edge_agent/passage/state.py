@@ -252,7 +252,7 @@ class Answered:
 class SealedPassage:
     """Enough of a sealed passage to supplement it, and to know its tags while they linger: `sightings` are ids,
     `claims` (kind, token) pairs, `at_ns` when it was sealed, `exit_owed`: before X had seen its tail leave;
-    `crossed`: past the line."""
+    `left`: when X had seen it."""
 
     conveyance_id: str
     bundle_id: str
@@ -261,7 +261,7 @@ class SealedPassage:
     sightings: tuple[str, ...] = ()
     claims: ClaimKeys = ()
     exit_owed: bool = False
-    crossed: bool = False
+    left: bool = False
 
 
 @dataclass(frozen=True, slots=True)
