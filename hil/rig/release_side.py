@@ -22,6 +22,9 @@ class ReleaseSide:
         self._now = now
         self._by_centre: dict[str, float] = {}
         self._by_officer: dict[str, float] = {}
+        self._given: dict[str, dict[int, float]] = {}
+        """The releases that `_by_officer` stands on, by the number of the act: two officers may act at once."""
+        self._acts = 0
         self._held: dict[str, str] = {}
         """Why the lane is closed by holds, and for which truck ("" for all)."""
 
@@ -34,6 +37,7 @@ class ReleaseSide:
             return
         self._by_centre.pop(truck, None)
         self._by_officer.pop(truck, None)
+        self._given.pop(truck, None)
         self._oracle.revoked(now, truck)
 
     def linked(self, up: bool) -> None:
@@ -81,6 +85,7 @@ class ReleaseSide:
 
     def control_ended(self) -> None:
         """Nobody controls the lane any more: no officer's release is live."""
+        self._given.clear()
         for truck in list(self._by_officer):
             self._as_before(truck, 0.0, self._by_centre.get(truck, 0.0))
 
@@ -95,14 +100,23 @@ class ReleaseSide:
             self._oracle.lane_opened(self._now(), why)
 
     def _release(self, truck: str) -> Undo:
-        now, before = self._now(), self._by_officer.get(truck, 0.0)
-        self._by_officer[truck] = now + OFFICER_LEASE_S
-        self._oracle.released(now, truck, max(now + OFFICER_LEASE_S, self._by_centre.get(truck, 0.0)))
-        return lambda: self._as_before(truck, before, self._by_centre.get(truck, 0.0))
+        now = self._now()
+        self._acts += 1
+        number, until = self._acts, now + OFFICER_LEASE_S
+        self._by_officer[truck] = self._given.setdefault(truck, {})[number] = until
+        self._oracle.released(now, truck, max(until, self._by_centre.get(truck, 0.0)))
+        return lambda: self._not_released(truck, number)
+
+    def _not_released(self, truck: str, number: int) -> None:
+        """This release was refused; another one made meanwhile may stand."""
+        given = self._given.get(truck, {})
+        if given.pop(number, None) is not None:
+            self._as_before(truck, max(given.values(), default=0.0), self._by_centre.get(truck, 0.0))
 
     def _revoke(self, truck: str) -> Undo:
         """Sent elsewhere: whatever central says, it is not released any more."""
         officer, centre = self._by_officer.pop(truck, 0.0), self._by_centre.pop(truck, 0.0)
+        self._given.pop(truck, None)
         self._oracle.revoked(self._now(), truck)
         return lambda: self._as_before(truck, officer, centre)
 
