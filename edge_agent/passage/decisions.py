@@ -16,13 +16,15 @@ def effective(track: Track, now_ns: int) -> Decision | None:
     """The decision in effect, live or expired; None when nothing binds the vehicle's present identity.
 
     An officer's refusal or referral stands whatever central says; an officer's release stands until central refuses
-    later, its identity changes or its time is over. Among central's, the highest revision is the last one taken."""
+    later, its identity changes or its time is over. What central said before an officer's refusal or referral is over
+    with it: it does not come back when a later release of an officer's has lapsed. Among central's, the highest
+    revision is the last one taken."""
     taken = track.conveyance.decisions[track.decisions_from :]
     officer = next((d for d in reversed(taken) if d.authority is not Authority.SYSTEM), None)
     system = next((d for d in reversed(taken) if d.authority is Authority.SYSTEM), None)
     if officer is not None and officer.verdict is not Verdict.RELEASE:
         return officer
-    if system is not None and system.identity_digest != track.digest:
+    if system is not None and (system.identity_digest != track.digest or _overruled(system, taken)):
         system = None
     if officer is None or officer.identity_digest != track.digest:
         return system
@@ -30,6 +32,12 @@ def effective(track: Track, now_ns: int) -> Decision | None:
         return officer
     refused_since = system.verdict is not Verdict.RELEASE and system.received.mono_ns > officer.received.mono_ns
     return system if refused_since or officer.deadline_mono_ns <= now_ns else officer
+
+
+def _overruled(system: Decision, taken: tuple[Decision, ...]) -> bool:
+    """Whether an officer has sent the vehicle elsewhere since."""
+    officers = (d for d in taken if d.authority is not Authority.SYSTEM and d.verdict is not Verdict.RELEASE)
+    return any(d.received.mono_ns >= system.received.mono_ns for d in officers)
 
 
 def on_decision(turn: Turn, event: DecisionReceived) -> None:

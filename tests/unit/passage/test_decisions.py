@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from edge_agent.model.conveyance import Flag
-from edge_agent.model.decision import Verdict
+from edge_agent.model.decision import ActKind, ActResult, Verdict
 from edge_agent.model.effects import AddSupplement, EmitEvent, GrantLease
 from edge_agent.model.inputs import DecisionReceived
 from edge_agent.model.lane import Zone
@@ -130,3 +130,22 @@ def test_a_decision_for_a_departed_vehicle_supplements_its_record_once_per_revis
     ]
     assert lane.events.count("LATE_REVOCATION") == 1
     assert lane.green == before == ""
+
+
+def test_what_central_said_before_an_officer_refused_does_not_come_back_when_the_officers_release_lapses() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide(ttl_s=120.0)
+    assert lane.green != ""
+    lane.act(ActKind.REFER_CONVEYANCE, of=lane.first)
+    assert lane.green == ""
+    lane.drive_to_line()
+    lane.wait(10.0)
+    assert lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first, lease_s=5.0).result is ActResult.OK
+    assert lane.green != ""
+    lane.wait(6.0)
+    assert lane.green == "", "central's release would be live still"
+    lane.wait(10.0)
+    assert lane.green == ""
+    lane.decide(revision=2)
+    assert lane.green != "", "central has decided anew"
