@@ -95,6 +95,8 @@ def _vehicle_causes(state: LaneState, track: Track, officer: bool) -> Iterator[C
     hold = track.conveyance.hold
     if hold is not None:
         yield Cause(CauseCode.HOLD, f"vehicle held: {hold.reason}", hold.since, hold.by)
+    elif not state.order.known:
+        yield from _held_perhaps(state)
     if officer:
         return
     if not state.order.known and not accounted(state, track):
@@ -112,6 +114,14 @@ def _vehicle_causes(state: LaneState, track: Track, officer: bool) -> Iterator[C
         yield Cause(CauseCode.AMBIGUOUS, "identity may belong to another vehicle", track.conveyance.detected)
     if Flag.DUPLICATE_IDENTITY in flags:
         yield Cause(CauseCode.DUPLICATE, "the same identity was seen on two vehicles", track.conveyance.detected)
+
+
+def _held_perhaps(state: LaneState) -> Iterator[Cause]:
+    """After a gap one vehicle may have two records, and the hold be on the other one."""
+    hold = next((t.conveyance.hold for t in state.tracks if t.upstream and t.conveyance.hold is not None), None)
+    if hold is not None:
+        text = "a vehicle is held and may be this one: clear its hold, or confirm the order of the corridor"
+        yield Cause(CauseCode.HOLD, text, hold.since, hold.by)
 
 
 def _identity_causes(state: LaneState, track: Track) -> Iterator[Cause]:

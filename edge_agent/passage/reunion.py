@@ -43,6 +43,12 @@ def strange(turn: Turn, track: Track, claim: IdentityClaim) -> bool:
     return claim.binding and reversed_ and not carries(track, claim) and next_in_place(turn, track, claim) is None
 
 
+def borrowed(turn: Turn, track: Track, claim: IdentityClaim) -> bool:
+    """Whether another vehicle in the lane carries this very tag, and a gap in the zone inputs has left it open where
+    this one was: then it is not known to be this one's."""
+    return track.beyond is not None and any(t.id != track.id and carries(t, claim) for t in turn.state.tracks)
+
+
 def _lost(track: Track) -> bool:
     """Whether it was lost from sight upstream of the line, and nobody has looked since."""
     flags = track.conveyance.flags

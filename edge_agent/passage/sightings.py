@@ -19,7 +19,7 @@ from .codes import ConditionCode, EventCode
 from .identity_digest import identity_digest
 from .kinematics import NS
 from .leases import withdraw
-from .reunion import carries, known_again, strange
+from .reunion import borrowed, carries, known_again, strange
 from .state import NEVER, RANK, ZONES, Pending, Track
 from .strays import count_stray, given, is_loose
 from .tokens import remember
@@ -180,7 +180,8 @@ def _decide_between(turn: Turn, pending: Pending, found: tuple[Candidate, ...]) 
             _remember_choice(turn, pending, winner)
         return
     clear = early or (sure and _margin(winner, found[1:]) >= policy.early_margin_cdb)
-    if clear and not strange(turn, track, sighting.claim):
+    clear = clear and not (strange(turn, track, sighting.claim) or borrowed(turn, track, sighting.claim))
+    if clear:
         _forget(turn, sighting)
         _assign(turn, track, _assignment(sighting, winner, rivals, early, turn.at))
     else:

@@ -361,3 +361,19 @@ def test_one_that_may_have_crossed_while_no_agent_was_alive_is_given_up_by_the_t
     assert len(lane.bundles) == 1
     lane.wait(0.2)
     assert len(lane.bundles) == 2, "nobody who was upstream of the line has kept it there"
+
+
+def test_while_the_order_is_unknown_a_hold_on_one_holds_whoever_is_first() -> None:
+    lane = Lane()
+    lane.levels[Zone.S] = True
+    lane.start(order_known=False)
+    found = lane.first
+    lane.arrive()
+    held = next(c for c in lane.state.conveyances if c.conveyance_id != found.conveyance_id)
+    assert lane.act(ActKind.HOLD_CONVEYANCE, of=held).result is ActResult.OK
+    lane.wait(10)
+    assert lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first).result is ActResult.OK
+    assert lane.green == "", "it may be the vehicle that is held"
+    assert CauseCode.HOLD in {cause.code for cause in red_causes(lane.state, lane.at)}
+    assert lane.act(ActKind.CLEAR_HOLD, conveyance_id=held.conveyance_id).result is ActResult.OK
+    assert lane.green == found.conveyance_id

@@ -5,7 +5,7 @@ from dataclasses import replace
 from edge_agent.model.conveyance import Conveyance, Flag, Outcome
 from edge_agent.model.decision import ActKind, Verdict
 from edge_agent.model.identity import IdentityClaim, IdentityKind, Sighting
-from edge_agent.model.inputs import SightingChanged
+from edge_agent.model.inputs import SightingChanged, ZonesLost
 from edge_agent.model.lane import Zone, ZoneSpan
 
 from .story import CONFIG, GEOMETRY, Lane
@@ -294,3 +294,19 @@ def test_a_stop_loop_that_comes_free_says_nothing_of_a_truck_still_on_its_way() 
     (track,) = lane.state.tracks
     assert track.id == truck.conveyance_id
     assert Flag.REVERSED not in track.conveyance.flags
+
+
+def test_after_a_gap_a_tag_that_another_vehicle_carries_is_not_taken_for_the_tag_of_who_was_at_the_line() -> None:
+    lane = lane_with_two_antennas()
+    first = lane.arrive("t1")
+    lane.drive_to_line()
+    second = lane.arrive("t2")
+    lane.feed(ZonesLost(lane.at, "INPUTS_STALE"))
+    lane.wait(2)
+    lane.zones()
+    read_at_line(lane, "t2-card")
+    lane.wait(5)
+    records = {c.conveyance_id: c for c in lane.state.conveyances}
+    assert tokens(records[first.conveyance_id]) == {"t1-card", "t1-tag"}
+    assert "t2-card" in tokens(records[second.conveyance_id])
+    assert Flag.AMBIGUOUS in records[first.conveyance_id].flags, "kept with its rivals, for an officer"
