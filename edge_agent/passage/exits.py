@@ -62,8 +62,11 @@ def left_unseen(turn: Turn) -> tuple[Track, ...]:
 
 
 def _fits(state: LaneState, track: Track, now_ns: int) -> bool:
-    """Whether a vehicle seen crossing would come to X about now, at the pace it crossed with."""
+    """Whether a vehicle seen crossing would come to X about now, at the pace it crossed with; or one that crossed in a
+    gap, at any pace."""
     nose, left = track.fixes.s_nose, track.fixes.s_tail
+    if nose is None and track.unseen and state.gap_end is not None and track.moved.mono_ns <= state.gap_end.mono_ns:
+        return now_ns - track.moved.mono_ns <= int(clearing_s(state.config.geometry, state.config.kinematics) * NS)
     if nose is None or not could_come(state, track, Zone.X, now_ns, 1.0) or _still_over_line(state, track):
         return False
     way_s = _way_s(state, track, left.mono_ns if left is not None else now_ns)

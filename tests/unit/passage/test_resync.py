@@ -268,3 +268,23 @@ def test_a_tag_of_who_stands_at_the_advance_loop_is_not_given_to_who_was_found_f
     found = {c.conveyance_id: {a.sighting.claim.token for a in c.assignments} for c in lane.state.conveyances}
     assert found[ahead.conveyance_id] == {"t1-card", "t1-tag"}
     assert {"t2-tag"} in found.values()
+
+
+def test_who_was_due_at_x_in_the_gap_has_left_when_the_one_that_crossed_in_it_comes_there() -> None:
+    lane = Lane().start()
+    first = lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    second = lane.arrive("t2")
+    lane.zones((Zone.S, False), (Zone.BEAM, False))
+    lane.decide(of=second)
+    restart(lane, after=20)
+    assert lane.act(ActKind.CONFIRM_ORDER).result is ActResult.OK
+    lane.wait(3)
+    lane.on(Zone.X)
+    assert [b.conveyance_id for b in lane.bundles] == [first.conveyance_id]
+    lane.wait(6)
+    lane.off(Zone.X)
+    assert [b.conveyance_id for b in lane.bundles] == [first.conveyance_id, second.conveyance_id]
+    assert lane.bundles[1].times.x_tail is not None
