@@ -219,9 +219,21 @@ class VirtualOfficer:
         )  # fmt: skip
 
     def _track(self, state: LaneState, truck: str) -> Track | None:
-        """The record shown for this truck: the officer compares place and picture."""
+        """The record shown for this truck: the officer compares place and picture. Of two with its picture it is that
+        shown where the truck is: the other was followed along somebody else's way, and is of whoever went it."""
         mine = [track for track in state.tracks if self._lane.truck_of.get(track.id) == truck]
-        return next((track for track in mine if track.upstream), mine[0] if mine else None)
+        mine = [track for track in mine if track.upstream] or mine
+        here = [track for track in mine if len(mine) > 1 and self._shown_at(track, truck)]
+        return next(iter(here or mine), None)
+
+    def _shown_at(self, track: Track, truck: str) -> bool:
+        """Whether the record is shown over a sensor that this truck is over."""
+        self._lane.look()
+        world = self._lane.world
+        view = next((view for view in world.trucks() if view.id == truck), None)
+        spans = world.geometry.zones()
+        over = [spans[world.geometry.sensor(zone.value)] for zone in track.over]
+        return view is not None and any(view.nose_m > span.start_m and view.tail_m < span.end_m for span in over)
 
     def _inside(self) -> list[TruckView]:
         """Trucks between A and S, from the stop line upstream; one whose nose stops right at A is over it."""
