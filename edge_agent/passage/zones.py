@@ -309,6 +309,8 @@ def _clear_line(turn: Turn, track: Track) -> Track:
         beam_seen(turn)
     if beam_outlasted_loop(turn.state, track, turn.now_ns):
         track = withdraw_accusation(turn, turn.put(track), "beam_broken_after_the_loop")
+        if track.directed:  # an officer sent it elsewhere: it may have left the loop sideways, under a beam that lied
+            track = turn.flag(track, Flag.DOUBTFUL)
     return _not_over(turn, track, turn.state.config.geometry.s.start_m)
 
 

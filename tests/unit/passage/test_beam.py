@@ -2,8 +2,8 @@
 
 import pytest
 
-from edge_agent.model.conveyance import Flag, Outcome
-from edge_agent.model.decision import ActKind, ActResult
+from edge_agent.model.conveyance import Conveyance, Flag, Outcome
+from edge_agent.model.decision import ActKind, ActResult, Verdict
 from edge_agent.model.lane import Zone
 from edge_agent.passage.views import red_causes
 
@@ -256,3 +256,45 @@ def test_after_a_truck_went_through_a_blind_beam_only_an_officer_gives_green_unt
     lane.arrive("t3")
     lane.decide()
     assert lane.green
+
+
+def sent_aside_at_the_line(lane: Lane) -> Conveyance:
+    """The first truck stands at the line, refused by the officer who looked, and a second one comes."""
+    lane.arrive("t1")
+    lane.drive_to_line()
+    lane.wait(8)
+    lane.act(ActKind.DIRECT_CONVEYANCE, of=lane.first, verdict=Verdict.REFUSE_RETURN)
+    return lane.arrive("t2")
+
+
+def test_the_exit_of_the_next_truck_is_not_that_of_one_sent_aside_under_a_stuck_beam() -> None:
+    lane = Lane().start()
+    second = sent_aside_at_the_line(lane)
+    lane.on(Zone.BEAM)  # stuck, over a truck that stands
+    lane.wait(5)
+    lane.off(Zone.S)  # it leaves sideways
+    lane.wait(8)
+    lane.off(Zone.BEAM)
+    lane.decide()
+    lane.drive_to_line()
+    assert lane.green == second.conveyance_id
+    lane.pass_line()
+    aside, through = lane.bundles
+    assert {Flag.DIVERTED, Flag.DOUBTFUL} <= set(aside.flags)
+    assert aside.times.x_nose is None
+    assert aside.times.x_tail is None
+    assert through.conveyance_id == second.conveyance_id
+    assert through.outcome in (Outcome.RELEASED_ROLLING, Outcome.RELEASED_STOPPED)
+    assert through.times.x_nose is not None
+    assert through.times.x_tail == through.ended
+    assert not {Flag.DOUBTFUL, Flag.SENSOR_FAULT, Flag.UNPROVEN} & set(through.flags)
+
+
+def test_one_sent_elsewhere_that_crosses_as_a_vehicle_does_is_not_doubted() -> None:
+    lane = Lane().start()
+    sent_aside_at_the_line(lane)
+    lane.pass_line()
+    (bundle,) = lane.bundles
+    assert Flag.DIVERTED in bundle.flags
+    assert bundle.times.x_nose is not None
+    assert Flag.DOUBTFUL not in bundle.flags
