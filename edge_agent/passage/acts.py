@@ -185,7 +185,7 @@ def _decide(turn: Turn, track: Track, act: OfficerAct, verdict: Verdict, ttl_s: 
     )
     directed = verdict in DIRECTIONS - {Verdict.HOLD_AT_LINE}
     conveyance = replace(track.conveyance, decisions=(*track.conveyance.decisions, decision))
-    turn.put(replace(track, conveyance=conveyance, directed=directed))
+    turn.put(replace(track, conveyance=conveyance, directed=directed, directed_before=False))
 
 
 def _release(turn: Turn, act: OfficerAct) -> Reply:

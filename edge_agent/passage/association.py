@@ -7,7 +7,7 @@ that a follower heard early is not given to the vehicle ahead.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from drivers.api import Stamp
 from edge_agent.model.identity import IdentityKind, Sighting
@@ -19,6 +19,7 @@ from .kinematics import (
     Interval,
     consistent,
     metres_per_second,
+    nose_fixes,
     nose_interval,
     wall_after_m,
     zone_start_m,
@@ -109,10 +110,13 @@ def exit_stamp(sighting: Sighting, track: Track, geometry: Geometry) -> Stamp | 
     span = span_of(sighting, geometry)
     if span is None:
         return None
-    middle = (span.start_m + span.end_m) / 2
     times = track.fixes
-    nearest = min((Zone.A, Zone.D, Zone.BEAM), key=lambda zone: abs(zone_start_m(zone, geometry) - middle))
-    return {Zone.A: times.a_tail, Zone.D: times.d_tail, Zone.BEAM: times.s_tail}[nearest]
+    return {Zone.A: times.a_tail, Zone.D: times.d_tail, Zone.BEAM: times.s_tail}[_nearest_zone(span, geometry)]
+
+
+def _nearest_zone(span: ZoneSpan, geometry: Geometry) -> Zone:
+    middle = (span.start_m + span.end_m) / 2
+    return min((Zone.A, Zone.D, Zone.BEAM), key=lambda zone: abs(zone_start_m(zone, geometry) - middle))
 
 
 def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) -> tuple[Candidate, ...]:
@@ -120,7 +124,8 @@ def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) 
     span = span_of(sighting, config.geometry)
     if span is None:
         return ()
-    found = []
+    found: list[Candidate] = []
+    placed: dict[str, Track] = {}
     limit = float("inf")
     for track in tracks:  # most downstream first: nobody is ahead of the vehicle ahead
         nose = nose_interval(track.fixes, config.geometry, config.kinematics, sighting.peak.mono_ns)
@@ -132,7 +137,41 @@ def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) 
         limit = nose.earliest_m - SHORTEST_M - GAP_M
         sound = consistent(track.fixes, config.geometry)
         found.append(_candidate(sighting, track.id, nose, span, config.geometry, sound=sound))
+        placed[track.id] = track
+    found = _with_those_seen_there(found, placed, sighting, span, config.geometry)
     return tuple(sorted(found, key=lambda c: (c.penalty_cdb, c.conveyance_id)))
+
+
+def _with_those_seen_there(
+    found: list[Candidate], placed: dict[str, Track], sighting: Sighting, span: ZoneSpan, geometry: Geometry
+) -> list[Candidate]:
+    """Whoever was over the zone at the antenna fits no worse than a best one that is only reckoned to have been near:
+    it may have stood there, which its zone times do not say."""
+    best = min(found, key=lambda c: (c.penalty_cdb, c.conveyance_id), default=None)
+    if best is None or not best.inside or not _reckoned_back(placed[best.conveyance_id], sighting, geometry):
+        return found
+    return [
+        replace(c, penalty_cdb=best.penalty_cdb, inside=True)
+        if c is not best and _over_zone_there(placed[c.conveyance_id], sighting, span, geometry)
+        else c
+        for c in found
+    ]
+
+
+def _reckoned_back(track: Track, sighting: Sighting, geometry: Geometry) -> bool:
+    """Whether the first zone that has seen this vehicle since a gap in the zone inputs did so after the tag was heard
+    strongest: where it was then is reckoned back from there."""
+    noses = nose_fixes(track.fixes, geometry)
+    return track.beyond is not None and bool(noses) and noses[0][0] > sighting.peak.mono_ns
+
+
+def _over_zone_there(track: Track, sighting: Sighting, span: ZoneSpan, geometry: Geometry) -> bool:
+    """Whether this vehicle was over the zone nearest to the antenna when the tag was heard strongest."""
+    times, zone = track.fixes, _nearest_zone(span, geometry)
+    came = {Zone.A: times.a_nose, Zone.D: times.d_nose, Zone.BEAM: times.s_loop}[zone]
+    left = {Zone.A: times.a_tail, Zone.D: times.d_tail, Zone.BEAM: times.s_tail}[zone]
+    then_ns = sighting.peak.mono_ns
+    return came is not None and came.mono_ns <= then_ns and (left is None or left.mono_ns >= then_ns)
 
 
 def unseen_rival(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) -> Candidate | None:

@@ -99,6 +99,7 @@ def _orphan(track: Track, turn: Turn) -> Track:
         over=track.over,
         suspect=True,
         directed=track.directed,
+        directed_before=track.directed,
         green_at_gap=green,
         excused_ns=turn.now_ns + excuse_ns(turn.state.config.kinematics, standing=False) if green else 0,
     )

@@ -37,16 +37,19 @@ def next_in_place(turn: Turn, track: Track, claim: IdentityClaim) -> Track | Non
 
 
 def strange(turn: Turn, track: Track, claim: IdentityClaim) -> bool:
-    """Whether the vehicle has backed out of sight at the line since it was read, and this binding tag is not known to
-    be its own, nor the next one's: either may be there, and nobody has looked."""
-    reversed_ = Flag.REVERSED in track.conveyance.flags and _lost(track)
-    return claim.binding and reversed_ and not carries(track, claim) and next_in_place(turn, track, claim) is None
+    """Whether the vehicle has backed out of sight at the line since it was read, or was on its way aside when the agent
+    stopped, and this binding tag is not known to be its own, nor the next one's: either may be there, and nobody has
+    looked."""
+    gone = (Flag.REVERSED in track.conveyance.flags or track.directed_before) and _lost(track)
+    return claim.binding and gone and not carries(track, claim) and next_in_place(turn, track, claim) is None
 
 
 def borrowed(turn: Turn, track: Track, claim: IdentityClaim) -> bool:
     """Whether another vehicle in the lane carries this very tag, and a gap in the zone inputs has left it open where
-    this one was: then it is not known to be this one's."""
-    return track.beyond is not None and any(t.id != track.id and carries(t, claim) for t in turn.state.tracks)
+    this one was: then it is not known to be this one's. Where it says who stands here (`next_in_place`) it is not."""
+    if track.beyond is None or next_in_place(turn, track, claim) is not None:
+        return False
+    return any(t.id != track.id and carries(t, claim) for t in turn.state.tracks)
 
 
 def _lost(track: Track) -> bool:
@@ -69,9 +72,10 @@ def _next_behind(state: LaneState, track: Track) -> Track | None:
 
 
 def _open_to_doubt(track: Track) -> bool:
-    """Upstream of the line, out of order, and neither released nor directed by anybody who looked."""
+    """Upstream of the line, out of order, and neither released nor directed by anybody who has looked since."""
     officer = any(d.authority is not Authority.SYSTEM for d in track.conveyance.decisions[track.decisions_from :])
-    return track.upstream and track.suspect and track.conveyance.lease is None and not track.directed and not officer
+    directed = track.directed and not track.directed_before
+    return track.upstream and track.suspect and track.conveyance.lease is None and not directed and not officer
 
 
 def _newcomer(track: Track) -> bool:

@@ -52,11 +52,12 @@ class Track:
     `again_ns`: when to ask again (0: not at all). `decisions_from`: decisions before this index are of another life of
     the agent. `suspect`: it came out of order, so that its identity proves nothing. `excused_ns`: until then a crossing
     on red is not the driver's doing. `worn_ns`: decisions received up to then have had their green. `directed`: an
-    officer told the driver where to go; `diverted`: it has left the lane upstream of the line since. `rolled`, `stood`:
-    it crossed on a rolling or a standing lease. `request_open`: central still owes an answer. `green_at_gap`: it had a
-    lease when continuity was last lost. `perhaps_crossed`: the beam was broken when it can have been there, but not the
-    stop loop; `spent`: the lease it had then. `loop_off_ns`: when its tail left the stop loop (0: not yet). `beyond`:
-    when (monotonic nanoseconds) and from where on (metres) zone inputs that came back after a gap found its nose.
+    officer told the driver where to go; `directed_before`: in another life of the agent; `diverted`: it has left the
+    lane upstream of the line since. `rolled`, `stood`: it crossed on a rolling or a standing lease. `request_open`:
+    central still owes an answer. `green_at_gap`: it had a lease when continuity was last lost. `perhaps_crossed`: the
+    beam was broken when it can have been there, but not the stop loop; `spent`: the lease it had then. `loop_off_ns`:
+    when its tail left the stop loop (0: not yet). `beyond`: when (monotonic nanoseconds) and from where on (metres)
+    zone inputs that came back after a gap found its nose.
     """
 
     conveyance: Conveyance
@@ -77,6 +78,7 @@ class Track:
     standing: Stamp | None = None
     excused_ns: int = 0
     directed: bool = False
+    directed_before: bool = False
     diverted: bool = False
     rolled: bool = False
     stood: bool = False

@@ -187,12 +187,21 @@ def _claimant(turn: Turn, zone: Zone) -> tuple[Track | None, bool]:
     before = max((RANK[z] for z in state.zones.levels if RANK[z] < rank), default=-1)
     plausible = zone is Zone.BEAM or could_come(state, front, zone, turn.now_ns)
     if front.reached == before and plausible:
-        return front, True
+        return (None, False) if _too_far_ahead(state, front, zone) else (front, True)
     # A beam broken without the stop loop is not the truck; at X an unseen crossing is likely for who stood at the line.
     left_line = front.reached == AT_LINE and not state.zones.occupied(Zone.S)
     left = left_line or front.perhaps_crossed or (front.green_at_gap and front.unseen)
     likelier = left if zone is Zone.X else zone is not Zone.BEAM and (state.order.known or _masked(state, front, zone))
     return (front if plausible and likelier else None), False
+
+
+def _too_far_ahead(state: LaneState, front: Track, zone: Zone) -> bool:
+    """Whether this vehicle was found over a zone after a gap, is over it still, and would have to be longer than any is
+    allowed to be to have its nose here: it is another one's, which was between the two and which nobody has seen."""
+    geometry = state.config.geometry
+    found = front.upstream and front.suspect and front.beyond is not None and not nose_fixes(front.fixes, geometry)
+    nose_m = zone_start_m(zone, geometry)
+    return found and any(nose_m - zone_end_m(z, geometry) > geometry.length_max_m for z in front.over)
 
 
 def _masked(state: LaneState, front: Track, zone: Zone) -> bool:

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from edge_agent.model.conveyance import Flag, Outcome
 from edge_agent.model.decision import ActKind, ActResult
-from edge_agent.model.identity import IdentityKind
-from edge_agent.model.inputs import Started, ZonesLost
-from edge_agent.model.lane import Zone
+from edge_agent.model.identity import IdentityClaim, IdentityKind, Sighting
+from edge_agent.model.inputs import SightingChanged, Started, ZonesLost
+from edge_agent.model.lane import Zone, ZoneSpan
 
-from .story import Lane
+from .story import CONFIG, GEOMETRY, Lane
 
 
 def restart(lane: Lane, *now: Zone, after: float) -> None:
@@ -288,3 +288,38 @@ def test_who_was_due_at_x_in_the_gap_has_left_when_the_one_that_crossed_in_it_co
     lane.off(Zone.X)
     assert [b.conveyance_id for b in lane.bundles] == [first.conveyance_id, second.conveyance_id]
     assert lane.bundles[1].times.x_tail is not None
+
+
+def test_a_nose_too_far_ahead_of_who_is_found_over_a_is_that_of_one_nobody_has_seen() -> None:
+    """Between A and D during the outage; the zones are farther apart than the longest vehicle is long."""
+    lane = Lane(config=replace(CONFIG, geometry=replace(GEOMETRY, d=ZoneSpan(-30.0, -28.0)))).start()
+    restart(lane, Zone.A, after=11)
+    lane.wait(0.1)
+    lane.on(Zone.D)
+    assert (over(lane, Zone.D), over(lane, Zone.A)) == ([2], [1])
+    assert [track.conveyance.order for track in lane.state.tracks] == [2, 1]
+
+
+def test_what_is_read_of_one_that_stands_over_a_is_not_given_to_one_ahead_that_nobody_saw_go_there() -> None:
+    geometry = replace(GEOMETRY, antennas=(*GEOMETRY.antennas, ("rfid-1", 2, ZoneSpan(-7.0, 1.0))))
+    lane = Lane(config=replace(CONFIG, geometry=geometry)).start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t1")
+    lane.wait(1)
+    restart(lane, after=11)
+    lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(lane.first.conveyance_id,))
+    lane.wait(1)
+    lane.on(Zone.A)
+    lane.wait(16)
+    heard, claim = lane.at, IdentityClaim(IdentityKind.TRANSPONDER, "t2-tag", b"", "", "rfid-1/1", 0.98)
+    sighting = Sighting("late-t2-tag", claim, "rfid-1", 1, 99, -4600, heard, heard, heard)
+    lane.feed(SightingChanged(lane.at, sighting))
+    lane.wait(9)
+    lane.on(Zone.S)
+    lane.wait(5)
+    lane.off(Zone.A)
+    lane.wait(1)
+    first, second = lane.state.conveyances
+    assert all("t2-tag" not in {a.sighting.claim.token for a in c.assignments} for c in (first, second))
+    assert all("t2-tag" in {d.sighting.claim.token for d in c.doubtful} for c in (first, second))

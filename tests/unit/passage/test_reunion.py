@@ -310,3 +310,47 @@ def test_after_a_gap_a_tag_that_another_vehicle_carries_is_not_taken_for_the_tag
     assert tokens(records[first.conveyance_id]) == {"t1-card", "t1-tag"}
     assert "t2-card" in tokens(records[second.conveyance_id])
     assert Flag.AMBIGUOUS in records[first.conveyance_id].flags, "kept with its rivals, for an officer"
+
+
+def directed_before_a_restart(lane: Lane) -> tuple[Conveyance, Conveyance]:
+    """One was sent aside from the line; another waited at the decision loop. A new life finds one truck at the line."""
+    first = lane.arrive("t1")
+    lane.drive_to_line()
+    lane.wait(8)
+    second = lane.arrive("t2")
+    lane.wait(4)
+    lane.on(Zone.D)
+    lane.act(ActKind.DIRECT_CONVEYANCE, of=lane.first, verdict=Verdict.MANUAL_LANE)
+    restart(lane, Zone.S, after=11)
+    return first, second
+
+
+def test_a_card_read_at_the_line_after_a_restart_ends_the_record_of_one_that_was_sent_aside_before_it() -> None:
+    lane = lane_with_two_antennas()
+    first, second = directed_before_a_restart(lane)
+    read_at_line(lane, "t2-card")
+    (gone,) = lane.bundles
+    assert gone.conveyance_id == first.conveyance_id
+    assert tokens(gone) == {"t1-card", "t1-tag"}
+    assert Flag.DOUBTFUL in gone.flags
+    (track,) = lane.state.tracks
+    assert track.id == second.conveyance_id
+    assert track.over == (Zone.S,)
+
+
+def test_an_unknown_card_at_the_line_after_a_restart_is_not_that_of_a_truck_sent_aside_before() -> None:
+    lane = lane_with_two_antennas()
+    directed_before_a_restart(lane)
+    read_at_line(lane, "stranger")
+    assert all("stranger" not in tokens(conveyance) for conveyance in lane.state.conveyances)
+    assert Flag.AMBIGUOUS in lane.first.flags
+
+
+def test_a_truck_that_an_officer_sends_aside_after_the_restart_stays_the_one_at_the_line() -> None:
+    lane = lane_with_two_antennas()
+    first, _ = directed_before_a_restart(lane)
+    lane.control()
+    lane.act(ActKind.DIRECT_CONVEYANCE, of=lane.first, verdict=Verdict.MANUAL_LANE)
+    read_at_line(lane, "t2-card")
+    assert lane.bundles == []
+    assert lane.state.tracks[0].id == first.conveyance_id
