@@ -71,14 +71,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 FILLER = "gw2"
 """The third process, where there is one: it takes random days from the beginning, with what the others leave of the
 processors. They wait for real time most of theirs."""
-_FILLER_NICE = 5
 _FILLING = "tests/days/test_days.py::test_passages["
 
 
 def pytest_configure() -> None:
     """The filler gives way to whoever has a deadline."""
     if os.environ.get("PYTEST_XDIST_WORKER") == FILLER:
-        os.nice(_FILLER_NICE)
+        os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
 
 
 class _OneLaneAtATime(LoadScopeScheduling):  # type: ignore[misc] # pytest-xdist has no types
