@@ -1,13 +1,13 @@
 """One class of records on its way: from the watermark on, in order, paced, yielding to decisions, never dropped."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import grpc
 
-from edge_agent.model.errors import CentralRejected, CentralUnavailable
+from edge_agent.model.errors import CentralRejected, CentralUnavailable, StoreError
 from edge_agent.store.records import OutboxRecord, OutboxStatus, RecordClass
 from edge_agent.wire import release
 from securecorridor.release.v1 import release_service_pb2 as pb
@@ -19,6 +19,8 @@ _WINDOW_MAX = 512
 _FETCH = 64
 _YIELD_S = 0.02
 _ACK_S = 10.0
+
+T = TypeVar("T")
 
 _Call = grpc.aio.StreamStreamCall[pb.ForwardRequest, pb.ForwardResponse]
 _WIRE_CLASS = {
@@ -74,7 +76,8 @@ class ForwardReports:
 
 
 class ForwardSession:
-    """One stream of one class. Raises CentralUnavailable, or CentralRejected when a person must look first."""
+    """One stream of one class. Raises CentralUnavailable (with the store's code when it is the store that fails), or
+    CentralRejected when a person must look first."""
 
     def __init__(
         self,
@@ -145,12 +148,12 @@ class ForwardSession:
         self._sent = self._seen = watermark
         self._heard_s = self._free_s = asyncio.get_running_loop().time()
         if watermark > status.watermark:
-            await self._store.acknowledge(self._class, watermark)
+            await _of_store(self._store.acknowledge(self._class, watermark))
             self._reports.on_acknowledged(self._class, watermark)
 
     async def _go_back(self, watermark: int, status: OutboxStatus) -> None:
         """Central has lost what it acknowledged: send it again if it is still held."""
-        held = await self._store.pending(self._class, watermark, 1)
+        held = await _of_store(self._store.pending(self._class, watermark, 1))
         if held and held[0].seq == watermark + 1:
             text = f"{self._class}: central went back from {status.watermark} to {watermark}; sending again"
             self._reports.on_alarm("WATERMARK_BEHIND", text)
@@ -164,7 +167,7 @@ class ForwardSession:
     async def _send_all(self, call: _Call) -> None:
         while True:
             news = self._store.appended()
-            records = await self._store.pending(self._class, self._sent, _FETCH)
+            records = await _of_store(self._store.pending(self._class, self._sent, _FETCH))
             if not records:
                 await news.wait()
             for record in records:
@@ -253,7 +256,7 @@ class ForwardSession:
         if record is None or reject.seq in self._rejected:
             return
         self._rejected[reject.seq] = reject.reason
-        await self._store.quarantine(self._class, reject.seq, reject.reason)
+        await _of_store(self._store.quarantine(self._class, reject.seq, reject.reason))
         self._reports.on_reject(self._class, record, reject.reason)
         self._advance(self._seen)
 
@@ -264,7 +267,7 @@ class ForwardSession:
             self._moved.clear()
             if self._seen > settled:
                 settled = self._seen
-                await self._store.acknowledge(self._class, settled)
+                await _of_store(self._store.acknowledge(self._class, settled))
                 self._reports.on_acknowledged(self._class, settled)
             elif self._in_flight:
                 await self._wait_for_answer()
@@ -281,3 +284,12 @@ class ForwardSession:
             f"the release service ended the {self._class} stream: {(await call.code()).name}",
             "it is restarting",
         )
+
+
+async def _of_store(answer: Awaitable[T]) -> T:
+    """What the store answers. Its fault ends the stream like any other, to be tried again: the passage loop tells of
+    it, and a disk that is full or slow for a while must not end the process."""
+    try:
+        return await answer
+    except StoreError as error:
+        raise CentralUnavailable(error.code, error.message, error.hint) from error

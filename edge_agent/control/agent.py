@@ -465,7 +465,7 @@ async def serve(config: LaneConfig, clock: Clock) -> None:
     try:
         state = await restore(store, core)
         agent = Agent(config, store, state, clock)
-        agent.outlets.report_opened()
+        await agent.outlets.report_opened()
         try:
             await agent.run()
         finally:

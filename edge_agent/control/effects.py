@@ -16,6 +16,7 @@ from edge_agent.model.effects import (
     Severity,
     WithdrawRequest,
 )
+from edge_agent.model.errors import StoreError
 from edge_agent.model.inputs import CoreInput
 from edge_agent.model.lane import LaneIdentity
 from edge_agent.observe.log import log
@@ -84,8 +85,9 @@ class EffectOutlets:
             certificate_chain=tls.cert_file.read_bytes(),
         )
 
-    def report_opened(self) -> None:
-        """Say how the store was found: a damaged one that was set aside is an alarm."""
+    async def report_opened(self) -> None:
+        """Say how the store was found: a damaged one that was set aside is an alarm, and central is told whose chain
+        ends where."""
         report = self._agent.store.opened
         log(_LOG, logging.INFO, "store_opened", detail=f"{report.kind}, {report.journal_rows} journal rows")
         if report.kind is OpenKind.QUARANTINED:
@@ -93,6 +95,17 @@ class EffectOutlets:
             hint = "send that folder to the maintainers; undelivered bundles may be in it, see the runbook"
             now = self._agent.clock.stamp()
             self._agent.board.raise_condition(Condition("STORE_QUARANTINED", Severity.ALARM, text, hint, now))
+            facts = (
+                ("reason", report.reason),
+                ("previous_epoch", report.previous_epoch),
+                ("previous_chain_head", report.previous_chain_head.hex()),
+                ("previous_chain_length", str(report.previous_chain_length)),
+            )
+            told = EmitEvent(now, "STORE_QUARANTINED", Severity.ALARM, "", facts)
+            try:
+                await self._agent.store.commit([], records=[self._draft_event(told)])
+            except StoreError as error:
+                log(_LOG, logging.ERROR, "store_quarantine_not_recorded", code=error.code, detail=error.message)
 
     # The passage loop and the link are made before what they call: these look the other part up when called.
 

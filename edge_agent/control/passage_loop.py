@@ -55,7 +55,7 @@ class Ledger(Protocol):
         ...
 
     async def checkpoint(self, state: bytes) -> None:
-        """Replace the journal so far by this state."""
+        """Replace the journal so far by this state. StoreError when it cannot be; the journal is then as it was."""
         ...
 
 
@@ -288,5 +288,9 @@ class PassageLoop:
         if self._rows < bound or self._pending:
             return
         state = encode_record(self.state)
-        self._rows = 0
-        await self._ledger.checkpoint(state)
+        try:
+            await self._ledger.checkpoint(state)
+        except StoreError as error:
+            self._report_store(ok=False, code=error.code)  # the rows are durable as they are: tried again later
+        else:
+            self._rows = 0

@@ -211,18 +211,22 @@ class Ledger:
         saved = self._db.execute("SELECT pos FROM checkpoint").fetchone()
         removed = 0
         for record_class, counter in self.state.counters.items():
+            delivered = self._delivered(record_class, counter, delivered_before_utc_ns)
             self._db.execute(
                 """DELETE FROM record WHERE id IN (
                      SELECT id FROM record WHERE class = ?1 AND seq <= ?2 AND journal_pos <= ?3
                        AND seq NOT IN (SELECT seq FROM refused WHERE class = ?1) ORDER BY seq LIMIT ?4)""",
                 (
                     record_class,
-                    self._delivered(record_class, counter, delivered_before_utc_ns),
+                    delivered,
                     saved[0] if saved else -1,
                     limit,
                 ),
             )
             removed += self._db.changes()
+            if delivered_before_utc_ns is not None:
+                # Of the hours that lie so far back only the last still says something.
+                self._db.execute("DELETE FROM delivery WHERE class = ? AND watermark < ?", (record_class, delivered))
         return removed
 
     def _delivered(self, record_class: RecordClass, counter: Counter, before_utc_ns: int | None) -> int:

@@ -1,5 +1,6 @@
 """Who owns the store, where a damaged one goes, and the ballast that keeps a full disk from being the end."""
 
+import contextlib
 import datetime
 import fcntl
 import os
@@ -9,6 +10,7 @@ from typing import IO
 from edge_agent.model.errors import StoreError
 
 _LOCK = "lock"
+_QUARANTINE = "quarantine"
 
 
 class OwnerLock:
@@ -41,7 +43,7 @@ class OwnerLock:
 def set_aside(data: Path, utc_ns: int) -> Path:
     """Move the folder of a damaged database to `quarantine/<time>/` beside it, durably; returns where it is now."""
     moment = datetime.datetime.fromtimestamp(utc_ns / 1e9, datetime.UTC).strftime("%Y%m%dT%H%M%S")
-    root = data.parent / "quarantine"
+    root = data.parent / _QUARANTINE
     root.mkdir(exist_ok=True)
     folder = root / moment
     number = 1
@@ -55,6 +57,11 @@ def set_aside(data: Path, utc_ns: int) -> Path:
     return folder
 
 
+def newest_aside(directory: Path) -> Path | None:
+    """The folder set aside last in this store's directory, None without one."""
+    return max((directory / _QUARANTINE).glob("*/"), key=lambda folder: folder.stat().st_ctime_ns, default=None)
+
+
 def sync_directory(directory: Path) -> None:
     """Make renames in a directory durable."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
@@ -65,7 +72,10 @@ def sync_directory(directory: Path) -> None:
 
 
 class Ballast:
-    """Disk room held by a file of `size` bytes, given up when the disk is full and taken back when there is room."""
+    """Disk room held by a file of `size` bytes, given up when the disk is full and taken back when there is room.
+
+    Raises nothing: a file system that does not even tell its room has none, and what was committed stays committed.
+    """
 
     def __init__(self, directory: Path, name: str, size: int) -> None:
         self._directory = directory
@@ -75,18 +85,24 @@ class Ballast:
     @property
     def held(self) -> bool:
         """Whether the room is still in reserve."""
-        return self._size == 0 or self._path.exists()
+        return self._size == 0 or os.path.exists(self._path)  # noqa: PTH110 - Path.exists raises on a failing disk
 
     def disk_free(self) -> int:
         """Bytes this process may still write on the store's file system, the ballast not counted."""
-        room = os.statvfs(self._directory)
+        try:
+            room = os.statvfs(self._directory)
+        except OSError:
+            return 0
         return room.f_bavail * room.f_frsize
 
     def give_up(self) -> bool:
         """Free the room; True when there was some to free."""
-        if self._size == 0 or not self._path.exists():
+        if self._size == 0 or not self.held:
             return False
-        self._path.unlink()
+        try:
+            self._path.unlink()
+        except OSError:
+            return False
         return True
 
     def take(self) -> bool:
@@ -99,6 +115,7 @@ class Ballast:
             with self._path.open("wb") as file:
                 os.posix_fallocate(file.fileno(), 0, self._size)
         except OSError:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
             return False
         return True

@@ -96,7 +96,7 @@ class OpenKind(StrEnum):
 @dataclass(frozen=True, slots=True)
 class OpenReport:
     """What `Store.open` found. For QUARANTINED: where the damaged files went, why, and the old chain if readable
-    (`previous_*`; "" and 0 when not), to be told to central."""
+    (`previous_*`; "" and 0 when not), to be told to central as a lane event."""
 
     kind: OpenKind
     journal_rows: int

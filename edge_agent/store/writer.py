@@ -14,7 +14,7 @@ from edge_agent.model.errors import StoreError
 
 from .database import DATABASE, Damaged, create_database, open_database, pragma_number, unavailable
 from .ledger import Ledger, LedgerState, read_state, read_state_of
-from .quarantine import Ballast, OwnerLock, set_aside, sync_directory
+from .quarantine import Ballast, OwnerLock, newest_aside, set_aside, sync_directory
 from .records import OpenKind, OpenReport, OutboxStatus, StoreLimits
 
 DATA = "data"
@@ -76,15 +76,19 @@ class Writer:
 
     def _open(self, fresh: LedgerState, at: Stamp) -> OpenReport:
         data = self._directory / DATA
-        if not data.exists():
+        if data.exists():
+            try:
+                return OpenReport(OpenKind.CONTINUED, self._attach(fresh.lane))
+            except Damaged as damage:
+                reason = str(damage)
+            folder = set_aside(data, at.utc_ns)
+        elif (aside := newest_aside(self._directory)) is not None:
+            # A power cut, or a full disk, between setting a store aside and making the one that names it.
+            reason, folder = "set aside at a start before, which did not come to its end", aside
+        else:
             self._create(fresh)
             self._attach(fresh.lane)
             return OpenReport(OpenKind.FRESH, 0)
-        try:
-            return OpenReport(OpenKind.CONTINUED, self._attach(fresh.lane))
-        except Damaged as damage:
-            reason = str(damage)
-        folder = set_aside(data, at.utc_ns)
         old = read_state_of(folder / DATABASE) or LedgerState(lane="", epoch="", chain_head=b"")
         self._create(
             LedgerState(
@@ -121,6 +125,9 @@ class Writer:
             ledger = Ledger(connection, read_state(connection))
             self._check_lane(ledger.state.lane, lane)
             rows = ledger.verify()
+        except (apsw.BusyError, apsw.LockedError, apsw.NoMemError) as error:
+            connection.close(True)
+            raise unavailable(error) from error  # good records must not be set aside for a moment's trouble
         except (apsw.Error, ValueError, KeyError, TypeError, AttributeError) as error:
             connection.close(True)
             raise Damaged(f"{type(error).__name__} while reading") from error
@@ -262,5 +269,8 @@ class Writer:
         return held and self._ballast.disk_free() >= reserve and self._room() >= reserve
 
     def _room(self) -> int:
-        pages = pragma_number(self._db, "page_count") - pragma_number(self._db, "freelist_count")
-        return self._limits.capacity_bytes - pages * pragma_number(self._db, "page_size")
+        try:
+            pages = pragma_number(self._db, "page_count") - pragma_number(self._db, "freelist_count")
+            return self._limits.capacity_bytes - pages * pragma_number(self._db, "page_size")
+        except apsw.Error:
+            return 0  # asked after the commit, which must not be taken for failed

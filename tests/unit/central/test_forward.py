@@ -13,9 +13,9 @@ import grpc
 import pytest
 
 from edge_agent.central.forward import ForwardPolicy, ForwardReports, ForwardSession
-from edge_agent.model.errors import CentralError, CentralRejected
+from edge_agent.model.errors import CentralError, CentralRejected, StoreError
 from edge_agent.runtime.supervise import Backoff, keep_running
-from edge_agent.store.records import OutboxRecord, RecordClass
+from edge_agent.store.records import OutboxRecord, OutboxStatus, RecordClass
 from edge_agent.store.store import Store, dump
 from hil.release_service.book import dump as dump_held
 from securecorridor.release.v1 import release_service_pb2 as pb
@@ -278,4 +278,56 @@ async def test_a_reason_to_stop_is_told_with_the_services_reason(tmp_path: Path)
         with pytest.raises(CentralRejected) as refused:
             await session.run(lambda _: None)
     assert refused.value.code == "CENTRAL_LANE_NAME_INVALID"
+    await store.close()
+
+
+class _StoreThatFails:
+    """A store whose next call of one kind fails, as on a full disk; told by `failed`."""
+
+    def __init__(self, store: Store, call: str) -> None:
+        self._store = store
+        self.epoch = store.epoch
+        self.call = call
+        self.failed = 0
+
+    async def _fail_once(self, call: str) -> None:
+        if self.call == call and not self.failed:
+            self.failed += 1
+            raise StoreError("STORE_FULL", "no room", "free disk space")
+
+    async def pending(self, record_class: RecordClass, after_seq: int, limit: int) -> list[OutboxRecord]:
+        await self._fail_once("pending")
+        return await self._store.pending(record_class, after_seq, limit)
+
+    async def acknowledge(self, record_class: RecordClass, watermark: int) -> None:
+        await self._fail_once("acknowledge")
+        await self._store.acknowledge(record_class, watermark)
+
+    async def quarantine(self, record_class: RecordClass, seq: int, reason: str) -> None:
+        await self._fail_once("quarantine")
+        await self._store.quarantine(record_class, seq, reason)
+
+    def status(self) -> tuple[OutboxStatus, ...]:
+        return self._store.status()
+
+    def appended(self) -> asyncio.Event:
+        return self._store.appended()
+
+
+@pytest.mark.parametrize("call", ["pending", "acknowledge", "quarantine"])
+async def test_a_store_that_fails_for_a_moment_ends_a_stream_and_not_the_agent(tmp_path: Path, call: str) -> None:
+    store = await open_store(tmp_path / "lane")
+    await _fill(store, 3)
+    told, failing = Told(), _StoreThatFails(store, call)
+    faults: list[CentralError] = []
+    async with reference(tmp_path) as (service, channel):
+        service.book.poison["bundle"] = 1
+        forwarding = keep_running(
+            lambda: ForwardSession(channel, failing, LANE, RecordClass.BUNDLE, FAST, told.reports),
+            lambda _: None, Backoff(0.1, random.Random(1)), faults.append, CentralError,
+        )  # fmt: skip
+        async with running(forwarding):
+            await told.until(3)
+    assert [fault.code for fault in faults] == ["STORE_FULL"]
+    assert failing.failed == 1
     await store.close()

@@ -24,6 +24,7 @@ class SlowLedger:
     def __init__(self, commit_s: float = 0.002) -> None:
         self.commit_s = commit_s
         self.failing = False
+        self.failing_checkpoints = 0
         self.journal: list[bytes] = []
         self.records: list[str] = []
         self.bundles: list[str] = []
@@ -41,6 +42,9 @@ class SlowLedger:
         return tuple(Sealed(d.bundle_id, i, d.build(bytes(32)), b"", b"", i) for i, d in enumerate(bundles, 1))
 
     async def checkpoint(self, state: bytes) -> None:
+        if self.failing_checkpoints:
+            self.failing_checkpoints -= 1
+            raise StoreError("STORE_FULL", "no room")
         self.checkpoints.append(state)
 
 
@@ -233,3 +237,18 @@ async def test_an_empty_lane_is_checkpointed_after_enough_rows() -> None:
         rig.loop.submit(start)
     await committed(rig, 5.0)
     assert len(rig.ledger.checkpoints) == 1
+
+
+async def test_a_checkpoint_that_fails_is_tried_again_and_the_loop_lives() -> None:
+    story, inputs = inputs_of(lambda lane: lane.start())
+    rig = Rig(story, SlowLedger())
+    rig.ledger.failing_checkpoints = 2
+    start = next(event for event in inputs if isinstance(event, Started))
+    for _ in range(401):
+        rig.loop.submit(start)
+    await committed(rig, 5.0)
+    assert rig.ledger.failing_checkpoints == 0
+    assert rig.ledger.checkpoints
+    assert rig.loop.state.store.up
+    told = fold(initial_state(story.config), [decode_input(row) for row in rig.ledger.journal])
+    assert told == rig.loop.state

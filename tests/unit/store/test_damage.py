@@ -8,8 +8,10 @@ import apsw
 import pytest
 
 from edge_agent.model.errors import StoreError
+from edge_agent.store.ledger import LedgerState
 from edge_agent.store.records import OpenKind, RecordClass
 from edge_agent.store.store import dump
+from edge_agent.store.writer import Writer
 
 from .lane_store import bundle, event, open_store
 
@@ -107,6 +109,35 @@ async def test_the_new_store_names_the_old_chain_when_it_can_be_read(tmp_path: P
         1,
     )
     await again.close()
+
+
+async def test_a_start_that_is_cut_off_after_setting_a_store_aside_is_told_at_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = await open_store(tmp_path)
+    (sealed,) = await store.commit([b"a"], [bundle("b1")])
+    epoch = store.epoch
+    await store.close()
+    _sql("UPDATE journal SET body = 'flipped'")(tmp_path / "data")
+    with monkeypatch.context() as full:
+        full.setattr(Writer, "_create", _no_room)
+        with pytest.raises(StoreError):
+            await open_store(tmp_path, seed=2)
+    assert not (tmp_path / "data").exists()
+    again = await open_store(tmp_path, seed=3)
+    report = again.opened
+    assert report.kind is OpenKind.QUARANTINED
+    assert report.quarantine is not None
+    assert report.quarantine.parent == tmp_path / "quarantine"
+    assert (report.previous_epoch, report.previous_chain_head) == (epoch, sealed.chain_head)
+    await again.close()
+    third = await open_store(tmp_path)
+    assert third.opened.kind is OpenKind.CONTINUED
+    await third.close()
+
+
+def _no_room(_writer: Writer, _state: LedgerState) -> None:
+    raise StoreError("STORE_FULL", "no room", "free disk space")
 
 
 async def test_two_quarantines_in_one_second_do_not_collide(tmp_path: Path) -> None:

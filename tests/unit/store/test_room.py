@@ -1,6 +1,10 @@
 """When room runs out: said early, delivered records go first, nothing is dropped in silence, and it recovers."""
 
+import errno
+import os
 from pathlib import Path
+
+import pytest
 
 from edge_agent.model.errors import StoreError
 from edge_agent.store.records import RecordClass, StoreLimits
@@ -63,3 +67,23 @@ async def test_the_ballast_lies_ready_and_is_held_again_after_a_restart(tmp_path
     again = await open_store(tmp_path, limits=_LIMITS)
     assert ballast.stat().st_size == _LIMITS.reserve_bytes
     await again.close()
+
+
+async def test_a_file_system_that_does_not_tell_its_room_undoes_no_commit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Asked after the commit: whoever heard of a failure would store the same rows twice."""
+    store = await open_store(tmp_path, limits=_LIMITS)
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "statvfs", _fails)
+        (sealed,) = await store.commit([b"row"], [bundle("b1")])
+        assert sealed.seq == 1
+        assert store.health == (False, "STORE_BELOW_RESERVE")
+    await store.commit([b"another"])
+    assert store.health == (True, "")
+    assert (await store.load())[1] == [b"row", b"another"]
+    await store.close()
+
+
+def _fails(_path: object) -> os.statvfs_result:
+    raise OSError(errno.EIO, "input/output error")

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import apsw
 import pytest
 
 from edge_agent.model.errors import StoreError
@@ -134,6 +135,21 @@ async def test_sequences_go_on_after_everything_was_delivered_and_forgotten(tmp_
     again = await open_store(tmp_path)
     assert (again.opened.kind, again.chain()[1]) == (OpenKind.CONTINUED, 3)
     await again.close()
+
+
+async def test_years_of_deliveries_leave_no_row_an_hour(tmp_path: Path) -> None:
+    clock = HandClock()
+    store = await open_store(tmp_path, clock=clock)
+    for number in range(1, 41):
+        await store.commit([], [bundle(f"b{number}")])
+        await store.acknowledge(RecordClass.BUNDLE, number)
+        clock.now_ns += _DAY_NS // 2
+    await store.checkpoint(b"s")
+    assert [b.bundle_id for b in await store.list_bundles(50)] == [f"b{n}" for n in range(40, 26, -1)]
+    await store.close()
+    database = apsw.Connection(str(tmp_path / "data" / "lane.db"))
+    assert database.execute("SELECT count(*) FROM delivery").fetchall() == [(15,)]
+    database.close()
 
 
 async def test_what_a_replay_could_seal_again_is_not_forgotten(tmp_path: Path) -> None:
