@@ -125,12 +125,17 @@ class RecordJudge:
             yield f"{truck} was sealed {late_s:.1f} s after its tail left X"
 
     def _in_time_without_exit(self) -> Iterator[str]:
-        """Without an exit loop a record ends by its own time, whoever comes behind."""
+        """Without an exit loop a record ends by its own time, whoever comes behind; the time begins anew with an agent
+        that starts, or inputs that come back: nobody knows where it is then."""
         tails = {o.truck: o.to_s for o in self._over if o.zone == BEAM}
         for passage, truck in self._owners:
             ended, tail_s = passage.conveyance.ended, tails.get(truck)
-            if ended is not None and tail_s is not None and self._s(ended) - tail_s > BLIND_EXIT_S:
-                yield f"{truck} was sealed {self._s(ended) - tail_s:.1f} s after its tail left the line"
+            if ended is None or tail_s is None:
+                continue
+            ended_s = self._s(ended)
+            since_s = max((tail_s, *(back_s for _, back_s in self._dead if back_s <= ended_s)))
+            if ended_s - since_s > BLIND_EXIT_S:
+                yield f"{truck} was sealed {ended_s - tail_s:.1f} s after its tail left the line"
 
     def _blind(self, truck: str, over: Over) -> bool:
         """Whether X lied while this truck was between the line and the end of X, or nobody was alive to see it."""

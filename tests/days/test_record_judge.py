@@ -21,7 +21,12 @@ def day() -> Day:
     return run_day(3, 150.0, faults=False)
 
 
-def _judged(day: Day, change: Callable[[list[Passage]], list[Passage]] = list, lies: tuple[Lie, ...] = ()) -> list[str]:
+def _judged(
+    day: Day,
+    change: Callable[[list[Passage]], list[Passage]] = list,
+    lies: tuple[Lie, ...] = (),
+    dead: tuple[tuple[float, float], ...] = (),
+) -> list[str]:
     """What the judge says of this day with its records changed."""
     lane = day.lane
     sealed = tuple(change(list(lane.sealed())))
@@ -35,7 +40,7 @@ def _judged(day: Day, change: Callable[[list[Passage]], list[Passage]] = list, l
         truck_of=lane.truck_of,
         now_s=lane.now_s,
     )
-    return RecordJudge(cast(VirtualLane, shown), lies, ()).complaints()
+    return RecordJudge(cast(VirtualLane, shown), lies, dead).complaints()
 
 
 def _first(change: Callable[[Conveyance], Conveyance]) -> Callable[[list[Passage]], list[Passage]]:
@@ -72,6 +77,18 @@ def test_without_an_exit_loop_a_record_must_end_in_its_own_time() -> None:
     assert day.lane.sealed()
     assert _judged(day) == []
     assert any("after its tail left the line" in told for told in _judged(day, _first(_ended_long_after)))
+
+
+def test_without_an_exit_loop_a_records_time_begins_anew_with_the_agent() -> None:
+    """A record that has ended 100 s late is excused by a start of the agent since its tail left the line, not by one
+    before."""
+    day = run_day(3, 250.0, faults=False, geometry=Geometry(exit_loop=False))
+    ended = day.lane.sealed()[0].conveyance.ended
+    assert ended is not None
+    ended_s = ended.mono_ns / 1e9 - day.lane.began_s
+    late = _first(_ended_long_after)
+    assert not any("after its tail left" in told for told in _judged(day, late, dead=((ended_s - 5.0, ended_s),)))
+    assert any("after its tail left" in told for told in _judged(day, late, dead=((ended_s - 100.0, ended_s - 95.0),)))
 
 
 def test_a_quiet_day_is_clean(day: Day) -> None:
