@@ -10,7 +10,7 @@ from edge_agent.model.lane import Zone
 from .arrivals import could_come, new_track, unexpected
 from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, curtain_disagrees, did_not_cross
 from .codes import ConditionCode, EventCode
-from .crossing import cross, passed_unseen, spend
+from .crossing import cross, last_shown, passed_unseen, spend, was_confirmed
 from .doubt import beam_outlasted_loop, withdraw_accusation
 from .exits import exit_missed, exit_seen, left_unseen, seen_late
 from .kinematics import (
@@ -27,7 +27,7 @@ from .leases import withdraw
 from .order import lose_order
 from .resync import resync
 from .sealing import seal
-from .state import AT_LINE, RANK, ZONES, LaneState, Track, ZoneInputs
+from .state import AT_LINE, RANK, ZONES, LaneState, Spent, Track, ZoneInputs
 from .turn import Turn
 
 NOSE_FIELD = {Zone.A: "a_nose", Zone.D: "d_nose", Zone.S: "s_loop", Zone.BEAM: "s_nose", Zone.X: "x_nose"}
@@ -252,6 +252,7 @@ def _advance(turn: Turn, track: Track, zone: Zone) -> Track:
         over=(*track.over, zone),
         moved=turn.at,
         perhaps_crossed=False,
+        spent=None if zone is Zone.S and Flag.REVERSED in conveyance.flags else track.spent,  # it is back
     )
     return _measure(turn, turn.put(track))
 
@@ -378,7 +379,8 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
     turn.event(EventCode.REVERSED, Severity.ALARM, track.id)
     held = turn.state.held
     if held is not None and held.lease.conveyance_id == track.id:  # or it has gone through a beam that is blind
+        spent = Spent(held.lease.standing, was_confirmed(last_shown(turn.state, track, held.first.mono_ns)))
         withdraw(turn, "reversed", immediate=True)
-        turn.put(replace(turn.state.track(track.id) or track, perhaps_crossed=True))
+        turn.put(replace(turn.state.track(track.id) or track, perhaps_crossed=True, spent=spent))
         beam_missed(turn)
     lose_order(turn, "reversed_at_stop_line")

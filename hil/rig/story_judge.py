@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from hil.oracles.wrong_green import Rule, Verdict
 from hil.rig.run_record import RunRecord, Sealed
 from hil.world.events import EventKind
 from hil.world.faults import Trigger
@@ -23,7 +24,7 @@ def findings(story: Scenario, run: RunRecord, slack_s: float = 0.0) -> tuple[Fin
     """Every clause of the story, and those that no file has to say. `slack_s`: what the bench itself may add to the
     moment of a `red_by` (0 on the virtual clock)."""
     lane = (
-        *_always(run),
+        *_always(story.then, run),
         _acts(story.then, run),
         *_lane(story.then, run),
         *(_red_by(red, run, slack_s) for red in story.then.red_by),
@@ -36,14 +37,27 @@ def complaints(story: Scenario, run: RunRecord, slack_s: float = 0.0) -> list[st
     return [f"{f.clause}: {f.found}" for f in findings(story, run, slack_s) if not f.holds]
 
 
-def _always(run: RunRecord) -> Iterator[Finding]:
-    wrong = [f"at {verdict.t:.3f} {verdict.rule.value}: {verdict.text}" for verdict in run.wrong]
-    yield _clean("never a wrong green", wrong)
+def _always(then: Expectation, run: RunRecord) -> Iterator[Finding]:
+    outlived = [_crossing(run, verdict) for verdict in run.wrong if verdict.rule is Rule.AFTER_NOSE]
+    if then.outlived:
+        yield _same("green outlives the noses of", list(then.outlived), outlived)
+    wrong = [
+        f"at {verdict.t:.3f} {verdict.rule.value}: {verdict.text}"
+        for verdict in run.wrong
+        if not (verdict.rule is Rule.AFTER_NOSE and _crossing(run, verdict) in then.outlived)
+    ]
+    yield _clean("never a wrong green" + (" otherwise" if then.outlived else ""), wrong)
     yield _clean("the arm moved over nobody", list(run.arm_wrong))
     yield _clean("one record for each vehicle", list(_doubles(run)))
     gap = [] if list(run.numbers) == list(range(1, len(run.numbers) + 1)) else [f"numbered {list(run.numbers)}"]
     yield _clean("records numbered without a gap", gap)
     yield _clean("the script could do all it says", list(run.trouble))
+
+
+def _crossing(run: RunRecord, verdict: Verdict) -> str:
+    """The truck whose nose had crossed the line last when this verdict fell."""
+    noses = (e for e in run.events if e.kind is EventKind.NOSE and e.place == "S" and e.on and e.t <= verdict.t)
+    return max(noses, key=lambda event: event.t).truck
 
 
 def _doubles(run: RunRecord) -> Iterator[str]:

@@ -136,7 +136,8 @@ class RedBy:
 class Expectation:
     """What must hold after `run_for_s`. `green_for`: the trucks that got green, in this order and no others (None: not
     asked). `sealed`: how many passages were sealed. `refused`: the officers' acts that must be refused, in this order;
-    all others must be taken. Never a wrong green is always asked."""
+    all others must be taken. Never a wrong green is always asked, but for `outlived`: green must outlive the noses of
+    these trucks, in this order, because nothing at the line can see them."""
 
     run_for_s: float
     green_for: tuple[str, ...] | None = None
@@ -144,6 +145,7 @@ class Expectation:
     red_by: tuple[RedBy, ...] = ()
     trucks: tuple[TruckExpectation, ...] = ()
     refused: tuple[Verb, ...] = ()
+    outlived: tuple[str, ...] = ()
     never_wrong_green: bool = True
 
 
@@ -214,7 +216,7 @@ def _read_scenario(problems: Problems, root: yaml.Node, name: str) -> Scenario:
 def _named(happenings: tuple[Happening, ...], then: Expectation) -> set[str]:
     named = {str(happening.args["truck"]) for happening in happenings if "truck" in happening.args}
     named |= {happening.trigger.truck for happening in happenings} | {red.trigger.truck for red in then.red_by}
-    named |= set(then.green_for or ()) | {truck.truck for truck in then.trucks}
+    named |= set(then.green_for or ()) | set(then.outlived) | {truck.truck for truck in then.trucks}
     return named - {""}
 
 
@@ -408,6 +410,7 @@ def _read_then(problems: Problems, node: yaml.Node) -> Expectation:
         red_by=then.items("red_by", _read_red_by),
         trucks=then.items("trucks", _read_truck_expectation),
         refused=then.items("refused", one_of(Verb)),
+        outlived=then.items("outlived", text_of),
     )
     then.close()
     return read

@@ -124,3 +124,12 @@ def test_the_oracle_sees_a_green_that_outlives_the_nose() -> None:
     """The judge itself is tried: a relay slower than the limit allows must not go unnoticed."""
     lane = play(_load("nominal_15_kmh"), Options(lamp_delay_s=0.300))
     assert [verdict.rule for verdict in lane.wrong] == [Rule.AFTER_NOSE]
+
+
+def test_a_green_that_outlives_a_nose_is_wrong_unless_the_story_says_so_and_then_it_must() -> None:
+    story = _load("beam_stuck_clear")
+    lane = play(story)
+    unsaid = replace(story, then=replace(story.then, outlived=()))
+    assert ["never a wrong green" in told for told in complaints(unsaid, lane)] == [True]
+    other = replace(story, then=replace(story.then, outlived=("T1", "T2")))
+    assert complaints(other, lane) == ["green outlives the noses of ['T1', 'T2']: found ['T1']"]

@@ -225,6 +225,30 @@ def test_a_vehicle_out_of_order_inside_the_window_of_a_withdrawn_green_is_not_ac
     assert all(Flag.VIOLATION not in c.flags for c in lane.state.conveyances)
 
 
+def test_a_truck_that_rolled_back_on_its_green_and_is_there_again_has_not_crossed_on_it() -> None:
+    """Then it crosses on red under a beam that lies: that is doubted, and the green of before does not count."""
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.wait(5)
+    lane.off(Zone.S)
+    lane.wait(3)
+    lane.on(Zone.S)
+    lane.on(Zone.BEAM)
+    lane.wait(5)
+    lane.off(Zone.S)
+    lane.wait(1)
+    lane.off(Zone.BEAM)
+    lane.wait(7)
+    lane.on(Zone.X)
+    lane.wait(6)
+    lane.off(Zone.X)
+    (bundle,) = lane.bundles
+    assert bundle.outcome is Outcome.UNRESOLVED
+    assert lane.state.counts.released == 0
+
+
 @pytest.mark.parametrize("confirmed", [False, True])
 def test_after_a_truck_went_through_a_blind_beam_only_an_officer_gives_green_until_one_is_seen(confirmed: bool) -> None:
     lane = Lane().start()
@@ -242,7 +266,10 @@ def test_after_a_truck_went_through_a_blind_beam_only_an_officer_gives_green_unt
     lane.on(Zone.X)
     lane.wait(6)
     lane.off(Zone.X)
-    assert [b.conveyance_id for b in lane.bundles] == [truck.conveyance_id]
+    (bundle,) = lane.bundles
+    assert bundle.conveyance_id == truck.conveyance_id
+    assert bundle.outcome is Outcome.RELEASED_ROLLING, "its lease was in force until then, and X saw it go"
+    assert Flag.DOUBTFUL in bundle.flags
     lane.act(ActKind.CONFIRM_ORDER)
     lane.arrive("t2")
     lane.decide()

@@ -104,6 +104,7 @@ def test_everything_is_read() -> None:
         ("{at: 3, ", "{", "story.yaml:26:5: give either at or a valid when"),
         ("nose_over: D", "nose_over: D, tail_over: D", "story.yaml:27:11: when: give exactly one of nose_over"),
         ("truck: T1, nose", "truck: T8, nose", "when or then names truck T8, which is not given"),
+        ("run_for_s: 60", "run_for_s: 60\n  outlived: [T8]", "when or then names truck T8, which is not given"),
         ("run_for_s: 60", "run_for_s: 60\n  never_wrong_green: false", "then: never_wrong_green is always asked"),
         ("greens: 0", "greens: 0.5", "story.yaml:35:64: expected a whole number"),
         ("green_for: []", "green_for: T1", "story.yaml:31:14: expected a list"),
