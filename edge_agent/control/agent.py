@@ -176,7 +176,7 @@ class Agent:
             if not isinstance(device, LaneIoDevice):
                 self.readers.add(device.id, device.kind, self.config.miss_limits(device.id))
         for camera in self.config.media.cameras if self.config.media is not None else ():
-            self.devices.add(camera.view, camera.kind, now, required=camera.required)
+            self.devices.add_view(camera.view, camera.kind, now, required=camera.required)
         self.passage.submit(Started(at=now, boot_id=self.boot_id, seed=os.urandom(16)))
         self._require_devices(now)
         self.commissioning.started()

@@ -275,8 +275,7 @@ class Backend:
                 self._from.passage.submit(ConsolePresence(at=self._from.clock.stamp(), present=False))
 
     def _view(self, name: str, *, live: bool) -> None:
-        hint = "look at the camera and the media process (systemctl status lane-media)"
-        self._from.devices.set_state(name, self._from.clock.stamp(), up=live, code="CAMERA_NO_PICTURE", hint=hint)
+        self._from.devices.show_view(name, self._from.clock.stamp(), live=live)
 
     def _add_signal(self, message: lane_pb.LaneState, now: Stamp) -> str:
         """Fill `message.signal`; returns the conveyance green is confirmed for."""

@@ -30,6 +30,11 @@ class DeviceRecord:
     faults: int = 0
 
 
+VIEW_AWAITED_S = 15.0
+"""Time for the media process to come up and report before a camera view counts as without picture."""
+_NO_PICTURE = "CAMERA_NO_PICTURE"
+
+
 class DeviceTable:
     """Records by device id; raises and clears device conditions on the board.
 
@@ -40,6 +45,7 @@ class DeviceTable:
         self._board = board
         self._on_change = on_change
         self._records: dict[str, DeviceRecord] = {}
+        self._views: set[str] = set()
 
     def records(self) -> tuple[DeviceRecord, ...]:
         """All devices in the order of the configuration."""
@@ -81,23 +87,39 @@ class DeviceTable:
             self._on_change(record, now)
         return news
 
-    def set_state(self, device: str, now: Stamp, *, up: bool, code: str, hint: str) -> None:
-        """A device that another process watches (a camera view) is up or down."""
-        record = self._records.get(device)
-        if record is None or (record.up is up and record.last_seen is not None):
-            if record is not None:
-                record.last_seen = now
+    def add_view(self, view: str, kind: str, now: Stamp, *, required: bool) -> None:
+        """A camera view, which the media process watches. One that is never reported is a condition too."""
+        self.add(view, kind, now, required=required)
+        self._views.add(view)
+        self._no_picture(self._records[view], now, VIEW_AWAITED_S)
+
+    def show_view(self, view: str, now: Stamp, *, live: bool) -> None:
+        """The media process says whether a view is live. What is no view of this lane is passed over: of a reader or a
+        module only its own session tells."""
+        if view not in self._views:
             return
-        record.up, record.since, record.last_seen = up, now, now
-        if up:
+        record = self._records[view]
+        news = record.up is not live or record.last_seen is None
+        record.last_seen = now
+        if not news:
+            return
+        record.up, record.since = live, now
+        if live:
             record.sessions += 1
             record.fault = None
-            self._board.clear_device(device)
+            self._board.clear_device(view)
         else:
-            severity = Severity.ALARM if record.required else Severity.WARNING
-            record.fault = DeviceError(code, f"{device} shows no live picture", hint)
-            self._board.raise_condition(Condition(code, severity, record.fault.message, hint, now, device=device))
+            self._no_picture(record, now, 0.0)
         self._on_change(record, now)
+
+    def _no_picture(self, record: DeviceRecord, now: Stamp, visible_after_s: float) -> None:
+        severity = Severity.ALARM if record.required else Severity.WARNING
+        hint = "look at the camera and the media process (systemctl status lane-media)"
+        record.fault = DeviceError(_NO_PICTURE, f"{record.device} shows no live picture", hint)
+        self._board.raise_condition(
+            Condition(_NO_PICTURE, severity, record.fault.message, hint, now, device=record.device,
+                      visible_after_s=visible_after_s)
+        )  # fmt: skip
 
     def _come_up(self, record: DeviceRecord, up: DeviceUp) -> None:
         record.info = up.info

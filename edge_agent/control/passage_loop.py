@@ -39,6 +39,8 @@ _ANSWER_S = 2.0
 _CHECKPOINT_ROWS = 400
 _CHECKPOINT_ROWS_BUSY = 5000
 """A checkpoint takes tens of milliseconds, which could cost a lease its deadline: an occupied lane waits longer."""
+_CHECKPOINT_RETRY_S = 10.0
+"""After one that failed: it takes long, and each would fill a disk that is full with the news of its failure."""
 _STORE_RETRY_S = 0.5
 
 
@@ -107,6 +109,7 @@ class PassageLoop:
         self._lease: Lease | None = None
         self._answers: dict[str, list[asyncio.Future[AnswerAct]]] = {}
         self._rows = 0
+        self._checkpoint_s = 0.0
         self._store_ok = True
         self.control = ControlLease(lambda: self.state.control, self.submit, clock)
 
@@ -260,7 +263,8 @@ class PassageLoop:
         if self.state.lease is None or self.state.lease.seq != lease.seq:
             return
         # A renewal may be late: the green it renews stands on a lease that was in time, and its cause is durable now.
-        renewal = self._lease is not None and self._lease.conveyance_id == lease.conveyance_id
+        held, now_ns = self._lease, self._clock.stamp().mono_ns
+        renewal = held is not None and held.conveyance_id == lease.conveyance_id and held.deadline_mono_ns > now_ns
         if not in_time and not renewal:
             self.withheld_leases += 1
             self._report_store(ok=False, code="STORE_SLOW")
@@ -285,12 +289,15 @@ class PassageLoop:
         if not self.state.store.up:
             # A store that is short of room gets some back by a checkpoint.
             bound = 1
-        if self._rows < bound or self._pending:
+        now_s = asyncio.get_running_loop().time()
+        if self._rows < bound or self._pending or now_s < self._checkpoint_s:
             return
         state = encode_record(self.state)
         try:
             await self._ledger.checkpoint(state)
-        except StoreError as error:
-            self._report_store(ok=False, code=error.code)  # the rows are durable as they are: tried again later
+        except StoreError:
+            # The rows are durable as they are, only more of them; the store itself tells of what is wrong with it.
+            self.commit_failures += 1
+            self._checkpoint_s = now_s + _CHECKPOINT_RETRY_S
         else:
             self._rows = 0

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
@@ -19,12 +20,13 @@ from tests.unit.passage.story import Lane, stamp
 
 
 class SlowLedger:
-    """Keeps what is committed; a commit takes `commit_s`, or fails while `failing`."""
+    """Keeps what is committed; a commit takes `commit_s`, or fails while `failing`; so many checkpoints fail."""
 
     def __init__(self, commit_s: float = 0.002) -> None:
         self.commit_s = commit_s
         self.failing = False
         self.failing_checkpoints = 0
+        self.checkpoints_tried = 0
         self.journal: list[bytes] = []
         self.records: list[str] = []
         self.bundles: list[str] = []
@@ -42,6 +44,7 @@ class SlowLedger:
         return tuple(Sealed(d.bundle_id, i, d.build(bytes(32)), b"", b"", i) for i, d in enumerate(bundles, 1))
 
     async def checkpoint(self, state: bytes) -> None:
+        self.checkpoints_tried += 1
         if self.failing_checkpoints:
             self.failing_checkpoints -= 1
             raise StoreError("STORE_FULL", "no room")
@@ -185,6 +188,20 @@ async def test_a_slow_commit_of_a_renewal_does_not_take_green_from_a_rolling_veh
     assert rig.loop.state.store.up
 
 
+@pytest.mark.parametrize(("left_s", "green"), [(0.0, False), (5.0, True)])
+async def test_what_renews_a_lease_that_has_run_out_must_be_as_quick_as_a_first_one(left_s: float, green: bool) -> None:
+    story, inputs = inputs_of(released)
+    rig = Rig(story, SlowLedger(GRANT_DEADLINE_S * 2))
+    rig.feed(inputs)
+    granted = rig.loop.state.lease
+    assert granted is not None
+    ends = rig.clock.stamp().mono_ns + round(left_s * 1e9)
+    rig.loop._lease = replace(granted, seq=granted.seq - 1, deadline_mono_ns=ends)
+    await committed(rig, GRANT_DEADLINE_S * 3)
+    assert (rig.loop.lease == granted) is green
+    assert rig.loop.withheld_leases == (0 if green else 1)
+
+
 async def test_a_hold_takes_the_lease_away_before_the_disk_is_asked() -> None:
     story, inputs = inputs_of(released)
     rig = Rig(story, SlowLedger())
@@ -239,15 +256,21 @@ async def test_an_empty_lane_is_checkpointed_after_enough_rows() -> None:
     assert len(rig.ledger.checkpoints) == 1
 
 
-async def test_a_checkpoint_that_fails_is_tried_again_and_the_loop_lives() -> None:
+async def test_a_checkpoint_that_fails_is_tried_again_later_and_the_loop_lives() -> None:
     story, inputs = inputs_of(lambda lane: lane.start())
     rig = Rig(story, SlowLedger())
     rig.ledger.failing_checkpoints = 2
     start = next(event for event in inputs if isinstance(event, Started))
     for _ in range(401):
         rig.loop.submit(start)
-    await committed(rig, 5.0)
-    assert rig.ledger.failing_checkpoints == 0
+    for _ in range(5):
+        await committed(rig, 1.0)
+        rig.loop.submit(start)
+    assert rig.ledger.checkpoints_tried == 1, "a disk that is full is not asked at every commit"
+    for _ in range(4):
+        await committed(rig, 9.0)
+        rig.loop.submit(start)
+    await committed(rig)
     assert rig.ledger.checkpoints
     assert rig.loop.state.store.up
     told = fold(initial_state(story.config), [decode_input(row) for row in rig.ledger.journal])
