@@ -480,7 +480,8 @@ async def _until_signalled(config: LaneConfig) -> None:
     task = asyncio.current_task()
     assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        # Once: a second signal would break off the last red and the last commit.
+        loop.add_signal_handler(number, lambda: task.cancelling() or task.cancel())
     await serve(config, SystemClock())
 
 

@@ -29,6 +29,8 @@ from securecorridor.release.v1 import release_service_pb2 as pb
 
 _LOG = logging.getLogger("central")
 _YIELD_NS = 200_000_000
+_QUIET_NS = 30_000_000_000
+"""A stream that ends for the same reason sooner than this is not told again: central may be away for hours."""
 _HEALED_BY_ACK = ("CENTRAL_WATERMARK_AHEAD", "CENTRAL_WATERMARK_BEHIND", "CENTRAL_WATERMARK_LOST")
 
 
@@ -68,6 +70,7 @@ class CentralLink:
         self._request_seq = 0
         self._welcomed = False
         self._asked_ns = -_YIELD_NS
+        self._ended: dict[str, tuple[str, int]] = {}
         self.up = False
         self.since: Stamp | None = None
 
@@ -167,6 +170,11 @@ class CentralLink:
         )
 
     def _fault(self, stream: str, error: CentralError) -> None:
+        now_ns = self._ports.clock.stamp().mono_ns
+        code, at_ns = self._ended.get(stream, ("", 0))
+        self._ended[stream] = error.code, now_ns
+        if error.code == code and now_ns - at_ns < _QUIET_NS:
+            return
         log(_LOG, logging.WARNING, "central_stream_ended", code=error.code, detail=f"{stream}: {error.message}")
 
     def _alarm(self, code: str, message: str) -> None:

@@ -36,7 +36,6 @@ class Commissioned:
     """What a kill test came to: the measurement, and whether the module may now be used for REMOTE (`why` not)."""
 
     result: KillTest
-    watchdog_ms: str
     why: str
 
 
@@ -76,20 +75,27 @@ class Commissioning:
     async def kill_test(self, act: OfficerAct) -> tuple[AnswerAct, Commissioned | None]:
         """Let the module turn red by itself, and keep that on record when it did in time."""
         answer = await self._allowed(act)
-        info = self._info
-        if answer.result is not ActResult.OK or info is None:
+        if answer.result is not ActResult.OK:
             return answer, None
+        info = self._info
+        if info is None:
+            why = "the module has not answered since the agent started: see lanectl devices"
+            return answer, Commissioned(KillTest(False, -1, "", why), why)
         result = await self._tests.kill()
-        watchdog_ms = info.details.get("watchdog_ms", "")
-        facts = {"red_ms": str(result.red_ms), "sign": result.sign, "why": result.why, "watchdog_ms": watchdog_ms}
-        facts |= {"profile": info.profile_digest, "firmware": info.firmware, "serial": info.serial}
+        facts = {"red_ms": str(result.red_ms), "sign": result.sign, "why": result.why}
+        facts |= {
+            "watchdog_ms": info.details.get("watchdog_ms", ""),
+            "profile": info.profile_digest,
+            "firmware": info.firmware,
+            "serial": info.serial,
+        }
         self._record("kill_test", act, result.passed, facts)
         if not result.passed:
-            return answer, Commissioned(result, watchdog_ms, result.why)
+            return answer, Commissioned(result, result.why)
         await asyncio.to_thread(write_record, self._folder, self._made(info, result, act.officer))
         why = self._judged(self._info or info)
         self._tell(why)
-        return answer, Commissioned(result, watchdog_ms, why)
+        return answer, Commissioned(result, why)
 
     async def _allowed(self, act: OfficerAct) -> AnswerAct:
         answer = await self._passage().act(act)
