@@ -22,7 +22,7 @@ from securecorridor.lane.v1.lane_service_pb2_grpc import LaneServiceServicer
 from . import requests
 from .backend import LaneBackend
 from .errors import Reason, Refusal
-from .veil import veil_conveyance, veil_lane
+from .veil import veil_lane, veil_passage
 
 ACT_TIMEOUT_S: Final = 5.0
 """Longest wait for the core's answer to an act."""
@@ -193,9 +193,7 @@ class LaneServicer(LaneServiceServicer):
             text = "no passage has this id, or several begin with it: give more of it"
             raise Refusal(grpc.StatusCode.NOT_FOUND, Reason.PASSAGE_NOT_FOUND, text)
         answer = pb.GetPassageResponse(passage=found.passage, live=found.live, bundle=found.bundle)
-        if answer.HasField("live"):
-            veil_conveyance(answer.live, self._role)
-        return answer
+        return veil_passage(answer, self._role)
 
     async def WatchPassages(  # type: ignore[override]  # as WatchLane
         self, request: pb.WatchPassagesRequest, context: ServicerContext[Any, pb.WatchPassagesResponse]

@@ -33,8 +33,21 @@ def veil_conveyance(conveyance: lane_pb.ConveyanceState, role: Role) -> None:
     # The backend is told the role and leaves them out itself; identities in clear deserve a second lock.
     if role is not Role.OFFICER:
         conveyance.ClearField("identities")
-    if role not in READ_WORDS and conveyance.HasField("hold"):
+    if role in READ_WORDS:
+        return
+    if conveyance.HasField("hold"):
         conveyance.hold.ClearField("reason")
+    if conveyance.HasField("decision") and conveyance.decision.officer:
+        conveyance.decision.ClearField("basis")  # of an officer's decision: the reason as it was typed
+
+
+def veil_passage(answer: lane_pb.GetPassageResponse, role: Role) -> lane_pb.GetPassageResponse:
+    """One passage, made new for this caller. The sealed record is given whole or not at all: it has a hash."""
+    if answer.HasField("live"):
+        veil_conveyance(answer.live, role)
+    if role not in READ_WORDS:
+        answer.ClearField("bundle")
+    return answer
 
 
 def veil_event(event: diagnostics_pb.TailEvent, role: Role) -> diagnostics_pb.TailEvent:

@@ -793,7 +793,9 @@ class GetPassageResponse(_message.Message):
     LIVE_FIELD_NUMBER: _builtins.int
     BUNDLE_FIELD_NUMBER: _builtins.int
     bundle: _builtins.bytes
-    """The sealed record: a serialised securecorridor.release.v1.Bundle. Empty while live, and after the lane deleted it."""
+    """The sealed record: a serialised securecorridor.release.v1.Bundle. Empty while live, after the lane deleted it, and at
+    the doors of viewer and media, for it holds what people typed.
+    """
     @_builtins.property
     def passage(self) -> Global___Passage: ...
     @_builtins.property
