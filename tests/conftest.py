@@ -49,6 +49,7 @@ CAPABILITIES: dict[str, Callable[[], bool]] = {
     "libmodbus": lambda: _has_library("libmodbus.so.5"),
     "mbpoll": lambda: _has_program("mbpoll"),
     "promtool": lambda: _has_program("promtool"),
+    "net-snmp": lambda: all(_has_program(name) for name in ("snmpget", "snmpset", "snmpd")),
     "buf": lambda: _has_program("buf"),
     "root": lambda: os.geteuid() == 0,
     "tun": lambda: Path("/dev/net/tun").exists() and _has_program("ip"),

@@ -58,6 +58,12 @@ _ERRORS = {
     13: "door open", 14: "humidity",
 }  # fmt: skip
 """Bits of shortErrorStatus."""
+_REFUSALS = {
+    3: "what it shows has a higher priority", 4: "the message is not valid", 5: "it has no such memory",
+    6: "it has no such message", 7: "its message has another CRC", 8: "a mistake in the message's text",
+    9: "it is under local control", 10: "it is under central control", 11: "central overrides it",
+}  # fmt: skip
+"""dmsActivateMsgError: why a message was not activated."""
 
 
 def message_object(column: Column, number: int) -> Oid:
@@ -104,6 +110,11 @@ def activation(message: MessageId, minutes: int, priority: int, source: bytes) -
     if not 1 <= minutes < 0xFFFF or len(source) != 4:
         raise ValueError("a duration in minutes that ends, and a source of four octets")
     return minutes.to_bytes(2) + bytes((priority,)) + message.encode() + source
+
+
+def refusal_of(error: int) -> str:
+    """What dmsActivateMsgError tells, in words; "" when it tells nothing."""
+    return _REFUSALS.get(error, "")
 
 
 def errors_of(status: int) -> tuple[str, ...]:

@@ -146,7 +146,12 @@ class DmsSign:
 
     async def _activate(self, message: dms.MessageId) -> None:
         code = dms.activation(message, self._profile.duration_min, self._profile.priority, self._source)
-        await self._set(Binding(dms.ACTIVATE, code))
+        try:
+            await self._set(Binding(dms.ACTIVATE, code))
+        except DeviceRefused as refused:
+            (error,) = await self._get(dms.ACTIVATE_ERROR)
+            why = dms.refusal_of(error) if isinstance(error, int) else ""
+            raise self._refuses(f"it does not show message {message.number}: {why}") if why else refused from refused
 
     async def _look(self) -> SignSeen:
         source, status = await self._get(dms.TABLE_SOURCE, dms.SHORT_ERROR_STATUS)
@@ -155,10 +160,14 @@ class DmsSign:
         return SignSeen(text, dms.errors_of(status) if isinstance(status, int) else ())
 
     async def _get(self, *oids: Oid) -> list[Value]:
+        """Their values. v1 tells that an object is not there by an error, v2c in its value's place."""
         answer = await self._ask(GET, tuple(Binding(oid) for oid in oids))
-        if answer.error:
-            raise self._refuses(f"it has no object {'.'.join(map(str, oids[max(0, answer.index - 1)]))}")
-        return named(answer, oids)
+        values: list[Value] = [None] if answer.error else named(answer, oids)
+        if None in values:
+            at = answer.index - 1 if answer.error else values.index(None)
+            absent = oids[at] if 0 <= at < len(oids) else oids[0]
+            raise self._refuses(f"it has no object {'.'.join(map(str, absent))}")
+        return values
 
     async def _set(self, binding: Binding) -> None:
         answer = await self._ask(SET, (binding,))

@@ -1,8 +1,8 @@
 """A virtual message sign: an NTCIP 1203 controller on UDP, with a message table, durations and its own fall-backs.
 
 `python -m hil.devices.ntcip_sign --control SOCKET [--minute-s 60]`. Events: `shown` (multi, source). Verbs: `get`,
-`fault` (mute, refuse_activate, errors: a number for shortErrorStatus), `clear`, `power_cycle`, `tell` (number: another
-master activates a message). A short minute makes durations quick to see.
+`fault` (mute, refuse_activate, local: its switch stands at local control, errors: a number for shortErrorStatus),
+`clear`, `power_cycle`, `tell` (number: another master activates a message). A short minute makes durations quick.
 """
 
 import argparse
@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any, cast
 
 from hil.devices.control import ControlChannel, Handler, announce_ready, until_told_to_end
-from hil.devices.ntcip_wire import BAD_VALUE, GEN_ERR, NO_SUCH_NAME, Varbind, build, crc_octets, parse
+from hil.devices.ntcip_wire import BAD_VALUE, GEN_ERR, NO_SUCH_NAME, Absent, Told, build, crc_octets, parse
 
 DMS = (1, 3, 6, 1, 4, 1, 1206, 4, 2, 3)
 DESCRIPTION = (1, 3, 6, 1, 2, 1, 1, 1, 0)
 ROWS = 20
 _TABLE = (*DMS, 5, 8, 1)
-_MULTI, _CRC, _STATUS = 3, 5, 9
+_MULTI, _CRC, _PRIORITY, _STATUS = 3, 5, 8, 9
+_NOT_HIGH_ENOUGH, _NOT_VALID, _NO_MEMORY, _NO_NUMBER, _OTHER_CRC, _LOCAL = 3, 4, 5, 6, 7, 9
+"""dmsActivateMsgError."""
+_MESSAGE_ERROR = 1 << 7
+"""Of shortErrorStatus: the last message was not activated."""
 _POWER, _RESET, _COMM_LOSS, _END = (6, 8), (6, 11), (6, 12), (6, 15)
 
 
@@ -28,6 +32,7 @@ class Sign:
     def __init__(self, publish: Callable[..., Any], minute_s: float) -> None:
         self.mute = False
         self.refuse_activate = False
+        self.local = False
         self.source = "blank"
         self._publish = publish
         self._minute_s = minute_s
@@ -52,6 +57,16 @@ class Sign:
         assert isinstance(found, bytes)
         return found
 
+    @property
+    def _priority(self) -> int:
+        """Run-time priority of what it shows; a blank message's number is its priority."""
+        code = self._scalars[6, 5]
+        assert isinstance(code, bytes)
+        number = int.from_bytes(code[1:3], "big")
+        found = self._rows[_PRIORITY, number] if code[0] == 3 else number
+        assert isinstance(found, int)
+        return found
+
     def answer(self, datagram: bytes) -> bytes | None:
         """The reply; None for what it does not answer."""
         try:
@@ -61,10 +76,13 @@ class Sign:
         if self.mute or kind not in (0xA0, 0xA3) or community != b"lane":
             return None
         self._heard()
-        told: list[Varbind] = []
+        told: list[Told] = []
         for index, (name, value) in enumerate(variables, start=1):
             error = self._set(name, value) if kind == 0xA3 else 0
             found = self._find(name)
+            if found is None and kind == 0xA0 and version:
+                told.append((name, Absent.OBJECT))  # v2c tells it in the value's place
+                continue
             if found is None and not error:
                 error = NO_SUCH_NAME
             if error:
@@ -97,8 +115,10 @@ class Sign:
     def _find(self, name: tuple[int, ...]) -> int | bytes | None:
         if name == DESCRIPTION:
             return b"virtual message sign"
-        if name[: len(_TABLE)] == _TABLE and len(name) == len(_TABLE) + 3 and name[-2] == 3:
-            return self._rows.get((name[-3], name[-1]))
+        if name[: len(_TABLE)] == _TABLE and len(name) == len(_TABLE) + 3:
+            if name[-2:] == (5, 1) and name[-3] == _MULTI:
+                return self.multi  # the current buffer
+            return self._rows.get((name[-3], name[-1])) if name[-2] == 3 else None
         if name[: len(DMS)] == DMS and name[-1] == 0:
             return self._scalars.get(name[len(DMS) : -1])
         return None
@@ -109,7 +129,7 @@ class Sign:
             return NO_SUCH_NAME if before is None else BAD_VALUE
         assert value is not None
         if name[: len(_TABLE)] == _TABLE:
-            return self._set_cell(name[-3], name[-1], value)
+            return self._set_cell(name[-3], name[-1], value) if name[-2] == 3 else GEN_ERR
         key = name[len(DMS) : -1]
         if key == (6, 3):
             assert isinstance(value, bytes)
@@ -142,16 +162,32 @@ class Sign:
 
     def _activate(self, code: bytes) -> int:
         """12 octets: duration, priority, memory, number, CRC, source."""
-        minutes, named = int.from_bytes(code[:2], "big"), code[3:8]
-        number = int.from_bytes(named[1:3], "big")
-        known = named[0] == 7 or (named[0] == 3 and 1 <= number <= ROWS and self._rows[_STATUS, number] == 4)
-        if self.refuse_activate or len(code) != 12 or not known:
+        if self.refuse_activate or len(code) != 12:
             return GEN_ERR
-        if named[0] == 3 and named != self._code(number):
-            self._scalars[6, 17] = 4  # message CRC
+        why = self._against(code)
+        status = self._scalars[9, 7, 1]
+        assert isinstance(status, int)
+        self._scalars[6, 17] = why or 2
+        self._scalars[9, 7, 1] = status | _MESSAGE_ERROR if why else status & ~_MESSAGE_ERROR
+        if why:
             return GEN_ERR
-        self._show(named, minutes, "central")
+        self._show(code[3:8], int.from_bytes(code[:2], "big"), "central")
         return 0
+
+    def _against(self, code: bytes) -> int:
+        """What of dmsActivateMsgError speaks against this activation; 0 for nothing."""
+        memory, number = code[3], int.from_bytes(code[4:6], "big")
+        blank = memory == 7 and 1 <= number <= 255
+        held = memory == 3 and 1 <= number <= ROWS
+        checks = (
+            (self.local, _LOCAL),
+            (memory not in (3, 7), _NO_MEMORY),
+            (not (blank or held), _NO_NUMBER),
+            (held and self._rows[_STATUS, number] != 4, _NOT_VALID),
+            (code[3:8] != (self._code(number) if held else bytes((7, *code[4:6], 0, 0))), _OTHER_CRC),
+            (code[2] < self._priority, _NOT_HIGH_ENOUGH),
+        )
+        return next((error for applies, error in checks if applies), 0)
 
     def _show(self, code: bytes, minutes: int, source: str) -> None:
         if self._ends is not None:
@@ -210,6 +246,7 @@ def _verbs(sign: Sign) -> dict[str, Handler]:
     def fault(request: Mapping[str, Any]) -> None:
         sign.mute = bool(request.get("mute", False))
         sign.refuse_activate = bool(request.get("refuse_activate", False))
+        sign.local = bool(request.get("local", False))
         sign.errors(int(request.get("errors", 0)))
 
     return {

@@ -4,8 +4,17 @@
 """
 
 from collections.abc import Iterable
+from enum import Enum
 
-Varbind = tuple[tuple[int, ...], "int | bytes | None"]
+
+class Absent(Enum):
+    """What v2c tells in the place of a value that is not there."""
+
+    OBJECT = "noSuchObject"
+
+
+Asked = tuple[tuple[int, ...], "int | bytes | None"]
+Told = tuple[tuple[int, ...], "int | bytes | Absent | None"]
 NO_SUCH_NAME, BAD_VALUE, GEN_ERR = 2, 3, 5
 
 
@@ -55,11 +64,11 @@ def _one(data: bytes, tag: int) -> bytes:
     return elements[0][1]
 
 
-def parse(datagram: bytes) -> tuple[int, bytes, int, int, list[Varbind]]:
+def parse(datagram: bytes) -> tuple[int, bytes, int, int, list[Asked]]:
     """Version, community, PDU tag, request id, variables."""
     (_, version), (_, community), (kind, pdu) = _split(_one(datagram, 0x30))
     (_, request_id), _, _, (_, listed) = _split(pdu)
-    variables: list[Varbind] = []
+    variables: list[Asked] = []
     for _, pair in _split(listed):
         (_, name), (tag, value) = _split(pair)
         read = int.from_bytes(value, "big", signed=True) if tag == 2 else value if tag == 4 else None
@@ -79,9 +88,7 @@ def _name(octets: bytes) -> tuple[int, ...]:
     return tuple(parts)
 
 
-def build(
-    version: int, community: bytes, request_id: int, error: int, index: int, variables: Iterable[Varbind]
-) -> bytes:
+def build(version: int, community: bytes, request_id: int, error: int, index: int, variables: Iterable[Told]) -> bytes:
     """A GetResponse."""
     listed = b"".join(_put(0x30, _put(6, _name_octets(name)) + _value(value)) for name, value in variables)
     pdu = _value(request_id) + _value(error) + _value(index) + _put(0x30, listed)
@@ -96,9 +103,11 @@ def _put(tag: int, content: bytes) -> bytes:
     return bytes((tag, 128 | len(octets))) + octets + content
 
 
-def _value(value: int | bytes | None) -> bytes:
+def _value(value: int | bytes | Absent | None) -> bytes:
     if value is None:
         return b"\x05\x00"
+    if isinstance(value, Absent):
+        return b"\x80\x00"
     if isinstance(value, bytes):
         return _put(4, value)
     size = 1

@@ -12,6 +12,22 @@ from hil.devices import ntcip_wire
 # GetRequest of sysDescr.0, community public, as in the text books on RFC 1157.
 TEXT_BOOK = bytes.fromhex("302602010004067075626c6963a019020101020100020100300e300c06082b060102010101000500")
 
+# As they went between a management system and another maker's sign; from a published capture of 2015 firmware.
+CAPTURED_ACTIVATION = bytes.fromhex(
+    "303802010004067075626c6963a32b020244000201000201 00301f301d060d2b060104018936040203060300"
+    "040cffffff0300011d0f00000000"
+)
+CAPTURED_CRC = bytes.fromhex(
+    "303102010004067075626c6963a224020243ff020100020100301830160610 2b06010401893604020305080105030102021d0f"
+)
+CAPTURED_TIME = bytes.fromhex(
+    "302f02010004067075626c6963a222020243c7020100020100301630 14060d2b060104018936040203060400020300ffff"
+)
+CAPTURED_COUNTER = bytes.fromhex(
+    "302f02010004067075626c6963a222020243cc020100020100301630 14060d2b0601040189360402030a04004103100000"
+)
+CAPTURED_MULTI = b"[pt30o0][pb][cf][jp3][jl3][fo220,B62F]TEST"
+
 OIDS = st.lists(st.integers(0, 2**31), max_size=12).map(lambda tail: (1, 3, *tail))
 VALUES = st.none() | st.integers(-(2**31), 2**31 - 1) | st.binary(max_size=300)
 MESSAGES = st.builds(
@@ -30,6 +46,21 @@ def test_the_text_books_request() -> None:
     message = Message(0, b"public", GET, 1, (Binding(dms.SYS_DESCR),))
     assert encode(message) == TEXT_BOOK
     assert decode(TEXT_BOOK) == message
+
+
+def test_captured_octets_of_another_makers_sign() -> None:
+    """Its activation of a message is what ours would be, with the CRC that it computed itself."""
+    crc = dms.message_crc(CAPTURED_MULTI)
+    code = bytes.fromhex("ffffff") + dms.MessageId(dms.Memory.CHANGEABLE, 1, crc).encode() + bytes(4)
+    activate = Message(0, b"public", SET, 0x4400, (Binding(dms.ACTIVATE, code),))
+    cell = dms.message_object(dms.Column.CRC, 1)
+    told = Message(0, b"public", RESPONSE, 0x43FF, (Binding(cell, crc),))
+    remaining = Message(0, b"public", RESPONSE, 0x43C7, (Binding((*dms.ACTIVATE[:-2], 4, 0), 0xFFFF),))
+    for message, octets in ((activate, CAPTURED_ACTIVATION), (told, CAPTURED_CRC), (remaining, CAPTURED_TIME)):
+        assert decode(octets) == message
+        assert encode(message) == octets
+    assert decode(CAPTURED_COUNTER).bindings[0].value == 0x100000, "a Counter32, which nobody sets"
+    assert ntcip_wire.crc_octets(CAPTURED_MULTI + bytes(2)).hex() == "1d0f"
 
 
 @given(MESSAGES)
@@ -108,4 +139,5 @@ def test_codes_have_the_standards_layout() -> None:
         with pytest.raises(ValueError, match="ends"):
             dms.activation(code, minutes, 1, bytes(4))
     assert dms.errors_of(0b10_0000_0000_0000 | 1 << 5) == ("pixel", "door open")
+    assert (dms.refusal_of(7), dms.refusal_of(2)) == ("its message has another CRC", "")
     assert dms.message_object(dms.Column.MULTI, 11)[-4:] == (1, 3, 3, 11)

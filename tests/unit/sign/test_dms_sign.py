@@ -164,6 +164,28 @@ async def test_a_sign_that_goes_silent_or_takes_nothing_ends_the_session_with_th
         assert (await b.fails()).code == "SIGN_REFUSES"
 
 
+async def test_a_sign_that_does_not_show_a_message_says_why() -> None:
+    async with bench() as b:
+        b.sign.local = True
+        refused = await b.fails()
+        assert (refused.code, refused.message) == (
+            "SIGN_REFUSES", "sign: it does not show message 11: it is under local control",
+        )  # fmt: skip
+        b.sign.local = False
+        async with b.running(snmp="v2c"):
+            await b.says("STOP[nl]ARRÊT")
+
+
+@pytest.mark.parametrize("snmp", ["v1", "v2c"])
+async def test_an_object_that_is_not_there_is_named(snmp: str) -> None:
+    async with bench() as b:
+        del b.sign._scalars[6, 5]
+        b.sign._show = lambda *_: None  # type: ignore[method-assign]
+        b.sign._against = lambda code: 0  # type: ignore[method-assign]
+        refused = await b.fails(snmp=snmp)
+        assert refused.message == "sign: it has no object 1.3.6.1.4.1.1206.4.2.3.6.5.0"
+
+
 async def test_nobody_there_is_told_at_once() -> None:
     async with bench() as b:
         port = b.port
