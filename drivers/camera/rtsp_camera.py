@@ -111,7 +111,7 @@ class RtspCamera:
                 await self._receive(connection, track, terms, emit)
             finally:
                 await connection.close()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a host name that is none raises the latter
             raise _unreachable(self._device, error) from error
 
     def _credentials(self) -> Credentials | None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from drivers.api import Clock, EdgeError
 from drivers.link.replay import ReplaySplice
 from drivers.link.tape import DIRECT, Splice, TapedSplice
-from drivers.modbus.bus import BusTiming, SerialLine, TcpLine
+from drivers.modbus.bus import BusTiming
 from drivers.modbus.head_codec import HeadWiring
 from drivers.modbus.input_codec import InputPoint
 from drivers.modbus.lane_io import LaneIo
@@ -31,7 +31,7 @@ def assemble(
     for used in (profile, inputs_profile):
         _check_link(device_id, settings, used)
     timing = _timing(profile.timeouts).suiting(_timing(inputs_profile.timeouts))
-    plan, line = _plan(settings), _line(settings)
+    plan, line = _plan(settings), settings.line
     if isinstance(splice, ReplaySplice):
         from drivers.modbus.taped import ReplayBus, callee
 
@@ -58,14 +58,6 @@ def _check_link(device_id: str, settings: LaneIoSettings, profile: Profile) -> N
 
 def _timing(timeouts: Timeouts) -> BusTiming:
     return BusTiming(timeouts.reply_ms, timeouts.quiet_ms, timeouts.gap_ms, timeouts.connect_ms)
-
-
-def _line(settings: LaneIoSettings) -> TcpLine | SerialLine:
-    if settings.serial is not None:
-        serial = settings.serial
-        return SerialLine(serial.path, serial.baud, serial.parity, serial.stop_bits)
-    assert settings.host is not None, "validated: host or serial"
-    return TcpLine(settings.host, settings.port)
 
 
 def _plan(settings: LaneIoSettings) -> LaneIoPlan:

@@ -25,6 +25,7 @@ from pymodbus.pdu import DecodePDU, ModbusPDU
 from drivers.api import DeviceError, DeviceRefused, DeviceTimeout, LinkLost, ProtocolViolation
 from drivers.modbus import mbap_codec
 from drivers.modbus.pdu_codec import ExceptionReplyError, ReplyMismatchError, Request, match_reply
+from drivers.modbus.settings.line import SerialLine, TcpLine
 
 # pymodbus logs a line per time-out; the bus counts them and the session's end is reported once, above.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
@@ -38,40 +39,6 @@ class Priority(IntEnum):
     READBACK = 2
     POLL = 3
     DIAGNOSTIC = 4
-
-
-@dataclass(frozen=True, slots=True)
-class TcpLine:
-    """A Modbus TCP server."""
-
-    host: str
-    port: int = 502
-
-    def __str__(self) -> str:
-        return f"{self.host}:{self.port}"
-
-
-@dataclass(frozen=True, slots=True)
-class SerialLine:
-    """A Modbus RTU line. `parity` N, E or O; `stop_bits` 1 or 2."""
-
-    path: str
-    baud: int = 19200
-    parity: str = "E"
-    stop_bits: int = 1
-
-    def __str__(self) -> str:
-        return self.path
-
-    @property
-    def character_s(self) -> float:
-        """Time of one character on the wire: start bit, 8 data bits, parity, stop bits."""
-        return (9 + (self.parity != "N") + self.stop_bits) / self.baud
-
-    @property
-    def silence_s(self) -> float:
-        """3.5 characters; fixed 1.75 ms above 19200 baud (Modbus over Serial Line 1.02, 2.5.1.1)."""
-        return 0.00175 if self.baud > 19200 else 3.5 * self.character_s
 
 
 @dataclass(frozen=True, slots=True)

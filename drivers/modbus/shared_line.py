@@ -9,8 +9,9 @@ import asyncio
 from collections.abc import Callable
 
 from drivers.api import DeviceTimeout, LinkLost
-from drivers.modbus.bus import BusStatistics, BusTiming, ModbusBus, Priority, SerialLine, TcpLine
+from drivers.modbus.bus import BusStatistics, BusTiming, ModbusBus, Priority
 from drivers.modbus.pdu_codec import Request
+from drivers.modbus.settings.line import SerialLine, TcpLine
 
 REST_S = 1.2
 """How long a silent unit is left alone."""

@@ -14,9 +14,10 @@ from drivers.link.capture_codec import RecordKind
 from drivers.link.replay import Player, fault_of, until_given_up
 from drivers.link.tape import Tape, encode_fault
 from drivers.modbus.actuators import Actuators
-from drivers.modbus.bus import BusStatistics, BusTiming, ModbusBus, Priority, SerialLine, TcpLine
+from drivers.modbus.bus import BusStatistics, BusTiming, ModbusBus, Priority
 from drivers.modbus.lane_io import LaneIo
 from drivers.modbus.pdu_codec import Request
+from drivers.modbus.settings.line import SerialLine, TcpLine
 from drivers.modbus.shared_line import SharedBus
 
 _T = TypeVar("_T")

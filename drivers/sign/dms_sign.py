@@ -73,7 +73,7 @@ class DmsSign:
         try:
             address = (self._settings.host, self._settings.port)
             transport, _ = await loop.create_datagram_endpoint(lambda: self._link, remote_addr=address)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # a name that is none raises the latter
             raise LinkLost("SIGN_UNREACHABLE", f"{self._device}: {error}", "look at the sign's address") from error
         try:
             local = ipaddress.ip_address(transport.get_extra_info("sockname")[0])

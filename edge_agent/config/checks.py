@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from itertools import combinations, pairwise
 
+from drivers.modbus.settings.line import SerialLine
 from edge_agent.model.decision import Role
 from edge_agent.model.lane import Zone
 from edge_agent.model.presence import EXIT_ROLE, LINE_ROLES, PresenceLayout, required_roles, standing_only
@@ -21,6 +22,7 @@ from .schema import (
     LaneConfig,
     LaneIoDevice,
     ReaderDevice,
+    SignalSection,
 )
 
 FEEDBACK_ROLES = ("red_feedback", "green_feedback")
@@ -34,6 +36,10 @@ FIELD_KEYS = ("field_from_m", "field_to_m")
 SEEN_LATE_S = 0.1
 """So long a nose may be over the line before its sensor stands where it sees it; poll and exchange take the rest of the
 300 ms after which green over a crossing vehicle is wrong."""
+_READ_CHARACTERS = 8 + 5
+"""Of a read of bits on a serial line, and its reply, beside the bytes that hold the bits."""
+_WRITE_CHARACTERS = 9 + 8
+"""Of a write of bits and its echo, likewise."""
 SLOWEST_POLL_MS = 150
 """A zone input that is looked at less often leaves no time for red."""
 
@@ -221,6 +227,34 @@ def _serial_lines(config: LaneConfig) -> Iterator[Finding]:
         first, other = lines.setdefault(path, (index, use))
         if other != use:
             yield Finding(("devices", index, key), f"{path} is used by devices.{first} in another way")
+    yield from _line_load(config)
+
+
+def _line_load(config: LaneConfig) -> Iterator[Finding]:
+    """What is asked on a serial line again and again has time on it."""
+    load: dict[str, float] = {}
+    first: dict[str, int] = {}
+    for index, device in enumerate(config.devices):
+        if isinstance(device, LaneIoDevice) and isinstance(device.line, SerialLine):
+            path = device.line.path
+            first.setdefault(path, index)
+            load[path] = load.get(path, 0.0) + _asked(device, device.line, config.signal)
+    for path, share in load.items():
+        if share > 1:
+            rate = f"{path}: polls and signal cycles ask for {share:.0%} of what the line carries"
+            here: Loc = ("devices", first[path], "serial", "baud")
+            yield Finding(here, f"{rate}: raise baud, or poll its modules less often (poll_ms)")
+
+
+def _asked(device: LaneIoDevice, line: SerialLine, signal: SignalSection) -> float:
+    """The share of a line's time that one module's polls and its head's readback and write ask for."""
+    points = [wired.point for wired in device.inputs.values()]
+    inputs = (max(points) - min(points)) // 8 + 1 if points else 1
+    share = line.exchange_s(_READ_CHARACTERS + inputs) / (device.poll_ms / 1000)
+    if device.id == signal.device:
+        cycle = line.exchange_s(_READ_CHARACTERS + 1) + line.exchange_s(_WRITE_CHARACTERS + 1)
+        share += cycle / (signal.cycle_ms / 1000)
+    return share
 
 
 def _roles(config: LaneConfig) -> Iterator[Finding]:
@@ -249,13 +283,21 @@ def _roles(config: LaneConfig) -> Iterator[Finding]:
 
 
 def _poll(config: LaneConfig, with_zones: set[int]) -> Iterator[Finding]:
+    """Zones are looked at often enough, and a gap in which a whole vehicle can pass unseen is told as one."""
+    v_max_kmh = config.kinematics.v_max_kmh
+    pass_ms = round(1000 * SHORTEST_M / metres_per_second(v_max_kmh))
     for index in sorted(with_zones):
         device = config.devices[index]
-        if isinstance(device, LaneIoDevice) and device.poll_ms > SLOWEST_POLL_MS:
+        if not isinstance(device, LaneIoDevice):
+            continue
+        if device.poll_ms > SLOWEST_POLL_MS:
             text = (
                 f"a nose over the line must be red within 300 ms: poll the zones every {SLOWEST_POLL_MS} ms or sooner"
             )
             yield Finding(("devices", index, "poll_ms"), text)
+        if device.stale_ms > pass_ms:
+            text = f"at {v_max_kmh:g} km/h a vehicle can pass in {pass_ms} ms, in a gap between two polls that counts"
+            yield Finding(("devices", index, "stale_ms"), f"{text} as none: must not be above that")
 
 
 def _together(owner: Mapping[str, int], roles: Sequence[str], why: str) -> Iterator[Finding]:

@@ -211,9 +211,10 @@ async def serving(host: str, port: int, registry: CollectorRegistry) -> AsyncIte
     """
     try:
         server, thread = prometheus_client.start_http_server(port, host, registry)
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # a host name that is none raises the latter
         hint = "choose another metrics.port, or end the program that has it"
-        raise EdgeError("METRICS_PORT", f"cannot listen on {host}:{port}: {error.strerror}", hint) from error
+        why = getattr(error, "strerror", "") or str(error)
+        raise EdgeError("METRICS_PORT", f"cannot listen on {host}:{port}: {why}", hint) from error
     try:
         yield server.server_port
     finally:

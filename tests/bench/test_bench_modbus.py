@@ -22,8 +22,9 @@ from pathlib import Path
 import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 
-from drivers.modbus.bus import BusTiming, ModbusBus, Priority, SerialLine, TcpLine
+from drivers.modbus.bus import BusTiming, ModbusBus, Priority
 from drivers.modbus.pdu_codec import read_bits
+from drivers.modbus.settings.line import SerialLine, TcpLine
 from tests.conformance.modbus.libmodbus import Client
 from tests.conformance.modbus.null_modem import NullModem
 

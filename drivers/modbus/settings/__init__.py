@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from drivers.api import Clock
 from drivers.link.tape import DIRECT, Splice
+from drivers.modbus.settings.line import SerialLine, TcpLine
 
 if TYPE_CHECKING:
     from drivers.modbus.lane_io import LaneIo
@@ -88,7 +89,7 @@ class LaneIoSettings(_Settings):
     the barrier roles are wired. `roles`: lane role -> point.
     """
 
-    host: str | None = None
+    host: Annotated[str, Field(min_length=1, max_length=253)] | None = None
     port: Annotated[int, Field(ge=1, le=65535)] = 502
     serial: SerialSettings | None = None
     unit_id: Annotated[int, Field(ge=0, le=255)] = 1
@@ -101,7 +102,7 @@ class LaneIoSettings(_Settings):
     feedback_grade: Literal["contact", "lamp"] = "contact"
     inputs_module: InputsModuleSettings | None = None
     barrier: Annotated[str, Field(pattern=r"^[a-z0-9_]+$")] | None = None
-    roles: dict[InputRole | HeadRole | ActuatorRole, PointSettings]
+    roles: Annotated[dict[InputRole | HeadRole | ActuatorRole, PointSettings], Field(min_length=1)]
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -153,6 +154,15 @@ class LaneIoSettings(_Settings):
             raise ValueError(f"a barrier needs roles {', '.join(missing)} too")
         if self.barrier is None:
             raise ValueError("barrier is missing: which profile of firmware_configs/barriers is the operator's")
+
+    @property
+    def line(self) -> TcpLine | SerialLine:
+        """Where it is reached."""
+        if self.serial is not None:
+            serial = self.serial
+            return SerialLine(serial.path, serial.baud, serial.parity, serial.stop_bits)
+        assert self.host is not None, "validated: host or serial"
+        return TcpLine(self.host, self.port)
 
     @property
     def actuators(self) -> dict[str, int]:

@@ -8,7 +8,7 @@ in its profile, for whoever commissions it.
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictInt, ValidationError, model_validator
 
@@ -75,6 +75,18 @@ class Watchdog(_Part):
     fed_by: Literal["writes", "any_request"]
     exception_while_tripped: Annotated[StrictInt, Field(ge=1, le=11)] | None = None
     outputs_when_tripped: Literal["released", "unchanged", "energised"]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.min_ms > self.max_ms:
+            raise ValueError("watchdog.min_ms is over watchdog.max_ms")
+        if self.min_ms < self.unit_ms:
+            raise ValueError("watchdog.min_ms is under watchdog.unit_ms: the shortest time would be none")
+        if self.state_running == self.state_tripped:
+            raise ValueError("watchdog.state_running and state_tripped are the same value")
+        if len({self.time_register, self.state_register, self.function_mask_register}) < 3:
+            raise ValueError("watchdog registers overlap")
+        return self
 
 
 class Pulse(_Part):
@@ -208,27 +220,41 @@ class Profile(_Part):
         return ""
 
     @model_validator(mode="after")
-    def _check_overlaps(self) -> Self:
-        outputs, inputs, watchdog, pulse = self.outputs, self.inputs, self.watchdog, self.pulse
+    def _check_points(self) -> Self:
+        outputs, inputs, pulse = self.outputs, self.inputs, self.pulse
         if outputs is None and inputs is None:
             raise ValueError("neither outputs nor inputs")
-        if watchdog is not None:
-            if watchdog.min_ms > watchdog.max_ms:
-                raise ValueError("watchdog.min_ms is over watchdog.max_ms")
-            if watchdog.state_running == watchdog.state_tripped:
-                raise ValueError("watchdog.state_running and state_tripped are the same value")
-            if len({watchdog.time_register, watchdog.state_register, watchdog.function_mask_register}) < 3:
-                raise ValueError("watchdog registers overlap")
-        if outputs is not None and pulse is not None:
-            _check_apart("pulse.base", pulse.base, "outputs.write_base", outputs.write_base, outputs.count)
-        if outputs is not None and inputs is not None and inputs.function == 1:
-            _check_apart("inputs.base", inputs.base, "outputs.readback_base", outputs.readback_base, outputs.count)
+        if outputs is not None:
+            read = _run("outputs.readback_base", outputs.readback_base, outputs.count)
+            written = _run("outputs.write_base", outputs.write_base, outputs.count)
+            if pulse is not None:
+                _check_apart(_run("pulse.base", pulse.base, outputs.count), written)
+            if inputs is not None and inputs.function == 1:
+                _check_apart(_run("inputs.base", inputs.base, inputs.count), read)
+        if inputs is not None:
+            _run("inputs.base", inputs.base, inputs.count)
+        for register in (*self.identity, *self.reports):
+            _run(register.name, register.register_, register.words)
         return self
 
 
-def _check_apart(first: str, first_base: int, second: str, second_base: int, count: int) -> None:
-    if abs(first_base - second_base) < count:
-        raise ValueError(f"{first} {first_base} and {second} {second_base} overlap")
+class _Run(NamedTuple):
+    """Addresses from `first` to before `end`."""
+
+    key: str
+    first: int
+    end: int
+
+
+def _run(key: str, first: int, count: int) -> _Run:
+    if first + count > 0x10000:
+        raise ValueError(f"{key} {first}: {count} of them do not end within address 65535")
+    return _Run(key, first, first + count)
+
+
+def _check_apart(one: _Run, other: _Run) -> None:
+    if one.first < other.end and other.first < one.end:
+        raise ValueError(f"{one.key} {one.first} and {other.key} {other.first} overlap")
 
 
 def load_profile(path: Path) -> Profile:

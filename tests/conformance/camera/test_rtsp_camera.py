@@ -86,6 +86,11 @@ async def test_a_frozen_camera_is_silent(tmp_path: Path) -> None:
         await until_idle(panel)  # the session was torn down
 
 
+async def test_a_host_that_is_no_name_is_link_lost() -> None:
+    with pytest.raises(LinkLost, match="CAMERA_UNREACHABLE"):
+        await Recorder(1).record(_camera("rtsp://no..name/live"))
+
+
 async def test_a_dropped_connection_is_link_lost_and_the_next_session_plays(tmp_path: Path) -> None:
     async with virtual_camera(tmp_path) as (url, panel):
         recorder = Recorder(1_000)

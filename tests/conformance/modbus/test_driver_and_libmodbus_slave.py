@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from drivers.api import Aspect, DeviceRefused, DeviceTimeout, DeviceUp, InputSnapshot, LinkLost, Observation, Stamp
-from drivers.modbus.bus import BusTiming, ModbusBus, Priority, TcpLine
+from drivers.modbus.bus import BusTiming, ModbusBus, Priority
 from drivers.modbus.pdu_codec import read_bits, read_registers, write_bits, write_register
 from drivers.modbus.settings import LaneIoSettings, make_lane_io
+from drivers.modbus.settings.line import TcpLine
 from tests.conformance.modbus.libmodbus import Slave
 from tests.conformance.modbus.null_modem import NullModem
 from tests.conformance.modbus.test_module_and_foreign_clients import ended, line_of, start

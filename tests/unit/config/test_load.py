@@ -257,6 +257,7 @@ def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
         ("  socket_dir: /run/", f"  socket_dir: /{'long/' * 20}", "api.socket_dir", "longer than 91 bytes"),
         ("  listen_port: 8080", "  listen_port: 8554", "console.listen_port", "8554 is media.listen_port already"),
         ("  loopback_port: 0", "  loopback_port: 9464", "metrics.port", "9464 is api.loopback_port already"),
+        ("    poll_ms: 25", "    poll_ms: 25\n    stale_ms: 1000", "devices.1.stale_ms", "can pass in 900 ms"),
         ("    - view: overview", "    - view: io-1", "media.cameras.0.view", "devices.1 already"),
     ],
 )
@@ -384,17 +385,25 @@ def test_no_change_of_a_valid_file_makes_it_raise_anything_else(data: st.DataObj
         parse(yaml.safe_dump(whole).encode(), NAME, LaneConfig)
 
 
-def on_a_line(*more: str) -> str:
-    """The example with its I/O module on a serial line, and further modules."""
+HEAD = "      red_feedback: { point: 5 }\n      green_feedback: { point: 6 }\n      green: { point: 0 }\n"
+OTHER = (
+    "  - id: io-2\n    kind: modbus_lane_io\n    unit_id: 2\n    poll_ms: 50\n    profile: generic_coils\n"
+    "    roles: { green: { point: 0 }, red_feedback: { point: 0 }, green_feedback: { point: 1 } }\n"
+)
+
+
+def on_a_line(other: str) -> str:
+    """The example with its zones on a module of a serial line, and its head on another module."""
     text = changed(
         "    host: 192.0.2.10\n    port: 502\n    profile: wago_750_352\n",
         "    serial: { path: /dev/lane/io, parity: N }\n    profile: generic_coils\n",
     )
-    return text.replace("\nsignal:\n", "\n" + "".join(more) + "signal:\n", 1)
+    text = text.replace(HEAD, "").replace("  device: io-1", "  device: io-2")
+    return text.replace("\nsignal:\n", "\n" + other + "signal:\n", 1)
 
 
 def test_modules_share_a_serial_line_under_different_units() -> None:
-    other = "  - id: io-2\n    kind: modbus_lane_io\n    unit_id: 2\n    profile: generic_coils\n    roles: {}\n"
+    other = OTHER
     line = "    serial: { path: /dev/lane/io, parity: N }\n"
     assert len(parse(on_a_line(other + line).encode(), NAME, LaneConfig).devices) == 3
     same = errors_of(on_a_line(other.replace("unit_id: 2", "unit_id: 1") + line))
@@ -403,6 +412,21 @@ def test_modules_share_a_serial_line_under_different_units() -> None:
     assert any("/dev/lane/io is used by devices.1 in another way" in told for told in faster)
     reader = errors_of(on_a_line(other + line.replace("/dev/lane/io", "/dev/lane/rfid-1")))
     assert any("/dev/lane/rfid-1 is used by devices.0 in another way" in told for told in reader)
+
+
+@pytest.mark.parametrize(
+    ("line", "share"),
+    [("baud: 1200, parity: E", "1577%"), ("baud: 9600, parity: N", "179%"), ("baud: 19200, parity: N", "")],
+)
+def test_a_serial_line_has_time_for_what_is_asked_on_it(line: str, share: str) -> None:
+    serial = f"    serial: {{ path: /dev/lane/io, {line} }}\n"
+    text = on_a_line(OTHER + serial).replace("{ path: /dev/lane/io, parity: N }", f"{{ path: /dev/lane/io, {line} }}")
+    if not share:
+        parse(text.encode(), NAME, LaneConfig)
+        return
+    (told,) = errors_of(text)
+    assert "devices.1.serial.baud: /dev/lane/io: polls and signal cycles ask for " + share in told
+    assert "raise baud, or poll its modules less often" in told
 
 
 def test_zones_are_on_one_module_and_so_is_the_head() -> None:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from drivers.modbus.bus import BusTiming, ModbusBus, TcpLine
+from drivers.modbus.bus import BusTiming, ModbusBus
+from drivers.modbus.settings.line import TcpLine
 
 FAST = BusTiming(reply_ms=400, quiet_ms=250, gap_ms=0, connect_ms=1000)
 

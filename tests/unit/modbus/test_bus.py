@@ -7,8 +7,9 @@ import pytest
 from pymodbus.pdu import ModbusPDU
 
 from drivers.api import DeviceError, DeviceRefused, DeviceTimeout, LinkLost, ProtocolViolation
-from drivers.modbus.bus import BusTiming, ModbusBus, Priority, SerialLine, TcpLine
+from drivers.modbus.bus import BusTiming, ModbusBus, Priority
 from drivers.modbus.pdu_codec import read_bits, write_bits, write_register
+from drivers.modbus.settings.line import SerialLine, TcpLine
 from tests.unit.modbus.scripted import Scripted, Seen, bus_to, scripted_server, until
 
 pytestmark = pytest.mark.real_time

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from drivers.api import DeviceRefused, DeviceTimeout, LinkLost, ProtocolViolation
-from drivers.modbus.bus import BusTiming, ModbusBus, Priority, SerialLine
+from drivers.modbus.bus import BusTiming, ModbusBus, Priority
 from drivers.modbus.pdu_codec import read_bits, read_registers, write_bits
+from drivers.modbus.settings.line import SerialLine
 from tests.unit.modbus.scripted import until
 
 pytestmark = pytest.mark.real_time

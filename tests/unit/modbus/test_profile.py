@@ -147,6 +147,11 @@ def test_a_timed_pulse_is_as_good_as_a_watchdog(tmp_path: Path) -> None:
         ({"watchdog.min_ms": 2000, "watchdog.max_ms": 1000}, "min_ms is over"),
         ({"pulse": {"base": 3, "unit_ms": 100, "max_ms": 1000}}, "pulse.base 3 and outputs.write_base 0 overlap"),
         ({"inputs.function": 1, "inputs.base": 515}, "overlap"),
+        ({"inputs.function": 1, "inputs.base": 500}, "inputs.base 500 and outputs.readback_base 512 overlap"),
+        ({"watchdog.unit_ms": 250}, "min_ms is under watchdog.unit_ms"),
+        ({"outputs.write_base": 65530}, "outputs.write_base 65530: 8 of them do not end within"),
+        ({"inputs.base": 65530}, "inputs.base 65530: 16"),
+        ({"identity": [{"name": "mac", "register": 65535, "words": 3, "format": "hex"}]}, "mac 65535: 3"),
         ({"energise_to": "red"}, "energise_to"),
     ],
 )
@@ -216,6 +221,8 @@ def with_roles(**roles: dict[str, Any]) -> dict[str, Any]:
     [
         ({**GOOD, "serial": {"path": "/dev/ttyUSB0"}}, "host or serial"),
         ({**GOOD, "host": None}, "host or serial"),
+        ({**GOOD, "host": ""}, "host"),
+        ({**GOOD, "roles": {}}, "roles"),
         ({**GOOD, "pol_ms": 25}, "pol_ms"),
         ({**GOOD, "host": None, "unit_id": 0, "serial": {"path": "/dev/ttyUSB0"}}, "broadcast"),
         ({**GOOD, "stale_ms": 50, "poll_ms": 50}, "stale_ms must be over poll_ms"),

@@ -102,6 +102,9 @@ async def test_it_is_served_while_the_context_lasts() -> None:
         with pytest.raises(EdgeError, match="METRICS_PORT"):
             async with serving("127.0.0.1", port, metrics.registry):
                 pass
+        with pytest.raises(EdgeError, match="METRICS_PORT"):
+            async with serving("no..name", port, metrics.registry):
+                pass
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 

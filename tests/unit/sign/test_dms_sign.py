@@ -207,3 +207,10 @@ def test_profiles_that_are_none_are_told(tmp_path: Path) -> None:
     path.write_text("\n".join(line for line in text.splitlines() if not line.startswith("  closed")))
     with pytest.raises(EdgeError, match="closed missing"):
         load_sign(path)
+
+
+async def test_a_host_that_is_no_name_is_link_lost() -> None:
+    settings = SignSettings(host="no..name", profile="ntcip_1203")
+    sign = DmsSign("sign", settings, PROFILE, b"lane", RealClock(), lambda: "stop", lambda _: None)
+    with pytest.raises(LinkLost, match="SIGN_UNREACHABLE"):
+        await sign.run(lambda _: None)
