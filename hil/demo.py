@@ -354,7 +354,9 @@ class Demo:
     def _announce(self, seconds: float) -> None:
         bench = self.bench
         self.console.print(f"Lane up in {seconds:.1f} s.")
-        self.console.print(f"  officer's page  http://127.0.0.1:{bench.console_port}/login?token={bench.console_token}")
+        self.console.print(
+            f"  officer's page  http://127.0.0.1:{bench.console_port}/login#officer=demo&token={bench.console_token}"
+        )
         self.console.print(f"  metrics         http://127.0.0.1:{bench.metrics_port}/metrics")
         self.console.print(f"  technician      {lanectl_line(bench.socket_dir)}")
         self.console.print(

@@ -23,10 +23,11 @@ _TOKEN_MIN = 16
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """A caller who showed the token: `officer` is a pseudonym, `by_cookie` tells a browser from a program."""
+    """A caller who showed the token: `officer` is a pseudonym. `until_s`: when (seconds since 1970) the time of the
+    cookie is over; None for a program, which shows the token itself."""
 
     officer: str
-    by_cookie: bool
+    until_s: int | None = None
 
 
 class Doors:
@@ -43,7 +44,7 @@ class Doors:
 
     def token_fits(self, given: str) -> bool:
         """Whether this is the token, in time that does not depend on where they differ."""
-        return hmac.compare_digest(given.encode(), self._token)
+        return hmac.compare_digest(given.encode(errors="surrogateescape"), self._token)
 
     def cookie_for(self, officer: str) -> str:
         """What an officer's browser keeps."""
@@ -57,8 +58,12 @@ class Doors:
         if scheme.lower() == "bearer":
             officer = request.headers.get("X-Officer", "console")
             known = self.token_fits(given.strip()) and OFFICER_PATTERN.fullmatch(officer)
-            return Visitor(officer, by_cookie=False) if known else None
+            return Visitor(officer) if known else None
         return self._of_cookie(request.cookies.get(self.cookie, ""))
+
+    def over(self, visitor: Visitor) -> bool:
+        """Whether the visitor's time is over: to be asked again of what lasts longer than a request."""
+        return visitor.until_s is not None and visitor.until_s <= self._clock.stamp().utc_ns // 10**9
 
     def origin_fits(self, request: web.Request, *, needed: bool) -> bool:
         """Whether the request's origin is the page's own or an allowed one; without one only when not `needed`."""
@@ -81,9 +86,8 @@ class Doors:
         if not hmac.compare_digest(mac, hmac.digest(self._key, payload, hashlib.sha256)):
             return None
         officer, _, expires = payload.decode().partition("|")
-        if int(expires) <= self._clock.stamp().utc_ns // 10**9:
-            return None
-        return Visitor(officer, by_cookie=True)
+        visitor = Visitor(officer, int(expires))
+        return None if self.over(visitor) else visitor
 
 
 def read_token(path: Path, what: str = "console.token_file") -> bytes:

@@ -1,14 +1,15 @@
 """Server-sent events of one page: states of the lane it shows, contact, and a line on every other lane.
 
-`state`: a LaneState as it comes from the agent. `link`: once a second and at every change,
-`{"connected", "since", "state_age_s"}`; a page must not take a state as current beyond that age. `lanes` (with
-`?tiles=1`): one line per lane. A state is sent again only to a page that is new, and its `link` tells how old it is.
+`state`: a LaneState as it comes from the agent, its age in the `link` right behind it. `link`: once a second and at
+every change, `{"connected", "since", "state_age_s"}`; a page must not take a state as current beyond that age. `lanes`
+(with `?tiles=1`): one line per lane. A state is sent again only to a page that is new, and its `link` tells how old it
+is.
 """
 
 import asyncio
 import json
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -44,9 +45,16 @@ class Streams:
             changed.set()
 
     async def serve(
-        self, request: web.Request, lane: LaneLink, officer: str, whole: bool, headers: Mapping[str, str]
+        self,
+        request: web.Request,
+        lane: LaneLink,
+        officer: str,
+        whole: bool,
+        over: Callable[[], bool],
+        headers: Mapping[str, str],
     ) -> web.StreamResponse:
-        """Send until the page goes. With `whole`, lines on all lanes, and the officer is present in all of them."""
+        """Send until the page goes, or its time is `over`. With `whole`, lines on all lanes, and the officer is present
+        in all of them."""
         response = web.StreamResponse(headers={**headers, "Content-Type": "text/event-stream"})
         response.headers["X-Accel-Buffering"] = "no"
         _notice_dead_peer(request)
@@ -59,27 +67,30 @@ class Streams:
                 stack.enter_context(each.reading(changed))
             try:
                 await response.prepare(request)
-                await self._send(response, lane, shown if whole else (), changed)
+                await self._send(response, lane, shown if whole else (), changed, over)
             except ClientConnectionResetError:
                 pass  # the page went; whoever looks now is told by the other streams
         return response
 
     async def _send(
-        self, response: web.StreamResponse, lane: LaneLink, tiles: Sequence[LaneLink], changed: asyncio.Event
+        self,
+        response: web.StreamResponse,
+        lane: LaneLink,
+        tiles: Sequence[LaneLink],
+        changed: asyncio.Event,
+        over: Callable[[], bool],
     ) -> None:
-        version, told = 0, None
+        version = 0
         await response.write(b"retry: 1000\n\n")
-        while not self._ending:
+        while not self._ending and not over():
             changed.clear()
             parts = []
             if lane.version != version and lane.state is not None:
                 version = lane.version
                 parts.append(_event("state", state_json(lane.state)))
             parts.append(_event("link", _link_json(lane)))
-            line = [_tile_json(tile) for tile in tiles]
-            if line and (line != told or not parts):
-                told = line
-                parts.append(_event("lanes", line))
+            if tiles:
+                parts.append(_event("lanes", [_tile_json(tile) for tile in tiles]))
             await response.write(b"".join(parts))
             await asyncio.sleep(_LEAST_S)
             try:

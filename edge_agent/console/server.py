@@ -1,8 +1,8 @@
 """The console over HTTP: the page, sign-in, JSON of the lanes, acts, metrics."""
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ _BODY_BYTES_MAX: Final = 65_536
 _WRONG_TOKEN_S: Final = 0.5
 _STATIC = Path(__file__).parent / "static"
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_OPEN = frozenset({"/login", "/healthz", "/metrics", "/static/login.css", "/static/icon.svg"})
+_OPEN = frozenset({"/login", "/healthz", "/metrics", "/static/login.css", "/static/login.js", "/static/icon.svg"})
 _VISITOR: Final = web.RequestKey("visitor", Visitor)
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -48,7 +48,7 @@ class ConsoleServer:
         app.router.add_get("/", self._page)
         app.router.add_get("/static/{name}", self._static)
         app.router.add_get("/login", self._login_page)
-        app.router.add_post("/login", self._login_form)
+        app.router.add_post("/login", self._sign_in)
         app.router.add_post("/logout", self._logout)
         app.router.add_get("/api/lanes", self._list_lanes)
         app.router.add_get(r"/api/lanes/{index:\d{1,3}}/events", self._events)
@@ -112,15 +112,11 @@ class ConsoleServer:
         return web.Response(body=body, content_type=_TYPES[Path(name).suffix], charset="utf-8")
 
     async def _login_page(self, request: web.Request) -> web.StreamResponse:
-        if "token" in request.query:
-            return await self._sign_in(request, request.query["token"], request.query.get("officer", "officer"))
         return self._file("login.html")
 
-    async def _login_form(self, request: web.Request) -> web.StreamResponse:
+    async def _sign_in(self, request: web.Request) -> web.StreamResponse:
         form = await request.post()
-        return await self._sign_in(request, str(form.get("token", "")), str(form.get("officer", "")))
-
-    async def _sign_in(self, request: web.Request, token: str, officer: str) -> web.StreamResponse:
+        token, officer = str(form.get("token", "")), str(form.get("officer", ""))
         if not self._doors.token_fits(token.strip()) or not OFFICER_PATTERN.fullmatch(officer):
             self._collector.sign_ins["refused"] += 1
             # Slow enough that guessing is hopeless, short enough for a slip of the finger.
@@ -155,10 +151,10 @@ class ConsoleServer:
         return web.json_response({"officer": request[_VISITOR].officer, "lanes": lanes})
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
-        whole = request.query.get("tiles") == "1"
-        return await self._streams.serve(
-            request, self._lane(request), request[_VISITOR].officer, whole, self._headers()
-        )
+        visitor, whole = request[_VISITOR], request.query.get("tiles") == "1"
+        # A page left open is signed out like any other: its stream ends, and the next one is refused.
+        over = partial(self._doors.over, visitor)
+        return await self._streams.serve(request, self._lane(request), visitor.officer, whole, over, self._headers())
 
     async def _act(self, request: web.Request) -> web.StreamResponse:
         lane, name = self._lane(request), request.match_info["act"]
@@ -169,7 +165,7 @@ class ConsoleServer:
             return _refusal(415, "INVALID_ARGUMENT", "send the act as application/json")
         try:
             message = request_of(act, await request.json(), request[_VISITOR].officer)
-        except (BadAct, json.JSONDecodeError) as error:
+        except (BadAct, ValueError, LookupError) as error:  # no JSON, no text, a character set that is none
             self._collector.acts[lane.name, name, "INVALID_ARGUMENT"] += 1
             return _refusal(400, "INVALID_ARGUMENT", str(error))
         answer = await lane.act(act, message)
@@ -181,7 +177,7 @@ class ConsoleServer:
         try:
             indexes = (await request.json())["lanes"]
             lanes = [self._lanes[index] for index in indexes if type(index) is int and 0 <= index < len(self._lanes)]
-        except (json.JSONDecodeError, KeyError, TypeError):
+        except (ValueError, LookupError, TypeError):
             return _refusal(400, "INVALID_ARGUMENT", 'send {"lanes": [index, …]}')
         await asyncio.gather(*(lane.keep_control(request[_VISITOR].officer) for lane in set(lanes)))
         return web.json_response({"ok": True})

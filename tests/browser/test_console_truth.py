@@ -5,6 +5,7 @@ import contextlib
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from playwright.async_api import Page, expect
@@ -16,6 +17,7 @@ from tests.browser.console_page import at, free_port, officers_page, sign_in
 from tests.browser.media_page import browser_page
 from tests.conformance.camera.peers import virtual_camera
 from tests.unit.console.fake_lane import (
+    TOKEN,
     FakeLane,
     ago,
     console,
@@ -38,6 +40,33 @@ node => [node, ...node.querySelectorAll('*')].flatMap(each => {
     .map(colour => (colour.match(/[0-9.]+/g) ?? []).map(Number))
     .filter(([r, g, b, a]) => r !== undefined && a !== 0);
 })
+"""
+
+# How often the page took what it shows for the lane as it is.
+_COUNT_FRESH = """
+window.fresh = 0;
+addEventListener('DOMContentLoaded', () =>
+  new MutationObserver(() => { if (document.body.dataset.stale === 'false') window.fresh += 1; })
+    .observe(document.body, { attributes: true, attributeFilter: ['data-stale'] }));
+"""
+
+# Whether a state is old: just seen; after a sleep in which the steady clock stood still; seen anew.
+_SLEEP = """
+async () => {
+  const { View } = await import('/static/stream.js');
+  const view = new View({ index: 0 });
+  const see = () => {
+    view.take('state', {});
+    view.take('link', { connected: true, state_age_s: 0.1 });
+    return view.stale;
+  };
+  const seen = see(), wall = Date.now;
+  Date.now = () => wall() + 60_000;
+  const slept = view.stale;
+  const again = see();
+  Date.now = wall;
+  return [seen, slept, again];
+}
 """
 
 
@@ -158,9 +187,21 @@ async def test_lost_contact_is_unmistakable_and_only_hold_is_left(tmp_path: Path
         await page.keyboard.press("h")
         await expect(at(page, "act-result")).to_contain_text("HOLD arrived")
         assert [type(act).__name__ for act in lane.acts] == ["HoldLaneRequest"]
+        await page.add_init_script(_COUNT_FRESH)
+        await page.reload()
+        await expect(banner).to_contain_text("WHAT YOU SEE IS OLD")
+        assert await page.evaluate("window.fresh") == 0, "the old state was shown as the lane's, if for a moment only"
+        assert await page.evaluate(_SLEEP) == [False, True, False]
         lane.silent = False
         await expect(banner).to_be_hidden()
         await expect(at(page, "signal-word")).to_have_text("GREEN")
+
+
+async def test_a_link_with_the_token_behind_its_mark_signs_in(tmp_path: Path) -> None:
+    async with console(tmp_path, tmp_path / "no.sock") as url, browser_page(tmp_path / "profile") as page:
+        await page.goto(f"{url}/login#officer=demo&token={quote(TOKEN)}")
+        await expect(at(page, "officer")).to_have_text("demo")
+        assert TOKEN.split()[-1] not in page.url
 
 
 async def test_a_hold_that_did_not_arrive_says_so(tmp_path: Path) -> None:
@@ -259,6 +300,10 @@ async def test_tiles_lead_to_every_lane(tmp_path: Path) -> None:
         await expect(tiles.nth(1)).to_contain_text("GREEN")
         await until(lambda: lanes[0].watches == lanes[1].watches == ["bso-7421"])
         await page.keyboard.press("]")
+        await expect(at(page, "lane-name")).to_have_text("Lane 08")
+        await page.go_back()
+        await expect(at(page, "lane-name")).to_have_text("Lane 07")
+        await page.go_forward()
         await expect(at(page, "lane-name")).to_have_text("Lane 08")
         await expect(at(page, "signal-word")).to_have_text("GREEN")
         await page.keyboard.press("h")

@@ -4,7 +4,7 @@ import { changes, put } from './acts.js';
 import { updateActuators } from './actuators.js';
 import { Confirm } from './confirm.js';
 import { Control, passes, REASONS } from './control.js';
-import { $, attribute, clock, el, moreOf, show, text } from './dom.js';
+import { $, attribute, clock, el, moment, moreOf, show, text } from './dom.js';
 import * as lists from './lists.js';
 import { Panel } from './panel.js';
 import { Picture } from './picture.js';
@@ -59,8 +59,9 @@ class Desk {
 
   take(kind, data) {
     if (kind === 'signed-out') location.assign('/login');
-    else if (kind === 'lanes') this.tiles = Object.assign(data, { at: performance.now() });
+    else if (kind === 'lanes') this.tiles = Object.assign(data, { at: moment() });
     else this.view.take(kind, data);
+    if (kind === 'state') return; // its age comes right behind it
     this.control.beat(this.view, this.tiles, this.view.stale);
     this.update();
   }
@@ -412,6 +413,7 @@ async function begin() {
   $('clear-hold').addEventListener('click', () => desk.clearHold());
   $('set-mode').addEventListener('click', () => desk.setMode());
   $('control').addEventListener('click', () => desk.takeControl());
+  addEventListener('hashchange', () => Number(location.hash.slice(1)) !== desk.index && desk.showLane(Number(location.hash.slice(1))));
   $('signal-fault').addEventListener('click', event => event.target.id === 'clear-fault' && desk.clearFault());
 }
 

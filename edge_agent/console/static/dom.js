@@ -67,6 +67,10 @@ export function moreOf(id) {
   $(`${id}-more`).addEventListener('click', () => node.scrollBy({ top: node.clientHeight * 0.8 }));
 }
 
+// A moment by both clocks: the first never steps, and stands still in some browsers while the computer sleeps.
+export const moment = (agoMs = 0) => [performance.now() - agoMs, Date.now() - agoMs];
+export const ageMs = ([steady, wall]) => Math.max(performance.now() - steady, Date.now() - wall);
+
 const two = number => String(number).padStart(2, '0');
 
 // Local time with seconds.

@@ -1,6 +1,6 @@
 // The lane's quieter parts: header, why red, conditions, passages, tiles of all lanes.
 
-import { $, attribute, clock, el, list, more, seconds, show, span, text } from './dom.js';
+import { $, ageMs, attribute, clock, el, list, more, seconds, show, span, text } from './dom.js';
 import { draw, signalView } from './signal.js';
 import { STALE_S } from './stream.js';
 import * as trouble from './trouble.js';
@@ -178,7 +178,7 @@ export function updateTiles(tiles, shown, pick, me) {
         el('span', { class: 'dim' }),
       ),
     (node, tile) => {
-      const age = (tile.state_age_s ?? Infinity) + (performance.now() - tiles.at) / 1000;
+      const age = (tile.state_age_s ?? Infinity) + ageMs(tiles.at) / 1000;
       const stale = !tile.connected || age > STALE_S;
       const signal = signalView(tile.signal, stale);
       const [shape, name, says, more] = node.children;

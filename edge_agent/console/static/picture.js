@@ -1,10 +1,15 @@
 // The lane's live picture over WHEP. It comes back by itself and never shows an old picture as a new one.
 
-import { $, attribute, el, list, show, text } from './dom.js';
+import { $, ageMs, attribute, el, list, moment, show, text } from './dom.js';
 
 const OLD_MS = 2000;
 const DEAD_MS = 5000;
 const PAUSES_MS = [500, 1000, 2000, 4000];
+
+// A session left open takes a place from other viewers until its peer is found to be gone.
+function end(session, headers) {
+  if (session) fetch(session, { method: 'DELETE', headers, keepalive: true }).catch(() => {});
+}
 
 export class Picture {
   constructor() {
@@ -51,7 +56,7 @@ export class Picture {
   leave() {
     this.peer?.close();
     this.peer = null;
-    if (this.session) fetch(this.session, { method: 'DELETE', headers: this.headers(), keepalive: true }).catch(() => {});
+    end(this.session, this.headers());
     this.session = null;
   }
 
@@ -69,13 +74,15 @@ export class Picture {
       }
       if (turn !== this.turn) return;
       this.leave();
-      if (this.frameAt !== null && this.frameAt > began) failures = 0;
+      if (this.frameAt !== null && this.frameAt[0] > began) failures = 0;
       await new Promise(resolve => setTimeout(resolve, PAUSES_MS[Math.min(failures, PAUSES_MS.length - 1)]));
     }
   }
 
   async play(turn) {
-    const cameras = await this.call('/cameras', {});
+    const { url } = this;
+    const headers = this.headers();
+    const cameras = await this.call(`${url}/cameras`, {});
     const views = await cameras.json();
     if (turn !== this.turn) return;
     this.views = views;
@@ -88,27 +95,29 @@ export class Picture {
       this.video.srcObject = new MediaStream([event.track]);
       const shown = () => {
         if (turn !== this.turn || this.peer !== peer) return;
-        this.frameAt = performance.now();
+        this.frameAt = moment();
         this.video.requestVideoFrameCallback(shown);
       };
       this.video.requestVideoFrameCallback(shown);
     };
     await peer.setLocalDescription(await peer.createOffer());
-    const whep = `/whep/${encodeURIComponent(this.choice)}`;
+    const whep = `${url}/whep/${encodeURIComponent(this.choice)}`;
     const answer = await this.call(whep, {
       method: 'POST',
       headers: { 'Content-Type': 'application/sdp' },
       body: peer.localDescription.sdp,
     });
     const location = answer.headers.get('Location');
-    if (turn === this.turn && location) this.session = new URL(location, this.url).href;
+    const session = location && new URL(location, url).href;
+    if (turn !== this.turn) return end(session, headers); // another picture was asked for meanwhile
+    this.session = session;
     await peer.setRemoteDescription({ type: 'answer', sdp: await answer.text() });
     await this.ended(peer, turn);
   }
 
-  async call(path, options) {
+  async call(url, options) {
     const request = { ...options, headers: this.headers(options.headers), signal: AbortSignal.timeout(5000) };
-    const answer = await fetch(this.url + path, request).catch(() => {
+    const answer = await fetch(url, request).catch(() => {
       throw new Error('the picture service cannot be reached');
     });
     if (answer.ok) return answer;
@@ -120,14 +129,14 @@ export class Picture {
     const began = performance.now();
     while (turn === this.turn) {
       await new Promise(resolve => setTimeout(resolve, 250));
-      const last = Math.max(began, this.frameAt ?? 0);
+      const last = Math.max(began, this.frameAt?.[0] ?? 0);
       if (['failed', 'closed'].includes(peer.connectionState)) throw new Error('the connection was lost');
       if (performance.now() - last > DEAD_MS) throw new Error('no picture comes');
     }
   }
 
   update() {
-    const age = this.frameAt === null ? Infinity : performance.now() - this.frameAt;
+    const age = this.frameAt === null ? Infinity : ageMs(this.frameAt);
     const old = age > OLD_MS;
     let words = '';
     if (this.frameAt === null) words = this.reason === 'connecting' ? 'Connecting to the camera…' : `NO PICTURE — ${this.reason}`;

@@ -1,5 +1,7 @@
 // The stream of one lane's states, opened anew for ever; keeps count of how old what it has is.
 
+import { ageMs, moment } from './dom.js';
+
 const SILENT_MS = 5000;
 const AGAIN_MS = 1000;
 
@@ -53,26 +55,24 @@ export class View {
   constructor(lane) {
     this.lane = lane;
     this.state = null;
-    this.stateAt = null; // performance.now() when the lane said it
+    this.stateAt = null; // the moment at which the lane said it
     this.connected = false;
     this.unconfirmedAt = null; // performance.now() since when no state had a confirmed aspect
   }
 
   take(kind, data) {
     if (kind === 'state') {
-      this.state = data;
-      this.stateAt = performance.now();
-      this.connected = true;
+      this.state = data; // how old it is, the link right behind it tells
       const confirmed = data.signal?.confirmed ?? NONE;
       this.unconfirmedAt = confirmed !== NONE ? null : (this.unconfirmedAt ?? performance.now());
     } else if (kind === 'link') {
       this.connected = data.connected;
-      if (data.state_age_s !== null) this.stateAt = performance.now() - data.state_age_s * 1000;
+      if (data.state_age_s !== null) this.stateAt = moment(data.state_age_s * 1000);
     }
   }
 
   get age() {
-    return this.stateAt === null ? Infinity : (performance.now() - this.stateAt) / 1000;
+    return this.stateAt === null ? Infinity : ageMs(this.stateAt) / 1000;
   }
 
   get stale() {
@@ -92,9 +92,9 @@ export class View {
   }
 
   // Seconds since a Moment, by the lane's own clock.
-  since(moment) {
-    if (!moment || !this.state?.at) return NaN;
-    return (Number(this.state.at.mono_ns) - Number(moment.mono_ns)) / 1e9 + this.age;
+  since(then) {
+    if (!then || !this.state?.at) return NaN;
+    return (Number(this.state.at.mono_ns) - Number(then.mono_ns)) / 1e9 + this.age;
   }
 
   conveyance(id) {

@@ -98,7 +98,7 @@ async def test_metrics_are_clean(tmp_path: Path) -> None:
         body = {"request_id": "0b5f4d0e-4d0f-4e6b-9d6f-6c8f3c8b2a11"}
         async with http.post(f"{url}/api/lanes/0/acts/hold_lane", json=body, headers=headers):
             pass
-        async with http.get(f"{url}/login", params={"token": TOKEN}):
+        async with http.post(f"{url}/login", data={"token": TOKEN, "officer": "a"}, headers={"Origin": url}):
             pass
         async with http.get(f"{url}/metrics") as answer:
             text = await answer.text()
