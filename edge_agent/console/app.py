@@ -26,26 +26,21 @@ from .server import ConsoleServer
 OnReady = Callable[[str], None]
 
 _BACKLOG: Final = 128
-_EXIT_CONFIG: Final = 2
-_EXIT_FAULT: Final = 1
 
 
 def main(config_path: Path) -> int:
-    """Serve the page until SIGTERM or SIGINT, then end within two seconds.
+    """`edge-agent console`: serve the page until SIGTERM or SIGINT, then end within two seconds; the exit code.
 
-    `config_path` is a `lane.yaml` with a `console` section, or a file of its own (ConsoleConfig). Exit code 0 when told
-    to end, 2 for a configuration that cannot be used, 1 for an address that cannot be taken.
+    `config_path` is a `lane.yaml` with a `console` section, or a file of its own (ConsoleConfig). EdgeError, also that
+    of an address that cannot be taken, goes to the caller.
     """
-    try:
-        settings = load_console_config(config_path).console
-        media_token = viewers_token(config_path)
-        with logging_to("console"):
-            asyncio.run(_until_told(settings, media_token))
-    except EdgeError as error:
-        sys.stderr.write(f"{error.code}: {error.message}\n")
-        if error.hint:
-            sys.stderr.write(f"  {error.hint}\n")
-        return _EXIT_CONFIG if isinstance(error, ConfigError) else _EXIT_FAULT
+    settings = load_console_config(config_path).console
+    media_token = viewers_token(config_path)
+    with logging_to("console"):
+        try:
+            asyncio.run(_until_signalled(settings, media_token))
+        except asyncio.CancelledError:
+            return 0
     return 0
 
 
@@ -95,41 +90,23 @@ def _listen(settings: ConsoleSection) -> socket.socket:
         raise EdgeError("CONSOLE_PORT", f"cannot listen on {host}:{port}: {error.strerror}", hint) from error
 
 
-async def _until_told(settings: ConsoleSection, media_token: str | None) -> None:
-    manager = ServiceManager()
+async def _until_signalled(settings: ConsoleSection, media_token: str | None) -> None:
     loop = asyncio.get_running_loop()
-    told = asyncio.Event()
+    task = asyncio.current_task()
+    assert task is not None
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
+        loop.add_signal_handler(number, task.cancel)
+    manager = ServiceManager()
 
     def ready(url: str) -> None:
         manager.ready(f"console on {url}")
         sys.stderr.write(f"console on {url}\n")
 
     try:
-        async with asyncio.TaskGroup() as group:
-            work = group.create_task(
-                run_console(settings, SystemClock(), ready, media_token=media_token), name="console"
-            )
-            group.create_task(_end(work, told, manager), name="signals")
-    except BaseExceptionGroup as faults:
-        raise _only_fault(faults) from None
+        await run_console(settings, SystemClock(), ready, media_token=media_token)
     finally:
+        manager.stopping("console ends")
         manager.close()
-
-
-async def _end(work: asyncio.Task[None], told: asyncio.Event, manager: ServiceManager) -> None:
-    await told.wait()
-    manager.stopping("console ends")
-    work.cancel()
-
-
-def _only_fault(faults: BaseExceptionGroup[BaseException]) -> BaseException:
-    """The one fault the agent names, out of its groups; program errors stay as they are."""
-    fault: BaseException = faults
-    while isinstance(fault, BaseExceptionGroup) and len(fault.exceptions) == 1:
-        fault = fault.exceptions[0]
-    return fault if isinstance(fault, EdgeError) else faults
 
 
 def viewers_token(config_path: Path) -> str | None:

@@ -175,14 +175,14 @@ class LaneLink:
         self.version += 1
         if not self.connected:
             self.connected, self.connected_since = True, self._state_at
-            log(_log, logging.INFO, "lane in contact", device=self.name)
+            log(_log, logging.INFO, "lane_in_contact", device=self.name)
         self._ring()
 
     def _lost(self, fault: LinkLost) -> None:
         self.reconnects += 1
         if self.connected:
             self.connected, self.connected_since = False, self._clock.stamp()
-            log(_log, logging.WARNING, "lane out of contact", device=self.name, code=fault.code, detail=fault.message)
+            log(_log, logging.WARNING, "lane_out_of_contact", device=self.name, code=fault.code, detail=fault.message)
             self._ring()
 
     def _ring(self) -> None:

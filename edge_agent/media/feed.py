@@ -10,6 +10,7 @@ from drivers.api import Clock, DeviceError
 from drivers.camera.fanout import Fanout
 from drivers.camera.rtsp_camera import CameraCounters, CameraEvent, CameraFrame, RtspCamera
 from drivers.camera.settings import RtspCameraSettings
+from edge_agent.observe.log import log
 from edge_agent.runtime.supervise import CAMERA_CAP_S, Backoff, keep_running
 
 _log = logging.getLogger(__name__)
@@ -70,12 +71,12 @@ class CameraFeed:
         self.fanout.publish(event)
         if came_back:
             self.fault = None
-            _log.info("camera live", extra={"device": self.view})
+            log(_log, logging.INFO, "camera_live", device=self.view)
             self.on_change()
 
     def _lost(self, fault: DeviceError) -> None:
         if fault.code != self.fault:  # once when lost and when the reason changes, not for every vain attempt
-            _log.warning("%s", fault, extra={"device": self.view, "code": fault.code})
+            log(_log, logging.WARNING, "camera_lost", device=self.view, code=fault.code, detail=str(fault))
         self.fault = fault.code
         self.faults[fault.code] += 1
         self.on_change()

@@ -63,6 +63,7 @@ class ViewReporter:
         while True:
             await self._bell.wait()
             self._bell.clear()
-            for view in sorted(self._fresh):
+            # Taken before anything is sent: what is told meanwhile is fresh again.
+            fresh, self._fresh = self._fresh, set()
+            for view in sorted(fresh):
                 yield pb.ReportSightingsRequest(view=self._views[view])
-            self._fresh.clear()

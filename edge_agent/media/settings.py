@@ -1,11 +1,11 @@
 """What the media process is told at start."""
 
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 
 from drivers.api import EdgeError
 from drivers.camera.settings import RtspCameraSettings
+from edge_agent.config.checks import is_loopback
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +46,3 @@ class MediaSettings:
             hint = "write at least 16 random characters into it"
             raise EdgeError("MEDIA_CONFIG", f"{self.token_file}: token shorter than 16 characters", hint)
         return token
-
-
-def is_loopback(host: str) -> bool:
-    """Whether `host`, a name or an address without port, is this computer only."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False

@@ -14,9 +14,9 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from edge_agent.config.checks import is_loopback
 from edge_agent.media.feed import CameraFeed
 from edge_agent.media.sessions import Session, Sessions
-from edge_agent.media.settings import is_loopback
 from edge_agent.media.viewer import OfferRefused
 
 OFFER_BYTES_MAX: Final = 65_536
@@ -88,7 +88,7 @@ class WhepServer:
         if request.path in _OPEN_PATHS:
             return None
         scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and hmac.compare_digest(given.strip().encode(), self._doors.token):
+        if scheme.lower() == "bearer" and _fits(given.strip(), self._doors.token):
             return None
         return _problem(401, "TOKEN_REFUSED", "a valid bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
@@ -186,6 +186,10 @@ class WhepServer:
 
     async def _metrics(self, request: web.Request) -> web.StreamResponse:
         return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+def _fits(given: str, token: bytes) -> bool:
+    return hmac.compare_digest(given.encode(errors="surrogateescape"), token)
 
 
 def _problem(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -10,8 +10,10 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+from click.testing import CliRunner
 
-from edge_agent.console.app import main, viewers_token
+from edge_agent.__main__ import main as edge_agent
+from edge_agent.console.app import viewers_token
 from tests.unit.console.fake_lane import TOKEN, FakeLane, console, lane_door, until
 
 ROOT = Path(__file__).parents[3]
@@ -24,9 +26,13 @@ console:
     - name: Lane 07
       target: unix:/nowhere/officer.sock
 """
-_PROGRAM = (
-    "import sys; from pathlib import Path; from edge_agent.console.app import main; sys.exit(main(Path(sys.argv[1])))"
-)
+
+
+def _said(config: Path, status: int) -> str:
+    """What `edge-agent console` says on standard error when it ends with this exit code."""
+    done = CliRunner().invoke(edge_agent, ["console", "--config", str(config)])
+    assert done.exit_code == status
+    return done.stderr
 
 
 def _config(folder: Path, token: str | None = TOKEN, port: int = 0) -> Path:
@@ -47,7 +53,7 @@ async def test_it_tells_the_service_manager_and_ends_when_told(tmp_path: Path) -
             "PYTHONPATH": f"{ROOT}:{ROOT / 'proto' / 'gen'}",
         }
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-c", _PROGRAM, str(_config(tmp_path)), cwd=ROOT, env=environment
+            sys.executable, "-m", "edge_agent", "console", "--config", str(_config(tmp_path)), cwd=ROOT, env=environment
         )
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(20):
@@ -66,26 +72,21 @@ async def test_it_tells_the_service_manager_and_ends_when_told(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("token", "message"), [(None, "console.token"), ("short", "shorter than 16 characters")])
-def test_a_token_that_cannot_be_used(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], token: str | None, message: str
-) -> None:
-    assert main(_config(tmp_path, token)) == 2
-    said = capsys.readouterr().err
+def test_a_token_that_cannot_be_used(tmp_path: Path, token: str | None, message: str) -> None:
+    said = _said(_config(tmp_path, token), 2)
     assert "CONSOLE_TOKEN" in said
     assert message in said
 
 
-def test_a_wrong_key_is_told_with_its_place(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_key_is_told_with_its_place(tmp_path: Path) -> None:
     path = _config(tmp_path)
     path.write_text(path.read_text().replace("listen_port", "listen_prot"))
-    assert main(path) == 2
-    assert "console.yaml:3" in capsys.readouterr().err
+    assert "console.yaml:3" in _said(path, 2)
 
 
-def test_an_address_that_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_address_that_is_taken(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
-        assert main(_config(tmp_path, port=other.getsockname()[1])) == 1
-    assert "CONSOLE_PORT" in capsys.readouterr().err
+        assert "CONSOLE_PORT" in _said(_config(tmp_path, port=other.getsockname()[1]), 1)
 
 
 @pytest.mark.real_time

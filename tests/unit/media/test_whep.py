@@ -224,6 +224,11 @@ async def test_the_doors(tmp_path: Path) -> None:
                 assert answer.status == status
         async with http.get(f"{media.url}/cameras") as answer:
             assert answer.status == 401
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(media.url.rpartition(":")[2]))
+        writer.write(b"GET /cameras HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer \xff\r\nConnection: close\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 401"), "no text at all is a wrong token, too"
+        writer.close()
+        await writer.wait_closed()
         async with http.get(f"{media.url}/healthz") as answer:
             assert (answer.status, await answer.json()) == (200, {"ok": True, "cameras_live": 0})
         async with http.options(endpoint, headers={"Origin": _PAGE}) as answer:
