@@ -89,11 +89,13 @@ def arm(state: ArmState) -> str:
 
 
 def sign(state: SignState) -> str:
-    """`STOP / ARRÊT (confirmed by coil)`, and what is wanted when that differs."""
+    """`STOP / ARRÊT (confirmed by contact)`, and what is wanted when that differs. The outputs that a sign hangs on are
+    no word of the sign's own."""
     wanted = SIGN_TEXTS.get(state.wanted, "-")
     if not state.shown:
         return f"NOT CONFIRMED, wanted {wanted}"
-    text = f"{SIGN_TEXTS.get(state.shown, '?')} (confirmed by {word(pb.Grade, state.grade)})"
+    known = "commanded only, by" if state.grade < pb.GRADE_CONTACT else "confirmed by"
+    text = f"{SIGN_TEXTS.get(state.shown, '?')} ({known} {word(pb.Grade, state.grade)})"
     return text if state.shown == state.wanted else f"{text}, wanted {wanted}"
 
 

@@ -17,6 +17,7 @@ from edge_agent.model.decision import Verdict
 from edge_agent.model.lane import LaneMode
 from edge_agent.passage.corridor import LaneState
 
+from .sign_conditions import NOT_AS_TOLD, tell_of_sign
 from .signal_loop import SignalState
 
 if TYPE_CHECKING:
@@ -232,9 +233,15 @@ def make_notices(agent: "Agent") -> NoticeLoop | None:
         return live.actuators if live is not None else None
 
     def changed() -> None:
+        sign = loop.shown().sign
+        if sign is not None and agent.head() is not None:
+            tell_of_sign(agent.board, head.id, sign, agent.clock.stamp())
+        else:
+            agent.board.clear(NOT_AS_TOLD, head.id)  # why is told already
         agent.backend.changed()  # which is made after this
 
     section = agent.config.notices
     limits = NoticeLimits(round(section.beacon_s * 1e9), round(section.tone_s * 1e9))
     state, signal = lambda: agent.passage.state, agent.signal.state
-    return NoticeLoop(wired, outputs, state, signal, agent.clock, limits, changed)
+    loop = NoticeLoop(wired, outputs, state, signal, agent.clock, limits, changed)
+    return loop

@@ -13,6 +13,7 @@ from edge_agent.runtime.health import Condition
 from edge_agent.runtime.supervise import LOCAL_CAP_S, Backoff, keep_running
 
 from .notices import sign_text
+from .sign_conditions import NOT_AS_TOLD, tell_of_sign
 
 if TYPE_CHECKING:
     from .agent import Agent
@@ -63,6 +64,7 @@ class SignKeeper:
         text = SignText.BLANK if text is SignText.PROCEED else text
         if text is not self._wants:
             self._wants, self._since = text, agent.clock.stamp()
+            self._tell()
         return text.value
 
     def _observe(self, observation: Observation) -> None:
@@ -79,10 +81,16 @@ class SignKeeper:
             board.raise_condition(Condition(ERRORS, Severity.WARNING, title, hint, now, device=DEVICE))
         else:
             board.clear(ERRORS, DEVICE)
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._seen is not None and not self._seen.errors:
+            tell_of_sign(self._agent.board, DEVICE, self.shown(), self._agent.clock.stamp())
+        else:
+            self._agent.board.clear(NOT_AS_TOLD, DEVICE)  # why is told already
         self._agent.backend.changed()
 
     def _failed(self, error: DeviceError) -> None:
         self._seen = None
-        self._agent.board.clear(ERRORS, DEVICE)
         self._agent.devices.fail(DEVICE, error, self._agent.clock.stamp())
-        self._agent.backend.changed()
+        self._tell()

@@ -127,6 +127,10 @@ async def test_arm_sign_beacon_and_tone_are_told_as_they_are_known(tmp_path: Pat
         lane.show(state)
         await expect(at(page, "actuator-arm")).to_contain_text("Arm down · asked up")
         await expect(at(page, "actuator-arm")).to_contain_text("14 s")
+        await expect(at(page, "actuator-sign")).to_contain_text("Sign: STOP · ARRÊT · commanded only")
+        state.sign.grade = types.GRADE_CONTACT
+        lane.show(state)
+        await expect(at(page, "actuator-sign")).not_to_contain_text("commanded only")
         await expect(at(page, "actuator-sign")).to_contain_text("Sign: STOP · ARRÊT")
         await expect(at(page, "actuators").locator("li")).to_have_count(2)
         state.arm.position, state.arm.fault = pb_act.ArmState.POSITION_BETWEEN, "BARRIER_NOT_MOVED"

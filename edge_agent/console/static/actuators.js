@@ -17,6 +17,7 @@ const SAYS = {
   TEXT_CLOSED: words.DRIVER.closed,
   TEXT_BLANK: 'blank',
 };
+const CONFIRMING = new Set(['GRADE_CONTACT', 'GRADE_LAMP']);
 const FAULTS = {
   BARRIER_NOT_MOVED: 'it did not move',
   BARRIER_MOVED_UNASKED: 'somebody moved it',
@@ -32,9 +33,11 @@ function arm(state, since) {
 
 function sign(state, since) {
   const wanted = SAYS[state.wanted] ?? '?';
+  // The outputs that it hangs on are no word of the sign's own.
+  const known = CONFIRMING.has(state.grade) ? '' : ' · commanded only';
   const told =
     state.shown === state.wanted
-      ? `Sign: ${wanted}`
+      ? `Sign: ${wanted}${known}`
       : SAYS[state.shown]
         ? `Sign says ${SAYS[state.shown]}, not ${wanted}`
         : `Sign not confirmed: ${wanted}`;

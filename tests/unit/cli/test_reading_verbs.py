@@ -70,7 +70,7 @@ async def test_status_tells_of_arm_sign_beacon_and_tone_what_is_known(tmp_path: 
         ran = await ctl("status")
         for line in (
             "arm     down, asked to raise, since",
-            "sign    STOP / ARRÊT (confirmed by coil), since",
+            "sign    STOP / ARRÊT (commanded only, by coil), since",
             "beacon  on, since",
             "tone    off wanted, not confirmed, since",
         ):
@@ -80,7 +80,13 @@ async def test_status_tells_of_arm_sign_beacon_and_tone_what_is_known(tmp_path: 
         ctl.lane.besides.tone.shown = pb.AlarmState.LEVEL_ON
         ran = await ctl("status")
         assert "arm     up, kept up: needed, not up, since" in ran.out
-        assert "STOP / ARRÊT (confirmed by coil), wanted LANE CLOSED / VOIE FERMÉE" in ran.out
+        assert "STOP / ARRÊT (commanded only, by coil), wanted LANE CLOSED / VOIE FERMÉE" in ran.out
+        assert (
+            "the message sign says STOP / ARRÊT (commanded only, by coil), wanted LANE CLOSED" in (await ctl("why")).out
+        )
+        assert (await ctl("why", "--json")).json["sign"]["grade"] == "GRADE_COIL"
+        sign.grade = types.GRADE_CONTACT
+        assert "STOP / ARRÊT (confirmed by contact), wanted LANE CLOSED" in (await ctl("status")).out
         assert "tone    off wanted, but it is on" in ran.out
         arm.position, arm.fault = pb.ArmState.POSITION_BOTH, "BARRIER_LIMITS_CONFLICT"
         sign.shown = pb.SignState.TEXT_UNSPECIFIED

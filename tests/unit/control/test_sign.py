@@ -84,6 +84,19 @@ async def test_it_says_what_the_lane_allows_and_never_more_than_the_light(tmp_pa
         assert "VOIE FERMÉE" in k.sign.report()["multi"]
 
 
+async def test_a_sign_that_says_something_else_is_told_and_told_again(tmp_path: Path) -> None:
+    async with kept(tmp_path) as k:
+        await k.shows(SignText.STOP)
+        assert k.codes() == set()
+        k.sign._show = lambda *_: None  # type: ignore[method-assign]  # it takes every message and shows the old one
+        k.passage.state = replace(lane(), mode=LaneMode.CLOSED, wanted_mode=LaneMode.CLOSED)
+        await until(lambda: "SIGN_NOT_AS_TOLD" in k.codes())
+        assert (k.keeper.shown().wanted, k.keeper.shown().shown) == (SignText.CLOSED, SignText.STOP)
+        del k.sign._show
+        await k.shows(SignText.CLOSED)
+        assert k.codes() == set()
+
+
 async def test_a_sign_with_errors_or_without_an_answer_confirms_nothing(tmp_path: Path) -> None:
     async with kept(tmp_path) as k:
         await k.shows(SignText.STOP)

@@ -150,7 +150,9 @@ class SignState(_message.Message):
     shown: Global___SignState.Text.ValueType
     """What the sign, or the outputs that it hangs on, are read back to say."""
     grade: _types_pb2.Grade.ValueType
-    """How well that is known: GRADE_COIL, the module's outputs; GRADE_CONTACT, the sign's own controller."""
+    """How well that is known: GRADE_COIL, the module's outputs only, and nothing reads the sign back (condition
+    SIGN_COMMANDED_ONLY): never show it as confirmed. GRADE_CONTACT, the sign's own controller.
+    """
     @_builtins.property
     def wanted_since(self) -> _types_pb2.Moment: ...
     def __init__(
