@@ -1,7 +1,6 @@
 """Officers' acts: who may do what, on what they were shown, answered exactly once each time they arrive."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from edge_agent.model.conveyance import Intervention
 from edge_agent.model.decision import ActKind, ActResult, Authority, Decision, Hold, OfficerAct, Role, Verdict
@@ -9,6 +8,7 @@ from edge_agent.model.effects import AnswerAct, Severity
 from edge_agent.model.inputs import ActReceived
 from edge_agent.model.lane import LaneMode
 from edge_agent.model.presence import standing_only
+from edge_agent.model.records import replace
 
 from .causes import lane_causes
 from .codes import EventCode

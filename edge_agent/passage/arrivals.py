@@ -1,10 +1,9 @@
 """New vehicles: a record for each that physical order shows, expected or not; and whether a known one could be it."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Conveyance, Flag
 from edge_agent.model.effects import Severity
 from edge_agent.model.lane import LaneMode, Zone
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .kinematics import FEASIBLE_FACTOR, could_have_come

@@ -7,11 +7,12 @@ that a follower heard early is not given to the vehicle ahead.
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from drivers.api import Stamp
 from edge_agent.model.identity import IdentityKind, Sighting
 from edge_agent.model.lane import Geometry, Zone, ZoneSpan
+from edge_agent.model.records import replace
 
 from .kinematics import (
     NS,

@@ -1,10 +1,9 @@
 """When the stop-line beam contradicts the loop before it: what the beam alone says is no crossing, and no vehicle."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import Severity
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .arrivals import could_come
 from .codes import ConditionCode, EventCode

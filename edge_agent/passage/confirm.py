@@ -1,9 +1,8 @@
 """An officer says, on camera, which vehicles stand in the corridor and in what order."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag, Intervention
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .crossing import passed_unseen
 from .doubt import WITNESSES, witnesses

@@ -26,7 +26,7 @@ from edge_agent.model.inputs import (
     ZonesChanged,
     ZonesLost,
 )
-from edge_agent.model.records import changed
+from edge_agent.model.records import replace
 
 from .acts import on_act
 from .decisions import on_decision
@@ -114,13 +114,13 @@ def advance(state: LaneState, event: CoreInput) -> tuple[LaneState, tuple[Effect
     if handler is not None:
         handler(turn, event)
     if turn.quiet and event.at.mono_ns < state.due_ns:
-        return (state if turn.state is state else changed(turn.state, seen=event.at)), ()
+        return (state if turn.state is state else replace(turn.state, seen=event.at)), ()
     for review in REVIEWS:
         review(turn)
     due = due_ns(turn)
     if not turn.effects and due == state.due_ns and turn.state == state:
         return state, ()
-    return changed(turn.state, due_ns=due, seen=event.at), tuple(turn.effects)
+    return replace(turn.state, due_ns=due, seen=event.at), tuple(turn.effects)
 
 
 def fold(state: LaneState, journal: Iterable[CoreInput]) -> LaneState:

@@ -1,10 +1,9 @@
 """The nose is over the stop line: the lease is used up, and how the crossing stands is settled once and for all."""
 
-from dataclasses import replace
-
 from drivers.api import Grade, Stamp
 from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.effects import Severity, WithdrawRequest
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .doubt import crossed_in_doubt, may_accuse

@@ -1,11 +1,10 @@
 """Decisions and revisions: which are taken, and which one is in effect for a vehicle."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import Authority, Decision, Verdict
 from edge_agent.model.effects import AddSupplement, Severity
 from edge_agent.model.inputs import DecisionReceived
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .state import Track

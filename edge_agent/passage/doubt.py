@@ -1,11 +1,10 @@
 """What a record may claim. An accusation needs sensors that agree, a vehicle needs two witnesses; where they are
 wanting the record says so, and nobody is accused on it."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Conveyance, Flag
 from edge_agent.model.effects import Severity
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .kinematics import NS, SLOW_SECONDS, consistent, metres_per_second, zone_end_m

@@ -1,10 +1,9 @@
 """Who is at the exit, and who has left without the exit sensor having said so."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import AddSupplement, Severity
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .arrivals import could_come
 from .codes import ConditionCode

@@ -7,7 +7,7 @@ from edge_agent.model.decision import ActKind, ActResult, ControlChange, Officer
 from edge_agent.model.effects import Severity
 from edge_agent.model.inputs import ControlLost
 from edge_agent.model.lane import LaneMode
-from edge_agent.model.records import changed
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .reply import Reply
@@ -59,7 +59,7 @@ def take_control(turn: Turn, act: OfficerAct) -> Reply:
     if lasts_s > LONGEST_S:
         return Reply(ActResult.INVALID_ARGUMENT, f"control lasts {LONGEST_S:g} s without a sign of life at most")
     if now.officer == act.officer:
-        turn.state = changed(turn.state, control=changed(now, lasts_s=lasts_s))
+        turn.state = replace(turn.state, control=replace(now, lasts_s=lasts_s))
         return Reply(ActResult.OK, "you control the lane already")
     if now.officer != act.displaces:
         text = f"{now.officer} controls the lane by now" if now.officer else "nobody controls the lane any more"
@@ -109,7 +109,7 @@ def nobody_answers(state: LaneState) -> bool:
 
 
 def _put(turn: Turn, control: Control) -> None:
-    turn.state = changed(turn.state, control=control)
+    turn.state = replace(turn.state, control=control)
     severity = Severity.WARNING if control.change is ControlChange.LOST else Severity.INFO
     turn.event(
         EventCode.CONTROL, severity, officer=control.officer, previous=control.previous, change=control.change.value,

@@ -1,12 +1,11 @@
 """The lease for green: granted to exactly one vehicle, refreshed while nothing is against it, withdrawn otherwise."""
 
-from dataclasses import replace
-
 from drivers.api import Aspect
 from edge_agent.model.conveyance import Flag, SignalEvent
 from edge_agent.model.decision import Authority, Decision, Lease
 from edge_agent.model.effects import GrantLease, Severity, WithdrawLease
 from edge_agent.model.lane import LaneMode, Zone
+from edge_agent.model.records import replace
 
 from .causes import Cause, causes
 from .codes import CauseCode, EventCode

@@ -1,7 +1,5 @@
 """The world around the corridor: starts, links, store, devices, clock and signal head, and the mode in effect."""
 
-from dataclasses import replace
-
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Flag, SignalEvent, ZoneTimes
 from edge_agent.model.decision import ControlChange
@@ -21,6 +19,7 @@ from edge_agent.model.inputs import (
 )
 from edge_agent.model.lane import LaneMode, Zone
 from edge_agent.model.presence import standing_only
+from edge_agent.model.records import replace
 
 from .association import over_antenna
 from .codes import ConditionCode, EventCode

@@ -1,11 +1,10 @@
 """Work at the lane: maintenance with its time limit, and captures of device links, which are for maintenance only."""
 
-from dataclasses import replace
-
 from edge_agent.model.decision import ActResult, OfficerAct
 from edge_agent.model.effects import Severity
 from edge_agent.model.inputs import CaptureEnded
 from edge_agent.model.lane import LaneMode
+from edge_agent.model.records import replace
 
 from .codes import ConditionCode, EventCode
 from .kinematics import NS

@@ -1,9 +1,8 @@
 """Whether the order of vehicles in the corridor is known: how that is lost, and the one way it comes back by itself."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import Severity
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .state import LaneState, Order, Track

@@ -1,11 +1,10 @@
 """What time alone does to a vehicle: it comes inside its commit distance, stands at the line, stops on the way."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Conveyance, Flag, Phase
 from edge_agent.model.decision import Verdict
 from edge_agent.model.effects import Severity
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .decisions import effective

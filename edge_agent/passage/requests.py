@@ -1,11 +1,10 @@
 """When to ask the release service, and when to ask again."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag, RequestMade
 from edge_agent.model.decision import Verdict
 from edge_agent.model.effects import AskRelease, Severity
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .decisions import effective

@@ -1,9 +1,8 @@
 """Zone inputs are back after a gap: which vehicle is where now. What was not seen is doubted, not guessed."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .arrivals import could_come, unexpected
 from .kinematics import NS, metres_per_second, zone_end_m, zone_start_m

@@ -4,11 +4,12 @@ Order makes vehicles. Where it is in doubt already, a tag that the next vehicle 
 one is that vehicle: a record that began out of order was none of its own, and one lost from sight has gone.
 """
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.decision import Authority
 from edge_agent.model.identity import Assignment, IdentityClaim
+from edge_agent.model.records import replace
 
 from .arrivals import could_come
 from .crossing import passed_unseen

@@ -1,11 +1,10 @@
 """The end of a passage: its outcome, its one bundle, and those that end without an exit."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Conveyance, Flag, Outcome, Phase
 from edge_agent.model.decision import Authority, Verdict
 from edge_agent.model.effects import SealBundle, Severity, WithdrawRequest
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .decisions import effective

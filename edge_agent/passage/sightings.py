@@ -4,7 +4,6 @@ A sighting that fits no vehicle is stray: counted by antenna, and never handed t
 alike, or one whose own times make no sense, is nobody's: it is kept with each as doubtful, and an officer is told.
 """
 
-from dataclasses import replace
 from itertools import chain
 
 from drivers.api import Stamp
@@ -12,7 +11,7 @@ from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import Severity
 from edge_agent.model.identity import Assignment, IdentityKind, Sighting
 from edge_agent.model.inputs import SightingChanged
-from edge_agent.model.records import changed
+from edge_agent.model.records import replace
 
 from .association import ANY_VEHICLE, Candidate, candidates, exit_stamp, faint, lay_there_before, unseen_rival
 from .codes import ConditionCode, EventCode
@@ -380,7 +379,7 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
         _assign(turn, receiver, _assignment(sighting, best, rivals, False, turn.at))
         return
     kept = tuple(
-        changed(a, sighting=sighting) if a.sighting.sighting_id == sighting.sighting_id else a
+        replace(a, sighting=sighting) if a.sighting.sighting_id == sighting.sighting_id else a
         for a in track.conveyance.assignments
     )
     if any(
@@ -392,7 +391,7 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
         return
     turn.quiet = True
     if kept != track.conveyance.assignments:
-        turn.put_conveyance(track, changed(track.conveyance, assignments=kept))
+        turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
 
 
 def _may_move(turn: Turn, track: Track, sighting: Sighting) -> bool:

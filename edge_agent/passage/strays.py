@@ -1,10 +1,10 @@
 """Tags of no vehicle: counted by antenna, excluded while they stay where they are, and what they say of an antenna."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from edge_agent.model.effects import SetCondition, Severity
 from edge_agent.model.identity import Sighting
+from edge_agent.model.records import replace
 
 from .association import faint
 from .codes import ConditionCode, EventCode

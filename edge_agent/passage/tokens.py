@@ -2,12 +2,11 @@
 release service tells of other lanes. All of it is for the officer's eye; none of it turns the light.
 """
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.effects import AddSupplement, Severity
 from edge_agent.model.identity import BINDING, Sighting
 from edge_agent.model.inputs import SeenElsewhere
+from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .kinematics import NS

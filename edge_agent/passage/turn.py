@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Conveyance, Flag
 from edge_agent.model.effects import Effect, EmitEvent, SetCondition, Severity
-from edge_agent.model.records import changed
+from edge_agent.model.records import replace
 
 from .association import Candidate
 from .codes import ConditionCode, EventCode
@@ -42,19 +42,19 @@ class Turn:
     def put(self, track: Track) -> Track:
         """Store a changed track under its conveyance id."""
         tracks = tuple(track if t.id == track.id else t for t in self.state.tracks)
-        self.state = changed(self.state, tracks=tracks)
+        self.state = replace(self.state, tracks=tracks)
         return track
 
     def put_conveyance(self, track: Track, conveyance: Conveyance) -> Track:
         """Store a changed conveyance on its track."""
-        return self.put(changed(track, conveyance=conveyance))
+        return self.put(replace(track, conveyance=conveyance))
 
     def flag(self, track: Track, *flags: Flag) -> Track:
         """Add flags, sorted and without repeats."""
         have = track.conveyance.flags
         if all(flag in have for flag in flags):
             return track
-        return self.put_conveyance(track, changed(track.conveyance, flags=tuple(sorted({*have, *flags}))))
+        return self.put_conveyance(track, replace(track.conveyance, flags=tuple(sorted({*have, *flags}))))
 
     def flag_all(self, *flags: Flag, upstream_only: bool = False) -> None:
         """Flag every vehicle in the lane (or every one that has not crossed)."""
@@ -75,10 +75,10 @@ class Turn:
         if (code.value in have) == active:
             return
         rest = {*have, code.value} if active else {*have} - {code.value}
-        self.state = changed(self.state, conditions=tuple(sorted(rest)))
+        self.state = replace(self.state, conditions=tuple(sorted(rest)))
         self.effects.append(SetCondition(self.at, code.value, severity, active, title, hint))
 
     def mint(self) -> str:
         """The next UUIDv7 of this lane."""
-        self.state = changed(self.state, minted=self.state.minted + 1)
+        self.state = replace(self.state, minted=self.state.minted + 1)
         return uuid7(self.at.utc_ns, self.state.seed, self.state.minted)

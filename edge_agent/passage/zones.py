@@ -1,11 +1,10 @@
 """Zone edges become vehicles that arrive, advance, clear and exit. Nothing but physical order creates one."""
 
-from dataclasses import replace
-
 from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.effects import Severity
 from edge_agent.model.inputs import ZonesChanged, ZonesLost
 from edge_agent.model.lane import Zone
+from edge_agent.model.records import replace
 
 from .arrivals import could_come, new_track, unexpected
 from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, curtain_disagrees, did_not_cross
