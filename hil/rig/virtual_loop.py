@@ -53,20 +53,17 @@ class _Call(asyncio.TimerHandle):
 
     def __init__(
         self,
-        loop: "VirtualLoop",
         when: float,
         callback: Callable[..., object],
         args: tuple[object, ...],
         context: contextvars.Context | None,
     ) -> None:
-        # Not asyncio's initialiser: the attributes are those that it sets, and `_run` is its own.
-        self._loop = loop
+        # Not asyncio's initialiser: what only its debug mode and its own `_run` look at is left out.
         self._when = when
         self._callback = callback
         self._args = args
         self._context = contextvars.copy_context() if context is None else context
         self._cancelled = False
-        self._source_traceback = None
 
     def cancel(self) -> None:
         self._cancelled = True
@@ -102,7 +99,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.Handle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        call = _Call(self, self.now_s, callback, args, context)
+        call = _Call(self.now_s, callback, args, context)
         self._ready.append(call)
         return call
 
@@ -111,7 +108,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     ) -> asyncio.TimerHandle:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        call = _Call(self, when, callback, args, context)
+        call = _Call(when, callback, args, context)
         self._timed += 1
         heapq.heappush(self._timers, (when, self._timed, call))
         return call
@@ -119,20 +116,28 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def call_later(
         self, delay: float, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
     ) -> asyncio.TimerHandle:
-        return self.call_at(self.now_s + delay, callback, *args, context=context)
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        when = self.now_s + delay
+        call = _Call(when, callback, args, context)
+        self._timed += 1
+        heapq.heappush(self._timers, (when, self._timed, call))
+        return call
 
     def _run_once(self) -> None:
-        """Run everything that is ready, and what that makes ready; when nothing is, jump to the next timer first."""
+        """Run everything that is ready, and what that makes ready; when nothing is, jump to the next timer. Without
+        files to look at this goes on until the loop is stopped."""
         ready, timers = self._ready, self._timers
+        take, pop = ready.popleft, heapq.heappop
         alone = self._look_at_files()
-        if not ready and not self._stopping:
-            self._jump()
         while True:
+            if not ready and not self._stopping:
+                self._jump()
             due = self.now_s + _TINY_S
             while timers and timers[0][0] < due:
-                ready.append(heapq.heappop(timers)[2])
+                ready.append(pop(timers)[2])
             for _ in range(len(ready)):
-                call = ready.popleft()
+                call = take()
                 if call._cancelled:
                     continue
                 try:
@@ -141,7 +146,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                     raise
                 except BaseException as error:  # noqa: BLE001 - as asyncio's own handles do
                     self._report(call, error)
-            if not ready or not alone or self._stopping:
+            if self._stopping or not alone or not (ready or self._alone_in_time()):
                 return
 
     def _report(self, call: asyncio.Handle, error: BaseException) -> None:
@@ -157,6 +162,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if not alone or not (self._ready or self._timers):
             self._process_events(self._selector.select(0))
         return alone
+
+    def _alone_in_time(self) -> bool:
+        """Whether there is nothing to wait for but timers."""
+        return bool(self._timers) and len(self._files) == 1
 
     def _jump(self) -> None:
         timers = self._timers
