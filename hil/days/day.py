@@ -67,16 +67,19 @@ def run_day(
     options: Options | None = None,
     without: Without | None = None,
     geometry: Geometry | None = None,
+    arm_travel_s: float | None = None,
 ) -> Day:
     """Run one day on a virtual loop of its own. `verbs`, `zones`: only these faults, only these sensors lying (named as
-    those of a lane with a beam); `geometry`: the lane."""
+    those of a lane with a beam); `geometry`: the lane; `arm_travel_s`: how long its barrier arm takes, None: it has
+    none."""
     geometry = geometry if geometry is not None else Geometry()
     without = without if without is not None else Without()
     feed = PlanFeed(Traffic(seed, mix), lambda plan: plan.id in without.trucks)
     found = troubles(seed, day_s - CALM_S, verbs) if faults else ()
     found = tuple(trouble for trouble in found if not trouble.zone or zones is None or trouble.zone in zones)
+    found = tuple(trouble for trouble in found if arm_travel_s is not None or trouble.verb is not Verb.ARM_JAMS)
     found = tuple(trouble for number, trouble in enumerate(found) if number not in without.troubles)
-    world = World(geometry, feed, seed)
+    world = World(geometry, feed, seed, arm_travel_s=arm_travel_s)
     fresh = fresh_truck(day_s)
     world.add(fresh)
     lane = VirtualLane(
@@ -117,7 +120,8 @@ def _longer(lane: VirtualLane, feed: PlanFeed, day_s: float) -> float:
 def complaints(day: Day) -> list[str]:
     """Everything that must not be, whatever happened; empty when all is well."""
     life = _life(day.lane) if day.until_s >= day.day_s else ()
-    return [*_wrong_greens(day), *_sequence(day), *_queues(day), *life]
+    arm = day.lane.module.arm
+    return [*_wrong_greens(day), *(arm.oracle.wrongs if arm is not None else ()), *_sequence(day), *_queues(day), *life]
 
 
 def record_complaints(day: Day) -> list[str]:

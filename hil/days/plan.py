@@ -27,6 +27,10 @@ HUNT_FROM = 10_000_000
 LAYOUTS_FROM = 20_000_000
 """From this seed on the lanes have other presence sensors, and are held to the same."""
 
+ARMS_FROM = 30_000_000
+"""From this seed on a barrier arm stands at the line, and may jam; it is held to what its oracle says, too."""
+_ARM_TRAVEL_S = 3.0
+
 _WIDE_ACTS = frozenset({Verb.HOLD_LANE, Verb.HOLD_CONVEYANCE, Verb.SET_MODE})
 _SINGLE_ACTS = frozenset({Verb.RELEASE_CONVEYANCE, Verb.REFER_CONVEYANCE, Verb.DIRECT_CONVEYANCE})
 _TWO_OFFICERS = frozenset({Verb.ACKNOWLEDGE, Verb.TAKE_CONTROL, Verb.CONSOLE_SILENT})
@@ -34,6 +38,7 @@ _ACTS = _WIDE_ACTS | _SINGLE_ACTS | _TWO_OFFICERS
 _OUTAGES = _ACTS | {Verb.LAMP_FEEDBACK_MISSING, Verb.CENTRE_DOWN, Verb.CENTRE_LATE, Verb.CLOCK_STEP}
 _KILLS = _OUTAGES | {Verb.KILL_AGENT}
 _SLOW = _OUTAGES | {Verb.MODULE_LATE, Verb.MODULE_SILENT}
+_JAMS = frozenset({Verb.ARM_JAMS})
 
 
 class Finding(StrEnum):
@@ -52,13 +57,14 @@ class DayKind:
     """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `records`: whether
     what is wrong with a record fails the day. Otherwise it is counted only: one loop that is stuck can hide a vehicle
     or make one up, and what the lane makes of that is not right on every such day yet. `geometry`: the lane and its
-    presence sensors."""
+    presence sensors; `arm_travel_s`: how long the barrier arm at its line takes, None where there is none."""
 
     name: str
     verbs: frozenset[Verb] | None
     zones: frozenset[str] | None = None
     records: bool = True
     geometry: Geometry = field(default_factory=Geometry)
+    arm_travel_s: float | None = None
 
 
 KINDS: tuple[DayKind, ...] = (
@@ -86,6 +92,15 @@ LAYOUT_KINDS: tuple[DayKind, ...] = (
     ),
     DayKind("loops only, kills", _KILLS, records=False, geometry=Geometry(layout=Layout.LOOPS_ONLY, exit_loop=False)),
 )  # fmt: skip
+ARM_KINDS: tuple[DayKind, ...] = (
+    DayKind("arm", frozenset(), arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, outages", _OUTAGES | _JAMS, arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, kills", _KILLS | _JAMS, arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM}), arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, slow module", _SLOW | _JAMS, arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False, arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, everything", None, records=False, arm_travel_s=_ARM_TRAVEL_S),
+)
 
 # Word by word what the judges say; whatever else they say is OTHER.
 _SAID: tuple[tuple[str, Finding], ...] = (
@@ -122,6 +137,7 @@ class DayPlan:
         return run_day(
             self.seed, self.day_s, verbs=kind.verbs, zones=kind.zones, mix=self.mix, without=without,
             options=self.options, faults=kind.verbs is None or bool(kind.verbs), geometry=kind.geometry,
+            arm_travel_s=kind.arm_travel_s,
         )  # fmt: skip
 
     def complaints(self, day: Day) -> list[str]:
@@ -133,6 +149,9 @@ class DayPlan:
         return [] if self.kind.records else record_complaints(day)
 
 
+_RANGES = ((ARMS_FROM, ARM_KINDS), (LAYOUTS_FROM, LAYOUT_KINDS), (HUNT_FROM, HUNT_KINDS), (0, KINDS))
+
+
 def plan_of(seed: int) -> DayPlan:
     """The day of a seed: kinds in turn, and roads from half empty to full."""
     rng = random.Random(f"day {seed}")
@@ -141,7 +160,7 @@ def plan_of(seed: int) -> DayPlan:
         platoon_share=rng.choice((0.2, 0.5, 0.8)),
         shares=_shares(),
     )
-    kinds = LAYOUT_KINDS if seed >= LAYOUTS_FROM else HUNT_KINDS if seed >= HUNT_FROM else KINDS
+    kinds = next(kinds for first, kinds in _RANGES if seed >= first)
     return DayPlan(seed, kinds[seed % len(kinds)], mix)
 
 

@@ -35,6 +35,7 @@ PAIRS: tuple[tuple[Verb, Verb | None, float, float], ...] = (
     (Verb.ACKNOWLEDGE, None, 0.0, 0.0),
     (Verb.TAKE_CONTROL, Verb.GIVE_CONTROL, 2.0, 30.0),
     (Verb.CONSOLE_SILENT, Verb.CONSOLE_SPEAKS, 1.0, 15.0),
+    (Verb.ARM_JAMS, Verb.ARM_FREED, 0.5, 25.0),
 )
 """What begins, what ends it (None: it is over at once), and how long it lasts, seconds. New kinds at the end only: the
 days of a seed keep their other faults."""

@@ -63,7 +63,7 @@ class Arm:
             raise ValueError("dead limits are up and down")
         self._move()
         self.jammed, self.dead_limits = jammed, dead_limits
-        self._show()
+        self._arm_timer()
 
     def _go(self, to: float) -> None:
         self._move()

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from hil.oracles.wrong_green import Limits, WrongGreenOracle
+from hil.rig.bench_arm import BenchArm
 from hil.rig.bench_officer import BenchOfficer
 from hil.rig.bench_record import sealed_of
 from hil.rig.bench_surroundings import CannotPlay, play_on
@@ -57,6 +58,7 @@ class BenchStory:
                 media=media,
                 console=False,
                 environment=self.clock.environment if "step_clock" in target.capabilities else {},
+                arm_travel_s=story.arm_travel_s,
                 **target.bench_options(),
             )
         )
@@ -65,6 +67,7 @@ class BenchStory:
         self.oracle = WrongGreenOracle(Limits(default.after_nose_s + slack_s, default.revocation_s + slack_s))
         self.releases = ReleaseSide(self.oracle, self._when)
         self.driver: WorldDriver
+        self.arm: BenchArm | None = None
         self.bundles: list[record_pb2.Bundle] = []
         self.module = Recorder("module")
         self._release = Recorder("release service")
@@ -163,13 +166,15 @@ class BenchStory:
             on_step=self._on_step,
         )
         self._owners = Owners(self.driver.world_s)
+        if self.story.arm_travel_s is not None:
+            self.arm = BenchArm(self.driver.world, self.releases, self.driver.world_s)
 
     async def _told(self) -> RunRecord:
         client, world = LaneClient(self.bench.socket_dir), self.driver.world
         self._officer = BenchOfficer(
             self.bench.socket_dir / "officer.sock", world, self._owners, self.releases, self._when
         )
-        await self.module.follow(self.bench.controls["module"])
+        await self.module.follow(self.bench.controls["module"], self._on_module)
         await self._release.follow(self.bench.controls["release"], self._on_release)
         try:
             async with asyncio.TaskGroup() as self._group:
@@ -222,7 +227,14 @@ class BenchStory:
             sealed=tuple(sealed_of(b, owners[b.bundle_id], self.driver.world_s) for b in self.bundles),
             numbers=tuple(sorted(self._numbers)),
             trouble=tuple(self._trouble),
+            arm_wrong=self._arm_wrong(until_s),
         )
+
+    def _arm_wrong(self, until_s: float) -> tuple[str, ...]:
+        if self.arm is None:
+            return ()
+        self.arm.oracle.settle(until_s)
+        return tuple(self.arm.oracle.wrongs)
 
     # ---- what happens ----
 
@@ -230,7 +242,13 @@ class BenchStory:
         self._events.append(event)
         self._owners.take(event)
         self.oracle.world([event])
+        if self.arm is not None:
+            self.arm.oracle.saw([event])
         self._schedule.saw([event])
+
+    def _on_module(self, event: Event) -> None:
+        if self.arm is not None:
+            self.arm.hear(event)
 
     def _on_lamp(self, t: float, aspect: str) -> None:
         self._shown.append((t, aspect))
@@ -285,4 +303,5 @@ class BenchStory:
 
 def _is_up(lane: Any) -> bool:  # noqa: ANN401 - a LaneState
     known = all(zone.level != zone.LEVEL_UNKNOWN for zone in lane.zones)
-    return bool(lane.centre_up and lane.zones and known and "REQUIRED_DEVICE_DOWN" not in codes(lane))
+    down = not lane.HasField("arm") or lane.arm.position == lane.arm.POSITION_DOWN
+    return bool(lane.centre_up and lane.zones and known and down and "REQUIRED_DEVICE_DOWN" not in codes(lane))

@@ -92,6 +92,14 @@ async def _mend_feedback(run: "BenchStory", _args: Args) -> None:
     run.oracle.lane_opened(run.now_s, "feedback missing")
 
 
+async def _jam_arm(run: "BenchStory", _args: Args) -> None:
+    await run.bench.controls["module"].do("arm", jammed=True)
+
+
+async def _free_arm(run: "BenchStory", _args: Args) -> None:
+    await run.bench.controls["module"].do("arm", jammed=False)
+
+
 async def _kill_agent(run: "BenchStory", _args: Args) -> None:
     run.oracle.lane_closed(run.now_s, "agent killed", run.target.limits.kill_to_red_s)
     run.bench.children["agent"].kill()
@@ -132,6 +140,8 @@ _PLAYS: Mapping[Verb, Play] = {
     Verb.MODULE_ANSWERS: _hear_module,
     Verb.MODULE_LATE: _delay_module,
     Verb.MODULE_PROMPT: _hear_module,
+    Verb.ARM_JAMS: _jam_arm,
+    Verb.ARM_FREED: _free_arm,
     Verb.KILL_AGENT: _kill_agent,
     Verb.START_AGENT: _start_agent,
     Verb.CLOCK_STEP: _step_clock,

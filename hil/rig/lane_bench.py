@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import yaml
 
+from hil.rig.bench_arm import arm_arguments, arm_roles
 from hil.rig.processes import Child, Control, start
 from hil.rig.readers import READERS
 from hil.rig.world_driver import input_bits
@@ -37,7 +38,8 @@ class BenchOptions:
     """What to bring up. `console_port` 0 takes a free port. `module_baud` 0: the I/O module is reached over TCP, else
     over a serial line of this rate; `module_settings` are merged into its entry in the lane's configuration.
     `overrides` are merged into that configuration, `environment` is added to that of the agent's programs.
-    `present`: "module" and "reader" that need not be started; `program` the module run as the agent."""
+    `present`: "module" and "reader" that need not be started; `program` the module run as the agent. `arm_travel_s`:
+    how long the barrier arm at the line takes, None: there is none; `barrier`: the profile of its operator."""
 
     run_dir: Path
     geometry: Geometry = field(default_factory=Geometry)
@@ -52,6 +54,8 @@ class BenchOptions:
     environment: Mapping[str, str] = field(default_factory=dict)
     present: Mapping[str, Present] = field(default_factory=dict)
     program: str = "edge_agent"
+    arm_travel_s: float | None = None
+    barrier: str = "pulse_pair"
 
 
 def free_port() -> int:
@@ -256,6 +260,8 @@ class LaneBench:
             "api": {"socket_dir": str(self.socket_dir)},
             "metrics": {"host": "127.0.0.1", "port": self.metrics_port},
         }
+        if self.options.arm_travel_s is not None:
+            config["barrier"] = {"travel_s": 10, "clear_s": 2, "settle_ms": 500}
         if self.options.media:
             config["media"] = self._media()
         if self.options.console:
@@ -294,11 +300,15 @@ class LaneBench:
 
     def _module_arguments(self) -> list[str]:
         arguments, baud = ["--profile", self.options.module_profile], self.options.module_baud
+        if self.options.arm_travel_s is not None:
+            arguments += arm_arguments(self.options.arm_travel_s)
         return [*arguments, "--link", str(self.dir / "module.tty"), "--baud", str(baud)] if baud else arguments
 
     def _module(self) -> dict[str, Any]:
         roles: dict[str, Any] = {zone: {"point": bit} for zone, bit in input_bits(self.options.geometry).items()}
         roles |= {"red_feedback": {"point": 8}, "green_feedback": {"point": 10}, "green": {"point": 0}}
+        arm = self.options.arm_travel_s is not None
+        roles |= arm_roles() if arm else {}
         ready = self.at["module"]
         line = {"path": ready["link"], "baud": ready["baud"], "parity": "N"} if "link" in ready else None
         reached = {"serial": line} if line else {"host": ready["host"], "port": ready["port"]}
@@ -310,6 +320,7 @@ class LaneBench:
             "poll_ms": 25,
             "watchdog_ms": 1000,
             "feedback_grade": "lamp",
+            **({"barrier": self.options.barrier} if arm else {}),
             "roles": roles,
             **self.options.module_settings,
         }

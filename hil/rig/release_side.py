@@ -15,9 +15,10 @@ Undo = Callable[[], None]
 
 
 class ReleaseSide:
-    """`now` gives world seconds."""
+    """`now` gives world seconds. `testing`: whether the head is tested now."""
 
     def __init__(self, oracle: WrongGreenOracle, now: Callable[[], float]) -> None:
+        self.testing = False
         self._oracle = oracle
         self._now = now
         self._by_centre: dict[str, float] = {}
@@ -74,6 +75,7 @@ class ReleaseSide:
             case Verb.SET_MODE:
                 oracle.lane_opened(now, "mode")
             case Verb.TEST_SIGNAL:
+                self.testing = True
                 oracle.signal_test(now, on=True)
             case _:
                 pass
@@ -81,6 +83,7 @@ class ReleaseSide:
 
     def test_over(self) -> None:
         """The signal test has ended, one way or the other."""
+        self.testing = False
         self._oracle.signal_test(self._now(), on=False)
 
     def control_ended(self) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Self
 import yaml
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from hil.rig.bench_arm import ARM_INPUTS, ARM_OUTPUTS
 from hil.rig.lane_bench import Present
 from hil.rig.world_driver import INPUT_BITS
 
@@ -44,6 +45,12 @@ WIRING = {
 }
 """Where the module's points go on every bench."""
 
+ARM_WIRING = {
+    **{role: f"output {point}" for role, point in ARM_OUTPUTS.items()},
+    **{role: f"input {bit}" for role, bit in ARM_INPUTS.items()},
+}
+"""And on one with a barrier arm."""
+
 Positive = Annotated[float, Field(gt=0)]
 
 
@@ -64,13 +71,14 @@ class Device(_Strict):
     """One device of the bench. `wiring` maps a role to a point of it. `baud`: bits/s of its serial line, 0 for none;
     `settings` differ from those of the bench's own lane configuration. `control`: socket of a program that speaks for a
     device which stands there already, reached `at` (`host` and `port`, or `link`, and for a module `baud`); without it
-    the bench starts a virtual one."""
+    the bench starts a virtual one. `barrier`: the profile of the arm's operator that is wired to it."""
 
     profile: str
     address: str
     wiring: dict[str, str] = {}
     baud: Annotated[int, Field(ge=0)] = 0
     settings: dict[str, int] = {}
+    barrier: str = ""
     control: Path | None = None
     at: dict[str, str | int] = {}
 
@@ -139,9 +147,13 @@ class Target(_Strict):
         missing = {"io-1", "rfid-1"} - self.devices.keys()
         if missing:
             raise ValueError(f"no device {', '.join(sorted(missing))}")
-        wrong = [f"{role}: {point}" for role, point in WIRING.items() if self.devices["io-1"].wiring.get(role) != point]
+        module, arm = self.devices["io-1"], "barrier_arm" in self.capabilities
+        wanted = WIRING | (ARM_WIRING if arm else {})
+        wrong = [f"{role}: {point}" for role, point in wanted.items() if module.wiring.get(role) != point]
         if wrong:
             raise ValueError(f"io-1 is not wired as the tests expect; needed are {', '.join(wrong)}")
+        if arm != bool(module.barrier):
+            raise ValueError("the capability barrier_arm and the profile `barrier` of io-1 go together")
         return self
 
     def bench_options(self) -> dict[str, Any]:
@@ -154,6 +166,7 @@ class Target(_Strict):
             "module_profile": module.profile,
             "module_baud": module.baud,
             "module_settings": module.settings,
+            "barrier": module.barrier,
         }
 
 

@@ -1,27 +1,25 @@
 """A barrier arm on a loop's time: it moves by pulses, stays where it is without, and has two limit switches."""
 
 import asyncio
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from hil.world.events import EventKind, WorldEvent
-from hil.world.motion import stopping_m
+from hil.oracles.arm import LOWER, RAISE, ArmOracle
+from hil.rig.bench_arm import PRESENCE
 
 if TYPE_CHECKING:
     from hil.rig.virtual_lane import VirtualLane
 
-_UNDER_M = 1.0
+_STALE_NS = 300_000_000
+_NEAR = ("zone_s", "stop_line_beam", PRESENCE)
 
 
 class VirtualArm:
-    """The arm at a lane's stop line, down at the start; a way takes `travel_s`. `jammed`: it does not move. `asked`:
-    every pulse, as (world second, role). `wrongs`: what must never be: an arm asked down on somebody, or driven into.
-    """
+    """The arm at a lane's stop line, down at the start; a way takes `travel_s`. `jammed`: it does not move. `oracle`
+    judges it; it is told of the lamps and of the world by the lane."""
 
     def __init__(self, travel_s: float, lane: "VirtualLane") -> None:
         self.jammed = False
-        self.asked: list[tuple[float, str]] = []
-        self.wrongs: list[str] = []
+        self.oracle = ArmOracle(lane.world, lambda: lane.releases.testing)
         self._lane = lane
         self._loop = asyncio.get_running_loop()
         self._travel_s = travel_s
@@ -37,23 +35,28 @@ class VirtualArm:
     def levels(self) -> dict[str, bool]:
         """Its limit switches, and its own presence input, which looks along the line's beam."""
         under = self._lane.world.zones()[self._lane.world.geometry.sensor("stop_line_beam")]
-        return {"barrier_up": self.up, "barrier_down": self._place <= 0.0, "barrier_presence": under}
+        return {"barrier_up": self.up, "barrier_down": self._place <= 0.0, PRESENCE: under}
 
-    def saw(self, events: Iterable[WorldEvent]) -> None:
-        """What the world did."""
-        self.wrongs += [f"at {e.t:.3f} {e.truck} drove into the arm" for e in events if e.kind is EventKind.STRUCK]
+    def decided(self, role: str) -> None:
+        """The agent has made up its mind, and the pulse is about to go out: what it knew, and did not know, then."""
+        agent = self._lane.agent
+        if role != LOWER or agent is None:
+            return
+        seen, now = agent.inputs.snapshot, self._lane.clock.stamp()
+        doubts = {
+            "the order is not known": not agent.state.order.known,
+            "its inputs are stale": seen is None or now.mono_ns - seen.stamp.mono_ns > _STALE_NS,
+            "an input shows somebody": seen is not None and any(seen.levels.get(name, True) for name in _NEAR),
+        }
+        told = [doubt for doubt, there in doubts.items() if there]
+        self.oracle.wrongs += [f"at {self._lane.now_s:.3f} the arm was asked down although {doubt}" for doubt in told]
 
     async def pulse(self, role: str) -> None:
         """A pulse of the operator's contact."""
-        lane = self._lane
-        lane.look()
-        self.asked.append((lane.now_s, role))
-        # Nobody may be under it, nor so near that not even a sharp brake would help.
-        near = [t for t in lane.world.trucks() if t.tail_m < _UNDER_M and t.nose_m + stopping_m(max(t.v_mps, 0.0)) > 0]
-        if role == "barrier_lower":
-            self.wrongs += [f"at {lane.now_s:.3f} the arm was asked down on {truck.id}" for truck in near]
+        self._lane.look()
+        self.oracle.pulsed(self._lane.now_s, role)
         self._settle()
-        self._to = 1.0 if role == "barrier_raise" else 0.0
+        self._to = 1.0 if role == RAISE else 0.0
         self._go()
 
     def jam(self, jammed: bool) -> None:
@@ -92,6 +95,7 @@ class VirtualArm:
     def _on_move(self) -> None:
         """A limit switch has opened or closed: drivers see the arm, the module feels it."""
         self._lane.look()
+        self.oracle.moved(self._lane.now_s, up=self.up)
         self._lane.world.set_arm(self.up)
         self._lane.stirred()
         self._lane.poll_soon()

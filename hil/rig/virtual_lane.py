@@ -143,6 +143,8 @@ class VirtualLane:
             await self._ended
             await self._close()
         self.oracle.settle(self.now_s)
+        if self.module.arm is not None:
+            self.module.arm.oracle.settle(self.now_s)
         self.wrong = self.oracle.verdicts()
 
     @property
@@ -344,7 +346,7 @@ class VirtualLane:
         self.oracle.world(events)
         self.schedule.saw(events)
         if self.module.arm is not None:
-            self.module.arm.saw(events)
+            self.module.arm.oracle.saw(events)
         for event in events:
             if event.kind is EventKind.ZONE:
                 self.poll_soon()
@@ -441,6 +443,8 @@ class VirtualLane:
         self.shown.append((t, aspect))
         self._digest.update(f"{t:.9f} {aspect}".encode())
         self.oracle.lamp(t, aspect.value)
+        if self.module.arm is not None:
+            self.module.arm.oracle.lamp(t, aspect.value)
         if aspect is Aspect.GREEN:
             self.greens.append(self.world.first_upstream() or "")
         self.world.set_lamp(aspect.value)

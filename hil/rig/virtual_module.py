@@ -141,8 +141,9 @@ class VirtualHead:
 
     async def pulse(self, role: str) -> None:
         """Pulse a contact of the barrier arm's operator."""
-        await self._exchange()
         assert self._module.arm is not None, "asked for where there is one"
+        self._module.arm.decided(role)
+        await self._exchange()
         await self._module.arm.pulse(role)
         await self._wait_for_answer()
 

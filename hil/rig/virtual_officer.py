@@ -265,6 +265,8 @@ class VirtualOfficer:
                 self._mend(state)
             return
         lane.world.road_closed = False
+        if state.barrier_fault is not None:
+            self._mend_arm()
         if state.wanted_mode is not self._mode:
             self.play(Verb.SET_MODE, {"mode": self._mode.value})
             return
@@ -292,6 +294,11 @@ class VirtualOfficer:
                 self.play(Verb.TEST_SIGNAL, {})
         elif self._may_confirm(state) and not self._leaving():
             self.play(Verb.CONFIRM_ORDER, {})
+
+    def _mend_arm(self) -> None:
+        """Somebody has looked at the arm, and it is free: what it was told for is over."""
+        if self._lane.module.arm is not None and not self._lane.module.arm.jammed:
+            self.play(Verb.CLEAR_FAULT, {})
 
     def _leaving(self) -> bool:
         """Whether a truck past the line has not left the lane yet."""

@@ -34,7 +34,7 @@ def record_of(lane: VirtualLane) -> RunRecord:
         sealed=tuple(_sealed(p.truck, p.conveyance, lane.began_s) for p in lane.sealed()),
         numbers=tuple(bundle.seq for bundle in lane.ledger.bundles),
         unsealed=tuple(_sealed(p.truck, p.conveyance, lane.began_s) for p in lane.unsealed()),
-        arm_wrong=tuple(lane.module.arm.wrongs) if lane.module.arm is not None else (),
+        arm_wrong=tuple(lane.module.arm.oracle.wrongs) if lane.module.arm is not None else (),
     )
 
 

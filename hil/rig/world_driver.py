@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from hil.rig.bench_arm import ARM_INPUTS, PRESENCE
 from hil.rig.processes import Control
 from hil.world.events import EventKind, WorldEvent
 from hil.world.faults import SensorFaults
@@ -51,7 +52,7 @@ class WorldDriver:
     ) -> None:
         self.world = world
         self.faults = SensorFaults()
-        self._bits = input_bits(world.geometry)
+        self._bits = {**input_bits(world.geometry), PRESENCE: ARM_INPUTS[PRESENCE]}
         self.start_ns = time.monotonic_ns()
         self._module = module
         self._reader = reader
@@ -78,7 +79,7 @@ class WorldDriver:
         """The sensors show what is on the lane at world second 0."""
         for event in self.world.advance(0.0):
             self._on_event(event)
-        self._levels = self.faults.levels(self.world.zones())
+        self._levels = self._shown(self.world.zones())
         await self._set_inputs(self._levels)
 
     async def run(self) -> None:
@@ -94,7 +95,7 @@ class WorldDriver:
 
     async def feel(self) -> None:
         """Tell the module what the sensors show now, true or not."""
-        levels = self.faults.levels(self.world.zones())
+        levels = self._shown(self.world.zones())
         changed = {zone: on for zone, on in levels.items() if self._levels[zone] != on}
         self._levels = levels
         if changed:
@@ -119,10 +120,17 @@ class WorldDriver:
 
     async def _pulse(self, event: WorldEvent) -> None:
         """A zone that went on and off within one step still makes an edge at the module."""
-        shown = self.faults.levels({event.place: event.on})[event.place]
-        if self._levels[event.place] != shown:
-            self._levels[event.place] = shown
-            await self._set_inputs({event.place: shown})
+        shown = self._shown({event.place: event.on})
+        changed = {zone: on for zone, on in shown.items() if self._levels[zone] != on}
+        self._levels |= changed
+        if changed:
+            await self._set_inputs(changed)
+
+    def _shown(self, true_levels: Mapping[str, bool]) -> dict[str, bool]:
+        """What the inputs show for what is so. An arm has a sensor of its own along the line."""
+        line = self.world.geometry.sensor("stop_line_beam")
+        arm = {PRESENCE: true_levels[line]} if self.world.arm_travel_s is not None and line in true_levels else {}
+        return self.faults.levels(true_levels) | arm
 
     async def _set_inputs(self, levels: Mapping[str, bool]) -> None:
         await self._module.do("set_inputs", bits={str(self._bits[zone]): on for zone, on in levels.items()})

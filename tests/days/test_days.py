@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hil.days.plan import LAYOUT_KINDS, LAYOUTS_FROM, Finding, finding_of, judged, plan_of
+from hil.days.plan import ARM_KINDS, ARMS_FROM, LAYOUT_KINDS, LAYOUTS_FROM, Finding, finding_of, judged, plan_of
 from hil.days.runner import repeat_line
 from hil.rig.virtual_lane import Options
 
@@ -62,3 +62,21 @@ def test_a_day_with_other_presence_sensors(number: int) -> None:
     assert day.kind == LAYOUT_KINDS[number].name
     assert day.greens > 20
     assert not day.found, f"{repeat_line(day.as_json())}: {day.found}"
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize(
+    ("number", "faults"), [(0, {"BARRIER_NOT_MOVED", ""}), (2, set())], ids=["kills and jams", "a slow module"]
+)
+def test_a_day_with_a_barrier_arm(number: int, faults: set[str]) -> None:
+    """Held to the same, and the arm is never asked down on anybody nor in doubt, and agrees with the light."""
+    seed = ARMS_FROM + number
+    plan = plan_of(seed)
+    assert plan.kind is ARM_KINDS[seed % len(ARM_KINDS)]
+    day = plan.run()
+    assert not plan.complaints(day), f"./dev hil days repeat {seed}: {plan.complaints(day)}"
+    assert day.lane.module.arm is not None
+    asked = [role for _, role in day.lane.module.arm.oracle.asked]
+    assert min(asked.count("barrier_raise"), asked.count("barrier_lower")) > 8
+    told = {dict(event.facts)["fault"] for _, event in day.lane.lane_events if event.code == "BARRIER_FAULT"}
+    assert told == faults, "an arm that jams is told, and cleared when it has been repaired"

@@ -8,6 +8,7 @@ import pytest
 from drivers.api import Aspect
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.inputs import Started
+from edge_agent.safety.barrier import Arm, ArmFacts, ArmRuling, Move, rule_arm
 from edge_agent.wire.journal import decode_input
 from hil.oracles.wrong_green import Rule
 from hil.rig.virtual_arm import VirtualArm
@@ -49,7 +50,7 @@ def test_same_story_same_digest() -> None:
 def _asked_of_arm(stem: str) -> tuple[VirtualLane, list[tuple[float, str]]]:
     lane = play(_load(stem))
     assert lane.module.arm is not None
-    return lane, [(t, role.removeprefix("barrier_")) for t, role in lane.module.arm.asked]
+    return lane, [(t, role.removeprefix("barrier_")) for t, role in lane.module.arm.oracle.asked]
 
 
 def test_the_arm_is_up_before_green_and_asked_down_behind_the_truck() -> None:
@@ -90,6 +91,25 @@ def test_the_judge_sees_a_truck_in_the_arm_and_an_arm_on_a_truck() -> None:
         said = " ".join(complaints(story, play(replace(story, happenings=(down,)))))
     assert "the arm was asked down on T1" in said
     assert "T1 drove into the arm" in said
+
+
+def test_the_judge_sees_what_the_agent_knew_when_it_asked_the_arm_down() -> None:
+    """The judge itself is tried: an agent that wants the arm down when the light is red again, and is restarted with a
+    truck under an arm that jams."""
+    story = _load("arm_stop_under_it")
+    script = (0.0, Verb.ARM_JAMS), (15.0, Verb.KILL_AGENT), (17.0, Verb.START_AGENT)
+    happenings = tuple(Happening(Trigger(None, EventKind.NOSE, "T1", "S", s), verb) for s, verb in script)
+
+    def reckless(facts: ArmFacts) -> ArmRuling:
+        wants = facts.arm is Arm.UP and facts.red and facts.asked is Move.NONE
+        return ArmRuling(Move.LOWER, ()) if wants else rule_arm(facts)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("edge_agent.control.arm_loop.rule_arm", reckless)
+        said = " ".join(complaints(story, play(replace(story, happenings=happenings))))
+    assert "the arm was asked down although an input shows somebody" in said
+    assert "the arm was asked down although the order is not known" in said
+    assert "the arm was asked down on T1" in said
 
 
 def test_late_commit_withholds_green() -> None:
