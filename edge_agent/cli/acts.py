@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -58,7 +58,7 @@ def read_lane(agent: Agent) -> LaneState:
 
 def find(lane: LaneState, name: str, by_place: bool) -> ConveyanceState:
     """A conveyance by its id, a unique beginning of it or, where allowed, its place. Stop NOT_FOUND."""
-    if name.isdigit() and len(name) < ID_MIN:
+    if name.isdecimal() and len(name) < ID_MIN:
         if not by_place:
             hint = "another vehicle may have that place by now: give the id"
             raise Stop(Exit.USAGE, "a place is not accepted with --yes", hint)
@@ -120,9 +120,10 @@ def control(agent: Agent, officer: str, reason: str, seconds: float = CONTROL_S)
     take_control(agent, officer, reason, "", seconds)
     try:
         yield
-    except (Stop, click.Abort):
+    except (Stop, click.Abort, KeyboardInterrupt):
         back = GiveControlRequest(request_id=request_id(), officer=officer, reason="nothing was done")
-        agent.call(stub.GiveControl, back)
+        with suppress(Stop):  # what went wrong first is what to tell; control ends by itself
+            agent.call(stub.GiveControl, back)
         raise
 
 

@@ -90,7 +90,7 @@ class Agent:
         try:
             return method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise _stop(error) from error
+            raise _stop(error, timeout_s) from error
 
     def stream(self, method: Callable[..., Any], request: Message, timeout_s: float | None) -> Iterator[Any]:
         """The messages of a stream; None: until it ends. Stop when it fails."""
@@ -99,7 +99,7 @@ class Agent:
         try:
             yield from method(request, timeout=timeout_s)
         except grpc.RpcError as error:
-            raise _stop(error) from error
+            raise _stop(error, timeout_s) from error
 
     def print_json(self, value: object) -> None:
         """One JSON document."""
@@ -227,7 +227,7 @@ def _group_hint(path: Path) -> str:
     return "ask for the group that may open it"
 
 
-def _stop(error: grpc.RpcError) -> Stop:
+def _stop(error: grpc.RpcError, timeout_s: float | None) -> Stop:
     """A failed call as the exit code and words it stands for."""
     import grpc
     from google.rpc import error_details_pb2
@@ -248,6 +248,9 @@ def _stop(error: grpc.RpcError) -> Stop:
         return Stop(exits.get(code, Exit.REFUSED), call.details(), info.metadata.get("hint", ""), info.reason)
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         hint = "it runs but is stuck or overloaded: journalctl -u lane-agent"
-        return Stop(Exit.UNREACHABLE, f"the agent has not answered for {CALL_TIMEOUT_S:g} s", hint, "AGENT_STUCK")
+        return Stop(Exit.UNREACHABLE, f"the agent has not answered for {timeout_s:g} s", hint, "AGENT_STUCK")
+    if code is grpc.StatusCode.UNIMPLEMENTED:
+        hint = "it is of another version: use the lanectl of /opt/lane-edge-agent/venv, or restart lane-agent"
+        return Stop(Exit.UNREACHABLE, "the agent does not know this call", hint, "AGENT_OTHER_VERSION")
     hint = "it has stopped or is stopping: systemctl status lane-agent"
     return Stop(Exit.UNREACHABLE, f"the agent broke off: {code.name}: {call.details()}", hint, "AGENT_GONE")

@@ -26,6 +26,7 @@ VERBS: Final = {
     "refer": "Send one conveyance to secondary.",
     "confirm-order": "State which conveyances stand in the corridor.",
     "mode": "Change the lane's mode.",
+    "acknowledge": "Have it on record that somebody has seen a condition.",
     "silence": "End tone and beacon of the violations up to now.",
     "signal-test": "Show each aspect once, in a closed and empty lane.",
     "clear-fault": "Clear a latched signal fault.",

@@ -40,7 +40,7 @@ from .passage_loop import PassageLoop
 from .signal_loop import SignalLoop
 
 EVENTS_KEPT = 1000
-_ENDED_BY_PERSON = frozenset({"RECORD_QUARANTINED", "STORE_QUARANTINED"})
+_ENDED_BY_PERSON = frozenset({"RECORD_QUARANTINED", "STORE_QUARANTINED", "CAPTURE_FAILED"})
 _IO_KINDS = frozenset({"modbus_lane_io"})
 
 
@@ -132,7 +132,9 @@ class Backend:
         """Put an act to the core. Acknowledging takes those conditions off the board that nothing else can end."""
         answer = await self._from.passage.act(act)
         if act.kind is ActKind.ACKNOWLEDGE and answer.result is ActResult.OK and act.condition in _ENDED_BY_PERSON:
-            self._from.board.clear(act.condition)
+            for condition in self._from.board.raised():
+                if condition.code == act.condition:
+                    self._from.board.clear(condition.code, condition.device)
             self.changed()
         return answer
 

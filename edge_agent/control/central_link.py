@@ -5,6 +5,7 @@ import logging
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import NoReturn
 
 import grpc
@@ -70,6 +71,7 @@ class CentralLink:
         self._request_seq = 0
         self._welcomed = False
         self._asked_ns = -_YIELD_NS
+        self._alarmed: dict[str, set[RecordClass]] = {}
         self._ended: dict[str, tuple[str, int]] = {}
         self.up = False
         self.since: Stamp | None = None
@@ -160,7 +162,8 @@ class CentralLink:
 
     async def _keep_forwarding(self, channel: grpc.aio.Channel, record_class: RecordClass) -> NoReturn:
         policy = ForwardPolicy(rate_hz=self._drain_per_s, busy=self._busy)
-        reports = ForwardReports(on_alarm=self._alarm, on_reject=self._rejected, on_acknowledged=self._acknowledged)
+        alarm = partial(self._alarm, record_class)
+        reports = ForwardReports(on_alarm=alarm, on_reject=self._rejected, on_acknowledged=self._acknowledged)
         await keep_running(
             lambda: ForwardSession(channel, self._store, self._lane, record_class, policy, reports),
             lambda _nothing: None,
@@ -177,10 +180,12 @@ class CentralLink:
             return
         log(_LOG, logging.WARNING, "central_stream_ended", code=error.code, detail=f"{stream}: {error.message}")
 
-    def _alarm(self, code: str, message: str) -> None:
+    def _alarm(self, record_class: RecordClass, code: str, message: str) -> None:
         now = self._ports.clock.stamp()
         hint = "the runbook says what to do about watermarks that do not fit"
-        self._ports.board.raise_condition(Condition(f"CENTRAL_{code}", Severity.ALARM, message, hint, now))
+        condition = Condition(f"CENTRAL_{code}", Severity.ALARM, message, hint, now)
+        self._alarmed.setdefault(condition.code, set()).add(record_class)
+        self._ports.board.raise_condition(condition)
 
     def _rejected(self, record_class: RecordClass, record: OutboxRecord, reason: str) -> None:
         text = f"{record_class} {record.seq} was refused by central ({reason}) and is quarantined"
@@ -191,4 +196,7 @@ class CentralLink:
     def _acknowledged(self, record_class: RecordClass, watermark: int) -> None:
         log(_LOG, logging.DEBUG, "acknowledged", detail=f"{record_class} {watermark}")
         for code in _HEALED_BY_ACK:
-            self._ports.board.clear(code)
+            stuck = self._alarmed.get(code, set())
+            stuck.discard(record_class)  # another class may be stuck for the same reason
+            if not stuck:
+                self._ports.board.clear(code)

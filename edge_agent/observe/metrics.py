@@ -53,6 +53,7 @@ class ControlMetrics:
         self._outbox_age = gauge("outbox_oldest_age_seconds", "Age of the oldest unacknowledged record", "class")
         self._centre_up = gauge("centre_up", "1 while the release service answers heartbeats")
         self._conditions = gauge("condition", "1 while the condition is in force", "code", "severity", "device")
+        self._shown: set[tuple[str, str, str]] = set()
         self._lag = Histogram(
             f"{PREFIX}_loop_lag_seconds",
             "How late the event loop ran a timer",
@@ -105,9 +106,11 @@ class ControlMetrics:
 
     def conditions(self, now: Iterable[tuple[str, str, str]]) -> None:
         """Everything on the board that a person should see: code, severity, device ("" for the lane)."""
-        self._conditions.clear()
-        for labels in now:
+        before, self._shown = self._shown, set(now)
+        for labels in self._shown:
             self._conditions.labels(*labels).set(1)
+        for labels in before - self._shown:  # never all of them: a scrape may come in between, from its own thread
+            self._conditions.remove(*labels)
 
     def loop_lag(self, late_s: float) -> None:
         """One measurement of `watch_loop_lag`."""

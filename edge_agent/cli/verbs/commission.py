@@ -28,6 +28,7 @@ def command(agent: Agent, reason: str, officer: str, lane_empty: bool) -> None:
         click.echo(f"red {response.red_after.ToMilliseconds()} ms after the last write, seen by {response.sign}")
     if not response.passed or response.why:
         hint = "do not use this module for green until it passes: see the runbook, HEAD_NOT_COMMISSIONED"
-        raise Stop(Exit.ALARM, f"the kill test was not passed: {response.why}", hint, "KILL_TEST_FAILED")
+        outcome = "passed, but does not count" if response.passed else "was not passed"
+        raise Stop(Exit.ALARM, f"the kill test {outcome}: {response.why}", hint, "KILL_TEST_FAILED")
     if not agent.as_json:
         click.echo("passed and on record")

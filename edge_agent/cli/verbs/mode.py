@@ -1,16 +1,13 @@
 """`lanectl mode`."""
 
-from contextlib import nullcontext
-
 import click
 
 from edge_agent.cli import acts
 from edge_agent.cli.agent import Agent, options, request_id
+from edge_agent.cli.exits import Stop
 from edge_agent.model.lane import LaneMode
 
 MODES = tuple(mode.value for mode in LaneMode if mode is not LaneMode.FAULT)
-OPENING = (LaneMode.ATTENDED.value, LaneMode.REMOTE.value)
-"""Modes that may let more vehicles pass than the one before: they need control of the lane."""
 
 
 @click.command("mode")
@@ -23,9 +20,14 @@ OPENING = (LaneMode.ATTENDED.value, LaneMode.REMOTE.value)
 def command(agent: Agent, mode: str, minutes: float | None, reason: str, officer: str, yes: bool) -> None:
     """Change the lane's mode. A technician may close it, and work at a closed one in mode maintenance, which ends by
     itself and leaves the lane closed: --door technician."""
-    opens = mode in OPENING and agent.door == "officer"
-    with acts.control(agent, officer, reason) if opens else nullcontext():
+    try:
         _change(agent, mode, minutes, reason, officer, yes)
+    except Stop as stop:
+        # Whether a mode lets more vehicles pass than the one before, and so needs control, is the agent's to say.
+        if stop.code != "CONTROL_REQUIRED":
+            raise
+        with acts.control(agent, officer, reason):
+            _change(agent, mode, minutes, reason, officer, yes=True)
 
 
 def _change(agent: Agent, mode: str, minutes: float | None, reason: str, officer: str, yes: bool) -> None:

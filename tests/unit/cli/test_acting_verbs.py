@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from edge_agent.model.decision import ActKind, ReferralReason, Role
+from edge_agent.model.lane import LaneMode
 from tests.unit.api.fake_lane import CONVEYANCE, DIGEST
-from tests.unit.cli.running import lanectl
+from tests.unit.api.live_lane import live_lane
+from tests.unit.cli.running import lanectl, run
 
 SAID = ("--reason", "seen", "--yes")
 
@@ -41,7 +43,8 @@ async def test_acts_are_bound_to_what_was_shown(tmp_path: Path) -> None:
         assert (await ctl("clear-hold", *SAID)).code == 0
         assert (await ctl("clear-fault", *SAID)).code == 0
         assert (await ctl("silence", "--reason", "heard")).code == 0
-        release, refer, order, empty, mode, clear, fault, silence = ctl.lane.acts
+        assert (await ctl("acknowledge", "RECORD_QUARANTINED", LANE_OFFICER="")).code == 0
+        release, refer, order, empty, mode, clear, fault, silence, seen = ctl.lane.acts
         assert (release.conveyance_id, release.etag, release.identity_digest, release.lease_s, release.officer) == (
             CONVEYANCE, "conveyance-1", DIGEST, 7.5, "bso-4711",
         )  # fmt: skip
@@ -52,6 +55,19 @@ async def test_acts_are_bound_to_what_was_shown(tmp_path: Path) -> None:
         assert (clear.kind, clear.role) == (ActKind.CLEAR_HOLD, Role.OFFICER)
         assert (fault.kind, fault.role) == (ActKind.CLEAR_FAULT, Role.TECHNICIAN)
         assert (silence.kind, silence.role, silence.reason) == (ActKind.SILENCE, Role.TECHNICIAN, "heard")
+        assert (seen.kind, seen.role, seen.condition) == (ActKind.ACKNOWLEDGE, Role.TECHNICIAN, "RECORD_QUARANTINED")
+
+
+@pytest.mark.real_time
+async def test_a_mode_that_lets_more_pass_takes_control_where_nobody_has_it(tmp_path: Path) -> None:
+    async with live_lane(tmp_path) as lane:
+        for mode in ("closed", "degraded"):
+            ran = await asyncio.to_thread(run, tmp_path, "mode", mode, *SAID)
+            assert (ran.code, lane.loop.state.wanted_mode) == (0, LaneMode(mode)), ran.err
+            officer = "bso-4711" if mode == "degraded" else ""
+            assert lane.loop.state.control.officer == officer, "closing needs no control"
+        ran = await asyncio.to_thread(run, tmp_path, "mode", "remote", *SAID, LANE_OFFICER="bso-2")
+        assert (ran.code, "bso-4711 controls the lane" in ran.err, "take-control" in ran.err) == (5, True, True)
 
 
 @pytest.mark.real_time
@@ -72,6 +88,7 @@ async def test_usage_errors_end_with_2(tmp_path: Path) -> None:
         for verb in (
             ("release", CONVEYANCE, "--yes"),
             ("release", "1", *SAID),
+            ("acknowledge",),
             ("refer", CONVEYANCE, *SAID),
             ("confirm-order", *SAID),
             ("confirm-order", CONVEYANCE, "--empty", *SAID),

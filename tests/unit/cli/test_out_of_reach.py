@@ -1,5 +1,6 @@
 """When the agent cannot be reached: what the command says, and that it imports no more than it needs."""
 
+import asyncio
 import grp
 import json
 import os
@@ -9,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import grpc.aio
 import pytest
 
 from edge_agent.cli import agent
@@ -42,6 +44,16 @@ def test_an_agent_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         silent.listen(8)
         ran = run(tmp_path, "status")
     assert (ran.code, "[AGENT_STUCK]" in ran.err) == (4, True)
+
+
+@pytest.mark.real_time
+async def test_an_agent_of_another_version(tmp_path: Path) -> None:
+    server = grpc.aio.server()
+    server.add_insecure_port(f"unix:{tmp_path / 'technician.sock'}")
+    await server.start()
+    ran = await asyncio.to_thread(run, tmp_path, "status")
+    await server.stop(None)
+    assert (ran.code, "[AGENT_OTHER_VERSION]" in ran.err) == (4, True)
 
 
 def test_a_door_for_another_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

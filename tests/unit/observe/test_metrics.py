@@ -127,3 +127,18 @@ async def test_a_blocked_loop_is_seen_as_lag() -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert seen[0] > 0.1
+
+
+def test_a_condition_shows_for_as_long_as_it_is_in_force() -> None:
+    metrics = ControlMetrics()
+
+    def shown() -> set[str]:
+        samples = [
+            s for family in metrics.registry.collect() for s in family.samples if s.name == "lane_agent_condition"
+        ]
+        return {sample.labels["code"] for sample in samples}
+
+    lost, full = ("CENTRE_LOST", "alarm", ""), ("STORE_DEGRADED", "alarm", "")
+    for now in ([lost], [lost, full], [full], []):
+        metrics.conditions(now)
+        assert shown() == {code for code, _, _ in now}
