@@ -203,8 +203,8 @@ class InputSnapshot:
 class SignalReadback:
     """What the head's module says after one bounded exchange.
 
-    `stamp`: when the feedback was read, or the outputs where they differ from what was written. On a slow line outputs
-    that do not may have been read up to two poll periods earlier.
+    `stamp`: when the feedback was read, or the outputs where they differ from what was written or nothing is fed back.
+    On a slow line outputs that do not differ may have been read up to two poll periods earlier.
     `coils`: the aspect the outputs command (None: a combination that is no aspect). `lamps`: the aspect the feedback
     inputs show (None: no feedback wired). `grade`: the best grade this head's wiring can confirm. `conflict`: red and
     green shown together. `tripped`: the module's watchdog has dropped the outputs. `foreign_write`: outputs differ from

@@ -37,7 +37,7 @@ async def open_serial(port: str, baud: int, deadline_s: float = OPEN_DEADLINE_S)
 
     try:
         async with asyncio.timeout(deadline_s):
-            opened = await _in_thread(open_port, lambda late: late.close())
+            opened = await in_thread(open_port, lambda late: late.close())
     except TimeoutError:
         raise LinkLost("SERIAL_OPEN_TIMEOUT", f"{port} did not open within {deadline_s:g} s", _PORT_HINT) from None
     except (OSError, termios.error, ValueError) as error:
@@ -94,7 +94,7 @@ class SerialLink:
         self._closed = True
         try:
             async with asyncio.timeout(CLOSE_DEADLINE_S):
-                await _in_thread(self._close_port, lambda _nothing: None)
+                await in_thread(self._close_port, lambda _nothing: None)
         except (TimeoutError, OSError, termios.error):
             return
 
@@ -165,9 +165,9 @@ def _open_fault(port: str, error: Exception) -> LinkLost:
     return LinkLost("SERIAL_PORT_UNUSABLE", f"{port} is no usable serial port: {_reason(error)}", _PORT_HINT)
 
 
-async def _in_thread(work: Callable[[], _Result], discard: Callable[[_Result], object]) -> _Result:
-    """Run `work` in a daemon thread, so that a call stuck in the kernel can hold neither the loop nor the process.
-    When the wait has ended early, a late result goes to `discard`."""
+async def in_thread(work: Callable[[], _Result], discard: Callable[[_Result], object]) -> _Result:
+    """Run `work` in a daemon thread, so that a call stuck in the kernel can hold neither the loop nor the process;
+    raises what it raises. When the wait has ended early, a late result goes to `discard`, in a thread too."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[_Result] = loop.create_future()
 

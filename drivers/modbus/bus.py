@@ -9,10 +9,12 @@ the line rests for `quiet_ms`. On TCP the transaction id does that (checked stri
 """
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import logging
 import os
+import termios
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
@@ -21,11 +23,15 @@ from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusIOException
 from pymodbus.framer import FramerType
 from pymodbus.pdu import DecodePDU, ModbusPDU
+from pymodbus.transport.serialtransport import SerialTransport
 
 from drivers.api import DeviceError, DeviceRefused, DeviceTimeout, LinkLost, ProtocolViolation
+from drivers.link.serial import in_thread
 from drivers.modbus import mbap_codec
 from drivers.modbus.pdu_codec import ExceptionReplyError, ReplyMismatchError, Request, match_reply
 from drivers.modbus.settings.line import SerialLine, TcpLine
+
+_SHOWN = 4
 
 # pymodbus logs a line per time-out; the bus counts them and the session's end is reported once, above.
 logging.getLogger("pymodbus.logging").setLevel(logging.CRITICAL)
@@ -146,8 +152,7 @@ class ModbusBus:
         client.set_max_no_responses(1 << 30)  # it would close the connection by itself after a few time-outs
         try:
             async with asyncio.timeout(self._timing.connect_ms / 1000):
-                # not client.connect(): that swallows the reason
-                await client.ctx.call_create()
+                await self._connect(client)
                 await self._up.wait()  # a serial transport reports itself a little later
         except TimeoutError:
             raise self._link_lost("no answer to the connection attempt", "check power, cable and address") from None
@@ -160,11 +165,37 @@ class ModbusBus:
             raise self._link_lost(f"{type(error).__name__}: {error}", "check the port") from error
         self.statistics.connects += 1
 
+    async def _connect(self, client: AsyncModbusTcpClient | AsyncModbusSerialClient) -> None:
+        """Make the transport; not by `client.connect`, which swallows the reason of a failure."""
+        line = self._serial
+        if line is None:
+            await client.ctx.call_create()
+            return
+        loop, reply_s = asyncio.get_running_loop(), self._timing.reply_ms / 1000
+
+        def open_port() -> SerialTransport:
+            return SerialTransport(
+                loop, client.ctx, line.path, line.baud, 8, line.parity, line.stop_bits, timeout=reply_s
+            )
+
+        # In a thread: a broken adapter can hold whoever opens it in the kernel, and the loop has other devices.
+        transport = await in_thread(open_port, lambda late: late.sync_serial.close())
+        transport.setup()
+
     def close(self) -> None:
         """Close the connection; a pending call fails with LinkLost. May be called at any time, also twice."""
         if self._client is not None:
             self._fail_pending(self._link_lost("closed"))
+            self._drop_unsent(self._client.ctx.transport)
             self._client.close()
+
+    @staticmethod
+    def _drop_unsent(transport: object) -> None:
+        """What an adapter has not sent by now would hold the loop in close() for up to 30 s."""
+        port = transport.sync_serial if isinstance(transport, SerialTransport) else None
+        if port is not None:
+            with contextlib.suppress(OSError, termios.error):
+                termios.tcflush(port.fileno(), termios.TCOFLUSH)
 
     async def transact(
         self, unit: int, request: Request, priority: Priority, before_send: Callable[[], None] | None = None
@@ -234,7 +265,9 @@ class ModbusBus:
         if self._heard and self._heard.startswith(self._said):
             what, hint = f"{what}, only an echo", "switch the echo of the serial adapter off"
         elif self._heard:
-            what = f"{what}, but {len(self._heard)} bytes that are none: {self._heard[:8].hex()}"
+            # Not more: what talks there may be a reader, and its next bytes somebody's tag.
+            shown = "a text" if self._heard[:_SHOWN].isascii() else self._heard[:_SHOWN].hex()
+            what = f"{what}, but {len(self._heard)} bytes that are none: {shown}"
             hint = "line busy or garbled: check bit rate, parity, termination, and whether something else talks on it"
         return DeviceTimeout("MODBUS_TIMEOUT", self._told(what), hint)
 

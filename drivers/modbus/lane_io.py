@@ -6,6 +6,7 @@ tries to leave red; the watchdog does it in any case.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -67,7 +68,7 @@ class _Sent:
     block: tuple[bool, ...] | None = None
     pulsed_s: float = -1e9
     reds: int = 0
-    misses: int = 0
+    misses: Counter[str] = field(default_factory=Counter)
     fault: DeviceError | None = None
     found: dict[str, str] = field(default_factory=dict)
     serial: str = ""
@@ -179,20 +180,23 @@ class LaneIo:
             expected.append(self._sent.block)
 
         try:
-            block = self._known_coils(leave)
-            if block is None:
+            # On a serial line, where an exchange takes a tenth of a signal cycle, coils read a moment ago may serve.
+            look = self._recent.coils(self._clock.stamp(), self._sent.block) if self.bus.is_slow else None
+            if look is None:
                 block = await self._read_block(head, leave)
-                self._recent.read = stamps[-1], block
-            felt_at, bits = await self._feedback(head.commanded(block), stamps[-1])
+                look = self._recent.read = stamps[-1], block
+            looked_at, block = look
+            felt_at, bits = await self._feedback(head.commanded(block), looked_at)
         except DeviceError as error:
-            if stamps and await self._is_tripped(error):
-                return SignalReadback(stamps[-1], self._device, None, None, self._grade, tripped=True)
+            self._recent.forget()
+            if await self._is_tripped(error):
+                return SignalReadback(self._clock.stamp(), self._device, None, None, self._grade, tripped=True)
             raise
-        differs = expected[-1] is not None and block != expected[-1] and not self._is_spent_pulse(block)
+        differs = bool(expected) and expected[-1] not in (None, block) and not self._is_spent_pulse(block)
         tripped = differs and self._watchdog is not None and await self._watchdog.is_tripped()
         shown = lamps_shown(self._levels(bits))
         return SignalReadback(
-            stamps[-1] if differs else felt_at,
+            looked_at if differs else felt_at,
             self._device,
             head.commanded(block),
             shown.aspect,
@@ -202,19 +206,12 @@ class LaneIo:
             foreign_write=differs and not tripped,
         )
 
-    def _known_coils(self, look: Callable[[], None]) -> tuple[bool, ...] | None:
-        """On a serial line, where an exchange takes a tenth of a signal cycle, coils read a moment ago may serve."""
-        if not self.bus.is_slow:
-            return None
-        look()
-        return self._recent.coils(self._clock.stamp(), self._sent.block)
-
-    async def _feedback(self, commanded: Aspect | None, now: Stamp) -> tuple[Stamp, tuple[int, ...]]:
-        """The inputs for a readback, and when they were read."""
-        polled = self._recent.inputs(now, commanded) if self.bus.is_slow else None
+    async def _feedback(self, commanded: Aspect | None, looked_at: Stamp) -> tuple[Stamp, tuple[int, ...]]:
+        """The inputs for a readback, and when they were read; without inputs when the outputs were."""
+        polled = self._recent.inputs(self._clock.stamp(), commanded) if self.bus.is_slow else None
         if polled is not None and agrees(lamps_shown(self._levels(polled[1])), commanded):
             return polled
-        stamps = [now]
+        stamps = [looked_at]
         bits = await self._read_inputs(Priority.READBACK, lambda: stamps.append(self._clock.stamp()))
         if len(stamps) > 1 and self._live and self.bus.is_slow:
             self._take(stamps[-1], bits)  # as good as a poll, and sooner: polls go last
@@ -302,7 +299,7 @@ class LaneIo:
             if (now_s := self._now_s()) >= check_due:
                 check_due = now_s + _WATCHDOG_CHECK_S
                 if self._watchdog is not None:
-                    await self._counting_misses(self._watchdog.check_next)
+                    await self._counting_misses(self._watchdog.check_next, "watchdog")
                 if self._counted:
                     await self._counting_misses(self._count_connections)
             if self._sent.fault is not None:
@@ -336,8 +333,9 @@ class LaneIo:
         seen = self._continuity.take(stamp.mono_ns, self._levels(bits))
         self._emit(InputSnapshot(stamp, self._device, seen.session, seen.levels, seen.edges))
 
-    async def _counting_misses(self, step: Callable[[], Awaitable[None]]) -> None:
-        """One step of the poll loop: a few failures in a row are forgiven, except those that end a session at once."""
+    async def _counting_misses(self, step: Callable[[], Awaitable[None]], of: str = "poll") -> None:
+        """One step of the poll loop: a few failures in a row are forgiven, except those that end a session at once.
+        `of`: what they are counted for; a poll that works does not excuse a watchdog that cannot be checked."""
         try:
             await step()
         except LinkLost:
@@ -345,11 +343,11 @@ class LaneIo:
         except DeviceError as error:
             if error.code.startswith("WATCHDOG_") or await self._is_tripped(error):
                 await self._end_or_raise(error)
-            self._sent.misses += 1
-            if isinstance(error, DeviceRefused) or self._sent.misses > self._plan.misses_allowed:
+            self._sent.misses[of] += 1
+            if isinstance(error, DeviceRefused) or self._sent.misses[of] > self._plan.misses_allowed:
                 raise
         else:
-            self._sent.misses = 0
+            self._sent.misses[of] = 0
 
     async def _read_inputs(self, priority: Priority, before_send: Callable[[], None] | None = None) -> tuple[int, ...]:
         wired = self._inputs_profile.inputs

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 _HEADER = 7
 _LONGEST = 254
-_TEXT_SHOWN = 24
+_TEXT_JUDGED = 24
+_SERVERS = {b"HTTP": "an HTTP server", b"SSH-": "an SSH server", b"RTSP": "an RTSP server"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,12 @@ def judge(data: bytes, transaction: int, unit: int) -> Verdict:
 
 def _not_modbus(data: bytes, late: int) -> Verdict:
     if _is_text(data):
-        shown = data[:_TEXT_SHOWN].decode("ascii").splitlines()[0].strip()
-        kind = "an HTTP server" if data.startswith(b"HTTP") else "a text protocol"
-        return Verdict(late, f"{kind} answers: {shown!r}", True, "another device or service is on this port")
+        # By its first letters only: what talks there may be a reader, and the rest somebody's tag.
+        kind = next((name for start, name in _SERVERS.items() if data.startswith(start)), "a text protocol")
+        return Verdict(late, f"{kind} answers", True, "another device or service is on this port")
     return Verdict(late, f"not a Modbus TCP header: {data[:_HEADER].hex()}", True, "check host and port")
 
 
 def _is_text(data: bytes) -> bool:
-    head = data[:_TEXT_SHOWN]
+    head = data[:_TEXT_JUDGED]
     return len(head) >= 4 and all(32 <= byte < 127 or byte in b"\r\n\t" for byte in head)

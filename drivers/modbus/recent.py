@@ -1,8 +1,9 @@
 """What was read of a module a moment ago and may serve once more, where an exchange costs milliseconds of wire. Pure.
 
-What agrees with the command may be a little old; what deviates from it is read anew, and nothing from before the last
-switching serves. So a green waits for no exchange that would tell nothing new, and a deviation is told with its own
-time.
+What agrees with the command may be a little old; what deviates from it is read anew, and nothing serves from before the
+last switching or the last readback that failed. So a green waits for no exchange that would tell nothing new, and a
+deviation is told with its own time. Nothing that serves is older than two poll periods, and a lane's `signal.stale_ms`,
+above which a readback is worthless, is at least that.
 """
 
 from dataclasses import dataclass
@@ -28,11 +29,15 @@ class Recent:
     read: tuple[Stamp, Block] | None = None
     polled: tuple[Stamp, Bits] | None = None
 
-    def coils(self, now: Stamp, commanded: Block | None) -> Block | None:
-        """The outputs as last read, if they were as `commanded`."""
+    def forget(self) -> None:
+        """Nothing serves any more: an exchange failed, and what the module does since is not known."""
+        self.read = self.polled = None
+
+    def coils(self, now: Stamp, commanded: Block | None) -> tuple[Stamp, Block] | None:
+        """The outputs as last read, and when, if they were as `commanded`."""
         if self.read is None or not self._serves(self.read[0], now, 2 * self.poll_ns):
             return None
-        return self.read[1] if self.read[1] == commanded else None
+        return self.read if self.read[1] == commanded else None
 
     def inputs(self, now: Stamp, commanded: Aspect | None) -> tuple[Stamp, Bits] | None:
         """The inputs as last polled."""

@@ -150,9 +150,9 @@ def _decision(taken: DecisionRecord, record: BundleRecord) -> pb.Bundle.Decision
         programmes=taken.programmes,
     )
     decision.issue_time.FromNanoseconds(taken.issued_utc_ns)
-    answered = next((r.at for r in record.requests if r.at_ms == taken.requested_ms), None)
-    if answered is not None:
-        decision.echoed_stamp_mono_ns = answered.mono_ns
+    if taken.requested_ms is not None:  # an officer's answers none, and neither does one from before a restart
+        answered = next((r.at for r in record.requests if r.at_ms == taken.requested_ms), None)
+        decision.echoed_stamp_mono_ns = answered.mono_ns if answered is not None else 0
     message = pb.Bundle.DecisionTaken(
         decision=decision,
         received=types.moment(taken.received),

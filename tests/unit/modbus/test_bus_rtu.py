@@ -2,10 +2,12 @@
 
 import asyncio
 import os
+import threading
 import tty
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 
 import pytest
 
@@ -165,3 +167,40 @@ async def test_exceptions_noise_and_the_end_of_the_line() -> None:
         bus.close()
         with pytest.raises(LinkLost):
             await bus.transact(1, RED, Priority.RED)
+
+
+async def test_a_reader_on_the_line_is_told_without_what_it_reads() -> None:
+    async with line(lambda slave, _pdu: slave.send(b"#4KING 13029A91\r\n")) as (_, bus):
+        with pytest.raises(DeviceTimeout) as told:
+            await bus.transact(1, read_bits(1, 0, 4), Priority.POLL)
+    assert "17 bytes that are none: a text" in told.value.message
+    assert "KING" not in str(told.value)
+    assert b"KING".hex() not in str(told.value)
+    async with line(lambda slave, _pdu: slave.send(bytes.fromhex("0f00ee01e2801170000002"))) as (_, bus):
+        with pytest.raises(DeviceTimeout) as told:
+            await bus.transact(1, read_bits(1, 0, 4), Priority.POLL)
+    assert told.value.message.endswith("0f00ee01")
+
+
+async def test_an_adapter_that_holds_whoever_opens_it_holds_up_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    let_go, late = threading.Event(), threading.Event()
+
+    def hangs(*_: object, **__: object) -> object:
+        let_go.wait(10)
+        return SimpleNamespace(close=late.set)
+
+    monkeypatch.setattr("pymodbus.transport.serialtransport.serial.serial_for_url", hangs)
+    bus = ModbusBus("io-1", SerialLine("/dev/null", 19200, "N"), BusTiming(connect_ms=200))
+    loop = asyncio.get_running_loop()
+    began, ticks = loop.time(), 0
+    opening = asyncio.ensure_future(bus.open())
+    while not opening.done():
+        await asyncio.sleep(0.01)
+        ticks += 1
+    with pytest.raises(LinkLost, match="no answer to the connection attempt"):
+        await opening
+    assert loop.time() - began < 2
+    assert ticks > 5, "the loop went on meanwhile"
+    bus.close()
+    let_go.set()
+    assert await asyncio.to_thread(late.wait, 5), "a port that opens after all is closed"

@@ -175,6 +175,11 @@ def test_other_protocols_are_named(text: bytes) -> None:
     assert verdict.hint
 
 
+def test_a_reader_on_the_port_is_told_without_what_it_reads() -> None:
+    verdict = judge(b"#4KING 1302%00-0-01-09A91\r\n", 7, 1)
+    assert verdict.fault == "a text protocol answers"
+
+
 @given(st.binary(max_size=600), st.integers(1, 65000), st.integers(0, 255))
 @example(b"\x00\x01\x00\x00\x00\x00\x01", 1, 1)
 def test_any_bytes_are_judged(data: bytes, transaction: int, unit: int) -> None:

@@ -198,6 +198,16 @@ async def test_a_mute_module_ends_the_session_after_the_allowed_misses() -> None
             assert 2 <= io.bus.statistics.timeouts - before <= 3
 
 
+async def test_polls_that_work_do_not_excuse_a_watchdog_that_cannot_be_checked() -> None:
+    async with bench() as b:
+        io = b.session(misses_allowed=1)
+        async with b.running(io) as session:
+            b.module.faults.set({"fault": "mute", "functions": [3]})
+            async with asyncio.timeout(5):
+                with pytest.raises(DeviceTimeout):
+                    await session
+
+
 async def test_one_miss_is_forgiven() -> None:
     async with bench() as b:
         io = b.session()

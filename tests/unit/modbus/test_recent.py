@@ -19,7 +19,7 @@ def known(**changes: int) -> Recent:
 
 def test_coils_serve_for_two_poll_periods_while_they_are_as_commanded() -> None:
     recent = known()
-    assert recent.coils(at(1079), (False,)) == (False,)
+    assert recent.coils(at(1079), (False,)) == (at(1000), (False,))
     assert recent.coils(at(1080), (False,)) is None
     assert recent.coils(at(1079), (True,)) is None
     assert recent.coils(at(1079), None) is None, "what was sent last is not known to have arrived"
@@ -39,6 +39,13 @@ def test_nothing_from_before_the_last_switching_serves() -> None:
     assert recent.coils(at(1020), (False,)) is None
     assert recent.inputs(at(1020), RED) is not None
     recent.switched_ns = 1_010_000_000
+    assert recent.inputs(at(1020), RED) is None
+
+
+def test_nothing_from_before_a_failed_readback_serves() -> None:
+    recent = known()
+    recent.forget()
+    assert recent.coils(at(1020), (False,)) is None
     assert recent.inputs(at(1020), RED) is None
 
 
