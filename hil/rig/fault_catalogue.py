@@ -27,6 +27,7 @@ PROVIDERS = {
     "file system": "something else in the port's place",
     "another program": "another device or service in the device's place",
     "another client": "another Modbus stack beside the agent",
+    "another sign": "net-snmp's agent with a sign behind it that was written apart from the virtual one",
     "process signal": "SIGKILL, SIGSTOP, SIGCONT",
     "busy processor": "programs that compute without end on the agent's processor",
     "wall clock shim": "the agent's interpreter is started with another time.time",

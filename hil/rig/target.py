@@ -30,6 +30,7 @@ CAPABILITIES = {
     "power_cycle": "switch the module's power off and on",
     "lamp_faults": "break a lamp's circuit, bridge a relay, and cut the feedback of the lamps",
     "barrier_arm": "a barrier arm with its operator, limit switches and presence input at the stop line",
+    "arm_faults": "jam the barrier arm, cut a limit switch of it, and move it by its own switch",
     "second_master": "write to the module beside the agent",
     "wrong_device": "put another device on a port or address",
     "line_noise": "put bytes on a reader's serial line",
