@@ -41,12 +41,12 @@ class Stage:
 STAGES = (Stage("unit", 10.0), Stage("stories", 60.0))
 
 
-def run(stems: list[str], *, fresh: bool, children: int) -> None:
-    """Run all stages and keep the verdicts; what was killed before stays so while its function is unchanged, unless
-    `fresh`."""
+def run(stems: list[str], *, stories: bool, fresh: bool, children: int) -> None:
+    """Run the first stage, or both, and keep the verdicts; what was killed before stays so while its function is
+    unchanged, unless `fresh`."""
     files = [f"{PACKAGE}/{stem}.py" for stem in stems]
     known = {file: {} if fresh else _load(file) for file in files}
-    for stage in STAGES:
+    for stage in STAGES if stories else STAGES[:1]:
         tree = _tree(stage, files)
         for file in files:
             _seed(tree, file, known[file])
