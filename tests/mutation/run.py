@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .foremost import CPU_S, KILLERS
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = "edge_agent/passage"
@@ -50,8 +49,12 @@ def run(stems: list[str], *, stories: bool, fresh: bool, children: int) -> None:
         tree = _tree(stage, files)
         for file in files:
             _seed(tree, file, known[file])
-        environment = {**os.environ, KILLERS: str(WORK / f"killers-{stage.name}"), CPU_S: str(stage.cpu_s)}
-        mutmut = [str(Path(sys.executable).with_name("mutmut")), "run", "--max-children", str(children)]
+        environment = {
+            **os.environ,
+            "MUTATION_KILLERS": str(WORK / f"killers-{stage.name}"),
+            "MUTATION_CPU_S": str(stage.cpu_s),
+        }
+        mutmut = [sys.executable, str(Path(__file__).with_name("quick.py")), str(children)]
         done = subprocess.run(mutmut, cwd=tree, env=environment, check=False)
         if done.returncode:
             raise SystemExit(f"mutmut ended with {done.returncode} in {tree}")
@@ -84,9 +87,9 @@ def _tree(stage: Stage, files: list[str]) -> Path:
         **tomllib.loads(text)["tool"]["mutmut"],
         "source_paths": [PACKAGE],
         "only_mutate": files,
-        "pytest_add_cli_args": ["-p", "tests.mutation.foremost", "-p", "no:cacheprovider", "--timeout=0"],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "--timeout=0"],
         "pytest_add_cli_args_test_selection": stage.tests(tree),
-        # What is endless is ended by the plugin, by processor time; this is for a plugin that has failed.
+        # What is endless is ended by the runner, by processor time; this is for a runner that has failed.
         "timeout_constant": 60.0,
         "track_dependencies": False,
         "use_git_change_detection": False,
