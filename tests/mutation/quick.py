@@ -101,5 +101,5 @@ def _end(*_: object) -> None:
 
 
 if __name__ == "__main__":
-    engine.get_mutant_runner = lambda children=1: ForkRunner(children, QuickRunner())
+    vars(engine)["get_mutant_runner"] = lambda children=1: ForkRunner(children, QuickRunner())
     engine._run((), int(sys.argv[1]))

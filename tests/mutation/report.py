@@ -22,15 +22,16 @@ them again (a file takes a minute or a few; `--children 1` on a machine that has
 .venv/bin/python -m tests.mutation report
 ```
 
-Two stages judge: **unit** is `tests/unit/passage`, **stories** is `test_properties.py` of the same folder and
-`tests/scenarios`, which see only what has survived the first. Other tests use the core too (`tests/days`,
-`tests/unit/control`, `hil/tests`) and were not asked. A test that takes longer than any may is a kill, by processor
-time. What was killed once counts as killed while its function is unchanged (`--fresh` tries all of it again). mutmut
-changes what stands in functions and methods; constants of a module, defaults of a dataclass and what has a decorator
-(properties) it leaves alone.
+Who judges: **types** is `mypy --strict`, which reads every commit; **unit** is `tests/unit/passage`; **stories** is
+`test_properties.py` of the same folder and `tests/scenarios`, which take 40 s for each survivor and are asked with
+`--stories` only. Other tests use the core too (`tests/days`, `tests/unit/control`, `hil/tests`) and were not asked. A
+test that takes longer than any may is a kill, by processor time. What was killed once counts as killed while its
+function is unchanged (`--fresh` tries all of it again). mutmut changes what stands in functions and methods; constants
+of a module, defaults of a dataclass and what has a decorator (properties) it leaves alone.
 """
-TABLE = """| file | mutants | killed by unit | killed by stories | survive | of commit |
-|---|---:|---:|---:|---:|---|
+KINDS = ("mutants", "types", *(stage.name for stage in STAGES), "alive")
+TABLE = """| file | mutants | refused by types | killed by unit | killed by stories | survive | of commit |
+|---|---:|---:|---:|---:|---:|---|
 """
 SURVIVORS = """| line | in | was → became | why it lives |
 |---:|---|---|---|
@@ -45,17 +46,17 @@ def write() -> str:
     for path in sorted((ROOT / PACKAGE).glob("*.py")):
         file = f"{PACKAGE}/{path.name}"
         if not kept(file).exists():
-            rows.append(f"| `{path.name}` | not run | | | | |")
+            rows.append(f"| `{path.name}` | not run | | | | | |")
             sums["not run"] += 1
             continue
         known = json.loads(kept(file).read_text())
         figures = _figures(known)
         sums += figures
-        cells = " | ".join(str(figures[name]) for name in ("mutants", *(stage.name for stage in STAGES), "alive"))
+        cells = " | ".join(str(figures[name]) for name in KINDS)
         rows.append(f"| `{path.name}` | {cells} | {_commit(file, known['blob'])} |")
         if figures["alive"]:
             sections.append(f"## `{path.name}`\n{SURVIVORS}" + "\n".join(_survivors(path.name, known, told)) + "\n")
-    cells = " | ".join(str(sums[name]) for name in ("mutants", *(stage.name for stage in STAGES), "alive"))
+    cells = " | ".join(str(sums[name]) for name in KINDS)
     rows.append(f"| all | {cells} | |")
     text = "\n".join(sections)
     PAGE.write_text(f"{HEAD}\n{TABLE}" + "\n".join(rows) + "\n\n" + text)

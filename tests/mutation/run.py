@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-
 ROOT = Path(__file__).parents[2]
 PACKAGE = "edge_agent/passage"
 WORK = ROOT / ".dev" / "mutation"
 KILLED = {1, 3}
+TYPES = 37
+"""What the type checker has refused, which reads every commit as the tests do."""
 ALIVE = {0: "survived", 33: "no test reaches it", 5: "no test reaches it"}
 SLOW = ("test_properties.py",)
 """Unit tests that take as long as all the others together: they see only who has survived those."""
@@ -51,6 +52,7 @@ def run(stems: list[str], *, stories: bool, fresh: bool, children: int) -> None:
             _seed(tree, file, known[file])
         environment = {
             **os.environ,
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
             "MUTATION_KILLERS": str(WORK / f"killers-{stage.name}"),
             "MUTATION_CPU_S": str(stage.cpu_s),
         }
@@ -91,6 +93,16 @@ def _tree(stage: Stage, files: list[str]) -> Path:
         "pytest_add_cli_args_test_selection": stage.tests(tree),
         # What is endless is ended by the runner, by processor time; this is for a runner that has failed.
         "timeout_constant": 60.0,
+        "type_check_command": [
+            "mypy",
+            "--output=json",
+            "--follow-imports=silent",
+            f"--cache-dir={WORK / 'mypy'}",
+            *files,
+            # mutmut's own lines carry such comments
+            "--no-warn-unused-ignores",
+            "--disable-error-code=ignore-without-code",
+        ],
         "track_dependencies": False,
         "use_git_change_detection": False,
     }
@@ -134,6 +146,8 @@ def _harvest(tree: Path, file: str, stage: Stage, known: dict[str, Any]) -> dict
         function = name.rpartition(".")[2].partition("__mutmut_")[0]
         if before is not None and before["killed"] and function in same:
             mutants[name] = before
+        elif code == TYPES:
+            mutants[name] = {"killed": "types"}
         elif code in KILLED:
             mutants[name] = {"killed": stage.name}
         else:
