@@ -101,7 +101,6 @@ def _tree(stage: Stage, files: list[str]) -> Path:
             *files,
             # mutmut's own lines carry such comments
             "--no-warn-unused-ignores",
-            "--disable-error-code=ignore-without-code",
         ],
         "track_dependencies": False,
         "use_git_change_detection": False,
