@@ -94,10 +94,9 @@ def _refusal(track: Track, decision: Decision, now_ns: int) -> str:
 
 def _supersedes(decision: Decision, last: Decision, track: Track, now_ns: int) -> bool:
     """Higher revisions do. An equal one only as the answer to a later request, when the last one is dead anyway."""
-    if decision.revision != last.revision:
-        return decision.revision > last.revision
     dead = last.identity_digest != track.digest or last.deadline_mono_ns <= now_ns
-    return dead and decision.echoed_mono_ns > last.echoed_mono_ns
+    answers_later = dead and decision.echoed_mono_ns > last.echoed_mono_ns
+    return decision.revision > last.revision or (decision.revision == last.revision and answers_later)
 
 
 def _after_sealing(turn: Turn, decision: Decision) -> None:

@@ -6,7 +6,7 @@ from edge_agent.model.decision import Verdict
 
 from .decisions import effective
 from .kinematics import NS
-from .leases import half_time_ns, late_due_ns, stall_time_ns
+from .leases import half_time_ns, late_due_ns, worn_due_ns
 from .progress import commit_due_ns, standing_due_ns, stopped_due_ns
 from .requests import request_due_ns
 from .sealing import end_due_ns
@@ -45,17 +45,15 @@ def _lane_due(turn: Turn) -> Iterator[int]:
         yield sighting_due_ns(turn, pending)
     yield from strays_due_ns(turn)
     held = state.held
-    if held is None:
+    track = state.track(held.lease.conveyance_id) if held is not None else None
+    if held is None or track is None:
         return
     policy = state.config.policy
-    track = state.track(held.lease.conveyance_id)
-    yield stall_time_ns(policy.green_max_s, 0.0, held, None)
+    yield worn_due_ns(policy, held, track)
     yield held.lease.deadline_mono_ns
     yield late_due_ns(state, held)
-    if track is not None:
-        yield stall_time_ns(0.0, policy.stall_after_green_s, held, track)
-        decision = effective(track, turn.now_ns)
-        if decision is not None and decision.deadline_mono_ns > held.lease.deadline_mono_ns:
-            yield half_time_ns(held)
+    decision = effective(track, turn.now_ns)
+    if decision is not None and decision.deadline_mono_ns > held.lease.deadline_mono_ns:
+        yield half_time_ns(held)
     if not state.centre.up and state.centre.since is not None:
         yield state.centre.since.mono_ns + int(policy.centre_grace_s * NS)

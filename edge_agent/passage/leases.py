@@ -4,7 +4,7 @@ from drivers.api import Aspect
 from edge_agent.model.conveyance import Flag, SignalEvent
 from edge_agent.model.decision import Authority, Decision, Lease
 from edge_agent.model.effects import GrantLease, Severity, WithdrawLease
-from edge_agent.model.lane import LaneMode, Zone
+from edge_agent.model.lane import LaneMode, LanePolicy, Zone
 from edge_agent.model.records import replace
 
 from .causes import Cause, causes
@@ -145,9 +145,7 @@ def _end(turn: Turn, against: tuple[Cause, ...]) -> None:
 
 def _stalled(turn: Turn, held: LeaseHeld, track: Track) -> bool:
     """Green has lasted its maximum, or the vehicle has stood at the line with it: it needs a new release."""
-    if turn.now_ns < stall_time_ns(turn.state.config.policy.green_max_s, 0.0, held, None) and (
-        turn.now_ns < stall_time_ns(0.0, turn.state.config.policy.stall_after_green_s, held, track)
-    ):
+    if turn.now_ns < worn_due_ns(turn.state.config.policy, held, track):
         return False
     withdraw(turn, "stalled_after_green", immediate=False)
     track = turn.state.track(track.id) or track
@@ -156,15 +154,13 @@ def _stalled(turn: Turn, held: LeaseHeld, track: Track) -> bool:
     return True
 
 
-def stall_time_ns(green_max_s: float, stall_s: float, held: LeaseHeld, track: Track | None) -> int:
-    """When the green in force has lasted too long: after `green_max_s`, or `stall_s` at the line (with a track)."""
+def worn_due_ns(policy: LanePolicy, held: LeaseHeld, track: Track) -> int:
+    """When the green in force has lasted too long: `green_max_s` since it was given, or `stall_after_green_s` at the
+    line with it."""
     first = held.first.mono_ns
-    if track is None:
-        return first + int(green_max_s * NS)
-    loop = track.fixes.s_loop
-    if loop is None or Zone.S not in track.over:
-        return 1 << 62
-    return max(first, loop.mono_ns) + int(stall_s * NS)
+    longest = first + int(policy.green_max_s * NS)
+    loop = track.fixes.s_loop if Zone.S in track.over else None
+    return longest if loop is None else min(longest, max(first, loop.mono_ns) + int(policy.stall_after_green_s * NS))
 
 
 def half_time_ns(held: LeaseHeld) -> int:

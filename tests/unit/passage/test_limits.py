@@ -1,0 +1,118 @@
+"""Where one instant more or less decides, and where one vehicle's news must not become another's."""
+
+from dataclasses import replace
+
+import pytest
+
+from edge_agent.model.decision import ActKind, ActResult, Authority, Verdict
+from edge_agent.model.effects import AddSupplement, EmitEvent, WithdrawLease
+from edge_agent.model.inputs import CentreLink, DecisionReceived
+from edge_agent.model.lane import LanePolicy, Zone
+
+from .story import CONFIG, Lane
+
+
+def ignored(lane: Lane) -> list[str]:
+    """Reasons for which decisions were ignored so far."""
+    return [dict(e.facts)["reason"] for e in lane.effects if isinstance(e, EmitEvent) and e.code == "DECISION_IGNORED"]
+
+
+def ended(lane: Lane) -> list[tuple[float, str, bool]]:
+    """When, why and how abruptly leases ended."""
+    found = [e for e in lane.effects if isinstance(e, WithdrawLease)]
+    return [(e.at.mono_ns / 1e9, e.reason, e.immediate) for e in found]
+
+
+def released(**more: float) -> Lane:
+    """A truck on its way with a long release, on a lane with these times."""
+    lane = Lane(replace(CONFIG, policy=LanePolicy(**more))).start()  # type: ignore[arg-type]
+    lane.arrive()
+    lane.decide(ttl_s=600.0)
+    assert lane.green
+    return lane
+
+
+def test_a_green_outlives_the_centre_for_its_grace_and_ends_with_it() -> None:
+    lane = released(centre_grace_s=3.0)
+    lost = lane.now
+    lane.feed(CentreLink(lane.at, False))
+    lane.wait(2.9)
+    assert lane.green
+    lane.wait(0.1)
+    assert ended(lane) == [(pytest.approx(lost + 3.0), "centre_lost", True)]
+
+
+def test_a_centre_that_comes_back_within_the_grace_costs_no_green() -> None:
+    lane = released(centre_grace_s=3.0)
+    lane.feed(CentreLink(lane.at, False))
+    lane.wait(2.9)
+    lane.feed(CentreLink(lane.at, True))
+    lane.wait(1.0)
+    assert ended(lane) == []
+
+
+def test_no_new_green_is_given_within_the_grace() -> None:
+    lane = Lane(replace(CONFIG, policy=LanePolicy(centre_grace_s=3.0))).start()
+    lane.arrive()
+    lane.feed(CentreLink(lane.at, False))
+    lane.decide()
+    assert lane.green == ""
+
+
+def test_an_equal_revision_counts_as_the_answer_to_a_later_request_when_the_identity_has_changed() -> None:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t1")
+    lane.wait(1.0)
+    lane.decide(Verdict.HOLD_AT_LINE)
+    lane.see("t1-card-2")
+    lane.wait(1.0)
+    lane.decide(Verdict.REFUSE_RETURN)
+    assert ignored(lane) == []
+    assert lane.first.decisions[-1].verdict is Verdict.REFUSE_RETURN
+
+
+@pytest.mark.parametrize(("waits", "asked", "taken"), [(2.0, 2.0, True), (1.9, 1.9, False), (2.0, 0.0, False)])
+def test_an_equal_revision_counts_from_the_instant_the_last_one_is_dead_and_for_a_later_request_only(
+    waits: float, asked: float, taken: bool
+) -> None:
+    lane = Lane().start()
+    lane.arrive()
+    began = lane.now
+    lane.decide(ttl_s=2.0)
+    lane.wait(waits)
+    lane.decide(Verdict.HOLD_AT_LINE, echoed=began + asked)
+    assert ignored(lane) == ([] if taken else ["revision"])
+
+
+def test_a_release_by_an_officer_that_lapses_leaves_what_central_said() -> None:
+    lane = released()
+    assert lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first, lease_s=5.0).result is ActResult.OK
+    assert lane.state.lease is not None
+    assert lane.state.lease.authority is Authority.BSO
+    lane.wait(6.0)
+    assert lane.state.lease is not None
+    assert lane.state.lease.authority is Authority.SYSTEM
+
+
+def test_central_decides_for_itself_only() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    decision = lane.decide(Verdict.HOLD_AT_LINE)
+    lane.feed(DecisionReceived(lane.at, replace(decision, decision_id="x", revision=2, authority=Authority.BSO)))
+    assert ignored(lane) == ["officers_act_through_the_lane"]
+
+
+def test_a_late_revision_is_of_its_own_passage_and_leaves_the_others_alone() -> None:
+    lane = Lane().start()
+    for name in ("t1", "t2"):
+        lane.arrive(name)
+        lane.decide()
+        lane.drive_to_line()
+        lane.pass_line()
+    first, second = lane.bundles
+    lane.decide(of=first, revision=5)
+    lane.decide(of=second, revision=2)
+    late = [e for e in lane.effects if isinstance(e, AddSupplement)]
+    assert [(e.bundle_id, dict(e.facts)["revision"]) for e in late] == [(first.bundle_id, "5"), (second.bundle_id, "2")]
