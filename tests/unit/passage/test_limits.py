@@ -4,12 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import ActKind, ActResult, Authority, Verdict
 from edge_agent.model.effects import AddSupplement, EmitEvent, WithdrawLease
+from edge_agent.model.identity import IdentityKind
 from edge_agent.model.inputs import CentreLink, DecisionReceived
 from edge_agent.model.lane import LanePolicy, Zone
+from edge_agent.passage.kinematics import excuse_ns
 
-from .story import CONFIG, Lane
+from .story import CONFIG, KINEMATICS, NS, Lane
 
 
 def ignored(lane: Lane) -> list[str]:
@@ -67,7 +70,10 @@ def test_an_equal_revision_counts_as_the_answer_to_a_later_request_when_the_iden
     lane.wait(1.0)
     lane.decide(Verdict.HOLD_AT_LINE)
     lane.see("t1-card-2")
+    lane.wait(6.0)
+    lane.off(Zone.A)
     lane.wait(1.0)
+    assert Flag.MULTIPLE_CARDS in lane.first.flags
     lane.decide(Verdict.REFUSE_RETURN)
     assert ignored(lane) == []
     assert lane.first.decisions[-1].verdict is Verdict.REFUSE_RETURN
@@ -116,3 +122,50 @@ def test_a_late_revision_is_of_its_own_passage_and_leaves_the_others_alone() -> 
     lane.decide(of=second, revision=2)
     late = [e for e in lane.effects if isinstance(e, AddSupplement)]
     assert [(e.bundle_id, dict(e.facts)["revision"]) for e in late] == [(first.bundle_id, "5"), (second.bundle_id, "2")]
+
+
+@pytest.mark.parametrize(
+    ("required", "read", "green"),
+    [
+        (True, None, False),
+        (True, IdentityKind.OTHER_TAG, False),
+        (True, IdentityKind.CONTAINER, True),
+        (False, None, True),
+    ],
+)
+def test_a_release_that_names_no_cargo_is_enough_where_none_is_required_or_the_lane_has_read_some(
+    required: bool, read: IdentityKind | None, green: bool
+) -> None:
+    lane = Lane(replace(CONFIG, policy=LanePolicy(required_cargo=required))).start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t1")
+    if read is not None:
+        lane.see("t1-box", read)
+    lane.wait(6.8)
+    lane.off(Zone.A)
+    lane.wait(1.0)
+    lane.decide(cargo=False)
+    assert bool(lane.green) is green
+
+
+@pytest.mark.parametrize(("more_s", "accused"), [(-0.1, False), (0.1, True)])
+def test_whoever_loses_a_green_that_nobody_told_of_is_excused_for_as_long_as_it_cannot_stop(
+    more_s: float, accused: bool
+) -> None:
+    lane = Lane(shows=lambda _: None).start()
+    lane.arrive()
+    lane.decide()
+    lane.wait(4.0)
+    lane.on(Zone.D)
+    lane.wait(6.5)
+    lane.off(Zone.D)
+    lane.wait(3.0)
+    assert lane.green
+    lane.decide(Verdict.REFER_SECONDARY, revision=2)
+    lane.wait(excuse_ns(KINEMATICS, standing=False) / NS + more_s)
+    lane.on(Zone.S)
+    lane.on(Zone.BEAM)
+    (passing,) = lane.state.conveyances
+    assert (Flag.VIOLATION in passing.flags) is accused
+    assert ("VIOLATION" in lane.events) is accused
