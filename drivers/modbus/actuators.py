@@ -1,7 +1,8 @@
 """Single outputs of an I/O module beside the signal head: pulses to a barrier's operator, sign texts, beacon, tone.
 
 Switched one at a time with function 5, which feeds no watchdog whose feed rule is function 15. Everything is off at the
-start and at the end of a session, and off when the module's watchdog lets go: off is the state that asks for nothing.
+start and at the end of a session, and off when the module's watchdog lets go, or the timed pulse is over by which a
+module without one keeps an output on: off is the state that asks for nothing.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from typing import Protocol
 from drivers.api import DeviceError, EdgeError, LinkLost
 from drivers.modbus.bus import Priority
 from drivers.modbus.pdu_codec import READ_COILS, Request, pulse_bit, read_bits, write_bit
-from drivers.modbus.plan import PULSED_ROLES, LaneIoPlan
+from drivers.modbus.plan import PULSED_ROLES, LaneIoPlan, timed_by
 from drivers.modbus.settings.profile import Profile
 
 _OFF_TRIES = 3
@@ -42,6 +43,8 @@ class Actuators:
         self._points = plan.actuators
         self._profile = profile
         self._arm_pulse_ms = plan.arm_pulse_ms
+        self._timed = timed_by(plan, profile)
+        self._on_ms = min(plan.pulse_ms, self._timed.max_ms) if self._timed is not None else 0
         self._ask = ask
         self._live = live
         self._broken = broken
@@ -51,17 +54,27 @@ class Actuators:
         """The roles wired."""
         return frozenset(self._points)
 
+    @property
+    def lasts_ms(self) -> int:
+        """An output goes off by itself when nobody has switched it on again for so long; 0: as long as the module's
+        watchdog is fed."""
+        return self._on_ms
+
     async def release(self) -> None:
         """Everything off. For the session itself."""
         for point in self._points.values():
             await self._switch(point, on=False)
 
     async def switch(self, role: str, *, on: bool) -> None:
-        """Switch an output and leave it so. LinkLost NO_SESSION without a session, DeviceError."""
+        """Switch an output, on for `lasts_ms`. LinkLost NO_SESSION without a session, DeviceError."""
         if role in PULSED_ROLES:
             raise EdgeError("ROLE_INVALID", f"{role} is only pulsed")
         self._check_live()
-        await self._switch(self._points[role], on=on)
+        point, timed = self._points[role], self._timed
+        if on and timed is not None:
+            await self._ask(pulse_bit(timed.base + point, self._on_ms // timed.unit_ms), Priority.WRITE)
+        else:
+            await self._switch(point, on=on)
 
     async def read(self) -> Mapping[str, bool]:
         """What the module says of its outputs, by role. DeviceError."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from drivers.api import EdgeError
 from drivers.modbus.head_codec import HeadWiring
 from drivers.modbus.input_codec import InputPoint
-from drivers.modbus.settings.profile import Profile
+from drivers.modbus.settings.profile import Profile, Pulse
 
 PULSED_ROLES = frozenset({"barrier_raise", "barrier_lower"})
 """Outputs that are only ever on for a moment."""
@@ -54,14 +54,15 @@ def check_points(device: str, plan: LaneIoPlan, profile: Profile, inputs_profile
         _check_actuators(device, plan, profile)
 
 
+def timed_by(plan: LaneIoPlan, profile: Profile) -> Pulse | None:
+    """The timed pulses by which outputs go off by themselves; None where the module's watchdog sees to it."""
+    watchdog = profile.watchdog
+    lets_go = watchdog is not None and watchdog.min_ms <= plan.watchdog_ms <= watchdog.max_ms
+    return None if lets_go else profile.pulse
+
+
 def _check_actuators(device: str, plan: LaneIoPlan, profile: Profile) -> None:
     """What is on must go off by itself when this computer dies."""
     if profile.green_refusal:
         what = f"{device}: roles {', '.join(sorted(plan.actuators))}: {profile.green_refusal}"
         raise EdgeError("ROLE_INVALID", what, "outputs must go off by themselves: use a module that may show green")
-    watchdog = profile.watchdog
-    lets_go = watchdog is not None and watchdog.min_ms <= plan.watchdog_ms <= watchdog.max_ms
-    steady = sorted(plan.actuators.keys() - PULSED_ROLES)
-    if steady and not lets_go:
-        what = f"{device}: roles {', '.join(steady)}: only pulses end by themselves on {profile.model}"
-        raise EdgeError("ROLE_INVALID", what, "use a module with a watchdog that releases its outputs")

@@ -1,8 +1,8 @@
 """What drivers and staff are told besides the light: message sign, beacon and audible tone, by single outputs.
 
 The sign shows STOP / ARRÊT by itself when no input is energised; so does a lane whose agent has died, because the
-module lets go. `sign_text` and `alarms` are pure; the loop adds the clock and the wire. It writes on change and reads
-back what the outputs hold: what somebody else has switched is switched back.
+module lets go. `sign_text` and `alarms` are pure; the loop adds the clock and the wire. It writes on change, renews
+what ends by itself, and reads back what the outputs hold: what somebody else has switched is switched back.
 """
 
 import asyncio
@@ -49,6 +49,11 @@ class NoticeOutputs(Protocol):
     @property
     def roles(self) -> frozenset[str]:
         """The roles wired."""
+        ...
+
+    @property
+    def lasts_ms(self) -> int:
+        """An output goes off by itself when nobody has switched it on again for so long; 0: it does not."""
         ...
 
     async def switch(self, role: str, *, on: bool) -> None:
@@ -126,6 +131,7 @@ class NoticeLoop:
         self._session: NoticeOutputs | None = None
         self._on: set[Notice] = set()
         self._unsure: set[Notice] = set()
+        self._renew_ns: dict[Notice, int] = {}
         self._seen: Mapping[str, bool] | None = None
         self._seen_ns = 0
         self._look_ns = 0
@@ -198,6 +204,7 @@ class NoticeLoop:
                 await self._switch(outputs, notice, on=False)
             for notice in sorted((wanted - self._on) | (self._unsure & wanted)):
                 await self._switch(outputs, notice, on=True)
+            await self._renew(outputs)
             await self._look(outputs)
         except DeviceError:
             self.failures += 1
@@ -205,9 +212,20 @@ class NoticeLoop:
     async def _switch(self, outputs: NoticeOutputs, notice: Notice, *, on: bool) -> None:
         self._unsure.add(notice)  # if the exchange fails, it may have been switched all the same
         self._seen, self._look_ns = None, 0
+        self._renew_ns[notice] = self._clock.stamp().mono_ns + _renewed_after_ns(outputs)
         await outputs.switch(notice.value, on=on)
         (self._on.add if on else self._on.discard)(notice)
         self._unsure.discard(notice)
+
+    async def _renew(self, outputs: NoticeOutputs) -> None:
+        """Switch on again what is on and would end by itself."""
+        if not outputs.lasts_ms:
+            return
+        for notice in sorted(self._on):
+            now_ns = self._clock.stamp().mono_ns
+            if now_ns >= self._renew_ns[notice]:
+                await outputs.switch(notice.value, on=True)
+                self._renew_ns[notice] = now_ns + _renewed_after_ns(outputs)
 
     async def _look(self, outputs: NoticeOutputs) -> None:
         """Read back, and doubt what is not as it was switched."""
@@ -218,6 +236,11 @@ class NoticeLoop:
         self._seen = await outputs.read()
         self._seen_ns = now_ns
         self._unsure |= {notice for notice in self._wired if self._seen.get(notice.value) is not (notice in self._on)}
+
+
+def _renewed_after_ns(outputs: NoticeOutputs) -> int:
+    """Early enough for one lost exchange."""
+    return outputs.lasts_ms * 1_000_000 // 3
 
 
 def make_notices(agent: "Agent") -> NoticeLoop | None:

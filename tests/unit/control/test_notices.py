@@ -134,9 +134,11 @@ def test_staff_may_silence_and_it_is_on_record_who_did(role: Role) -> None:
 
 
 class Outputs:
-    """Records what is switched; `fail` makes exchanges fail after they took effect."""
+    """Records what is switched; `fail` makes exchanges fail after they took effect. `lasts_ms`: what is on ends by
+    itself, of which only the log tells."""
 
-    def __init__(self, *without: Notice) -> None:
+    def __init__(self, *without: Notice, lasts_ms: int = 0) -> None:
+        self.lasts_ms = lasts_ms
         self.wired = frozenset(Notice) - set(without)
         self.roles = frozenset(notice.value for notice in self.wired)
         self.on: set[str] = set()
@@ -202,6 +204,25 @@ async def test_texts_change_by_way_of_the_default() -> None:
     assert rig.outputs.log == [("sign_proceed", True), ("sign_proceed", False), ("sign_closed", True)]
     await asyncio.sleep(60)
     assert len(rig.outputs.log) == 3, "written on change only"
+    await rig.end()
+
+
+async def test_what_ends_by_itself_is_renewed_in_time_and_no_longer_than_it_is_wanted() -> None:
+    rig = NoticeRig()
+    rig.outputs = Outputs(lasts_ms=1500)
+    rig.signal = GREEN
+    assert await rig.shown(10.0) == {"sign_proceed"}
+    renewed = len(rig.outputs.log)
+    assert set(rig.outputs.log) == {("sign_proceed", True)}
+    assert 18 <= renewed <= 21, "after a third of what it lasts, on the next turn"
+    rig.outputs.fail = True
+    await asyncio.sleep(1)
+    assert len(rig.outputs.log) > renewed + 5, "a lost exchange is made again at once"
+    rig.outputs.fail, rig.signal = False, RED
+    assert await rig.shown() == set()
+    told = len(rig.outputs.log)
+    await asyncio.sleep(10)
+    assert len(rig.outputs.log) == told
     await rig.end()
 
 

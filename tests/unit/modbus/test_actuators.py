@@ -24,6 +24,7 @@ ARM: dict[str, Any] = {
     "barrier_presence": {"point": 6},
 }
 BEACON: dict[str, Any] = {"beacon": {"point": 6}}
+BEACON_AT_7: dict[str, Any] = {"beacon": {"point": 7}}
 
 
 @pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
@@ -98,6 +99,39 @@ async def test_the_sign_falls_to_its_default_text_when_the_agent_dies() -> None:
             assert b.named("watchdog_tripped")
 
 
+@pytest.mark.parametrize("restarts", [True, False], ids=["pulses restart", "pulses do not restart"])
+async def test_a_text_on_timed_relays_lasts_while_it_is_renewed_and_ends_by_itself(restarts: bool) -> None:
+    """Nobody says a last word: the session is cut off from the line, as when the agent dies."""
+    async with serial_bench("waveshare_relay_8ch", "generic_coils") as bench:
+        roles = {"green": {"point": 0}, "red_feedback": {"point": 8}, "green_feedback": {"point": 10}}
+        other = {"unit_id": 2, "profile": "generic_coils"}
+        io = bench.session(
+            profile="waveshare_relay_8ch", roles={**roles, "sign_proceed": {"point": 6}, **BEACON_AT_7},
+            inputs_module=other, pulse_ms=1500,
+        )  # fmt: skip
+        relays = bench.modules[1].state
+        relays.pulses_restart = restarts
+        async with bench.running(io):
+            assert io.actuators.lasts_ms == 1500
+            loop = asyncio.get_running_loop()
+            until_s = loop.time() + 2.0
+            while loop.time() < until_s:
+                await io.actuators.switch("sign_proceed", on=True)
+                assert (await io.actuators.read())["sign_proceed"]
+                await asyncio.sleep(0.3)
+            dark = [event for event in bench.named(1, "coil") if event["point"] == 6 and not event["on"]]
+            assert len(dark) == (0 if restarts else 1), "or it is dark for a moment, until it is switched on again"
+            write = [event for event in bench.named(1, "write") if event["address"] == 0x0206]
+            assert all(event["function"] == 5 for event in write)
+            await io.actuators.switch("beacon", on=True)
+            await io.actuators.switch("beacon", on=False)
+            assert not relays.outputs[7], "off at once"
+            bench.modules[1].faults.set({"fault": "mute"})
+            cut_s = loop.time()
+            await until(lambda: not relays.outputs[6])
+            assert loop.time() - cut_s <= 1.7
+
+
 @pytest.mark.parametrize("profile", ["wago_750_352", "generic_coils"])
 async def test_what_the_outputs_hold_is_read_back_by_role(profile: str) -> None:
     async with bench(profile) as b:
@@ -163,9 +197,8 @@ async def test_what_stays_on_needs_a_module_that_lets_go() -> None:
         with pytest.raises(EdgeError, match="roles beacon") as refused:
             b.session(roles={"green": {"point": 0}, "beacon": {"point": 4}})
         assert refused.value.code == "ROLE_INVALID"
-    async with serial_bench("waveshare_relay_8ch") as line:
-        with pytest.raises(EdgeError, match="only pulses end by themselves"):
-            line.session(profile="waveshare_relay_8ch", roles={"green": {"point": 0}, **BEACON})
+        with pytest.raises(EdgeError, match="roles sign_proceed"):
+            b.session(roles={"green": {"point": 0}, "sign_proceed": {"point": 4}})
     async with bench() as b:
         with pytest.raises(EdgeError, match="outputs"):
             b.session(roles={**ROLES, "beacon": {"point": 400}})
