@@ -136,7 +136,7 @@ def candidates(sighting: Sighting, tracks: Iterable[Track], config: CoreConfig) 
         nose = _not_behind(nose, track, sighting.peak.mono_ns, config)
         nose = Interval(min(nose.earliest_m, limit), min(nose.latest_m, limit))
         limit = nose.earliest_m - SHORTEST_M - GAP_M
-        sound = consistent(track.fixes, config.geometry)
+        sound = consistent(track.fixes, config.geometry) and not _flickered_then(track, sighting, config.geometry)
         found.append(_candidate(sighting, track.id, nose, span, config.geometry, sound=sound))
         placed[track.id] = track
     found = _with_those_seen_there(found, placed, sighting, span, config.geometry)
@@ -194,6 +194,12 @@ def _found_over_zone(track: Track, at_ns: int, config: CoreConfig) -> Interval |
         return None
     least_m = track.beyond[1]
     return Interval(wall_after_m(least_m, config.geometry), least_m)
+
+
+def _flickered_then(track: Track, sighting: Sighting, geometry: Geometry) -> bool:
+    """Whether only a loop that chattered had told of this vehicle when the tag was heard strongest."""
+    noses = nose_fixes(track.fixes, geometry)
+    return track.flickered and (not noses or noses[0][0] > sighting.peak.mono_ns)
 
 
 def _not_behind(nose: Interval, track: Track, at_ns: int, config: CoreConfig) -> Interval:

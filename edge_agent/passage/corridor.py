@@ -29,6 +29,7 @@ from edge_agent.model.inputs import (
 from edge_agent.model.records import replace
 
 from .acts import on_act
+from .chatter import review_chatter
 from .decisions import on_decision
 from .due import due_ns
 from .lane_control import on_control_lost
@@ -91,6 +92,7 @@ REVIEWS: tuple[Callable[[Turn], None], ...] = (
     review_strays,
     review_requests,
     review_ends,
+    review_chatter,
     review_order,
     review_lease,
     review_conditions,

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from edge_agent.model.decision import Verdict
 
+from .chatter import chatter_due_ns
 from .decisions import effective
 from .kinematics import NS
 from .leases import half_time_ns, late_due_ns, worn_due_ns
@@ -44,6 +45,7 @@ def _lane_due(turn: Turn) -> Iterator[int]:
     for pending in state.pending:
         yield sighting_due_ns(turn, pending)
     yield from strays_due_ns(turn)
+    yield from chatter_due_ns(state)
     held = state.held
     track = state.track(held.lease.conveyance_id) if held is not None else None
     if held is None or track is None:

@@ -76,6 +76,7 @@ def on_started(turn: Turn, event: Started) -> None:
         pending=(),
         stray_times=(),
         loose=(),
+        flicker={},
         mode_since=turn.at,
         conditions=tuple(code for code in state.conditions if code not in _FOLLOWING),
     )

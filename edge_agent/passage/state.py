@@ -57,7 +57,7 @@ class Track:
     central still owes an answer. `green_at_gap`: it had a lease when continuity was last lost. `perhaps_crossed`: the
     beam was broken when it can have been there, but not the stop loop; `spent`: the lease it had then. `loop_off_ns`:
     when its tail left the stop loop (0: not yet). `beyond`: when (monotonic nanoseconds) and from where on (metres)
-    zone inputs that came back after a gap found its nose.
+    zone inputs that came back after a gap found its nose. `flickered`: A chattered when it came, if it did.
     """
 
     conveyance: Conveyance
@@ -88,6 +88,7 @@ class Track:
     spent: Spent | None = None
     loop_off_ns: int = 0
     beyond: tuple[int, float] | None = None
+    flickered: bool = False
 
     @property
     def id(self) -> str:
@@ -280,6 +281,18 @@ class LooseTag:
 
 
 @dataclass(frozen=True, slots=True)
+class Flicker:
+    """The latest noses and pulses of a loop. `since_ns`: it chatters since then, 0 when it does not. `rose_ns`: the
+    last nose, 0 where that is not known; `rises`, `short`: when noses came, and pulses ended that no vehicle can have
+    made."""
+
+    since_ns: int = 0
+    rose_ns: int = 0
+    rises: tuple[int, ...] = ()
+    short: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Remembered:
     """A token once given to a vehicle: to which, when (wall time, so that it holds over a restart), and the chip it was
     first read with ("" where that was not read)."""
@@ -305,10 +318,10 @@ class LaneState:
     """Everything the core knows. `mode` is the mode in effect, `wanted_mode` the one that was set; `tracks` are in
     physical order, most downstream first; before `due_ns` no tick changes anything; `seen` is the last input that did
     change something; `gap_end`: when zone inputs last came back after a gap; `stray_times`: the latest strays of each
-    antenna; `named`: the antennas that a condition about antennas names now; `tokens`: the latest identities given;
-    `barrier_cleared`: how often a fault of the arm was cleared;
-    `told`: what central has told of other lanes (conveyance, token, lane);
-    `excused_ns`: until then a crossing by a vehicle that came out of order is not the driver's doing."""
+    antenna; `named`: the antennas, or loops, that a condition about them names now; `flicker`: of loops; `tokens`: the
+    latest identities given; `barrier_cleared`: how often a fault of the arm was cleared; `told`: what central has told
+    of other lanes (conveyance, token, lane); `excused_ns`: until then a crossing by a vehicle that came out of order is
+    not the driver's doing."""
 
     config: CoreConfig
     wanted_mode: LaneMode
@@ -342,6 +355,7 @@ class LaneState:
     stray_times: tuple[tuple[str, tuple[int, ...]], ...] = ()
     loose: tuple[LooseTag, ...] = ()
     named: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    flicker: Mapping[Zone, Flicker] = field(default_factory=dict)
     tokens: Mapping[str, Remembered] = field(default_factory=dict)
     told: tuple[tuple[str, str, str], ...] = ()
     conditions: tuple[str, ...] = ()

@@ -8,6 +8,7 @@ from edge_agent.model.records import replace
 
 from .arrivals import could_come, new_track, unexpected
 from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, curtain_disagrees, did_not_cross
+from .chatter import chatters, doubts_order, forget_noses, in_doubt, noted, there_again
 from .codes import ConditionCode, EventCode
 from .crossing import cross, last_shown, passed_unseen, spend, was_confirmed
 from .doubt import beam_outlasted_loop, withdraw_accusation
@@ -48,6 +49,7 @@ def on_zones(turn: Turn, event: ZonesChanged) -> None:
         if before.fresh:
             turn.flag_all(Flag.SENSOR_FAULT)
             lose_order(turn, "input_session_changed")
+        forget_noses(turn)
         resync(turn, before)
         turn.condition(ConditionCode.ZONES_LOST, Severity.ALARM, False, "Zone inputs are back", "")
         return
@@ -78,7 +80,8 @@ def _apply(turn: Turn, zone: Zone, before: ZoneInputs) -> None:
     edges = turn.state.zones.edges.get(zone, 0) - before.edges.get(zone, 0)
     if was == now and edges == 0:
         return
-    if edges != (1 if was != now else 0):
+    noted(turn, zone, was=was, now=now, edges=edges)
+    if edges != (1 if was != now else 0) and doubts_order(turn.state, zone):
         lose_order(turn, f"edges_lost_{zone.value}")
         if zone is Zone.BEAM:
             beam_disturbed(turn)
@@ -99,8 +102,9 @@ def _nose(turn: Turn, zone: Zone) -> None:
     if track is None:
         if zone is Zone.X and seen_late(turn):
             return
-        track = unexpected(turn, zone)
-        lose_order(turn, f"unexpected_vehicle_at_{zone.value}")
+        track = unexpected(turn, zone) if not chatters(turn.state, zone) else None
+        if doubts_order(turn.state, zone):
+            lose_order(turn, f"unexpected_vehicle_at_{zone.value}")
         if track is None:
             return
     elif not sound:
@@ -154,7 +158,9 @@ def _not_over(turn: Turn, track: Track, tail_m: float) -> Track:
 
 
 def _arrive(turn: Turn) -> None:
-    """A rising edge of A: a new vehicle, last in order."""
+    """A rising edge of A: a new vehicle, last in order; where A chatters, one in doubt, and only one."""
+    if chatters(turn.state, Zone.A) and there_again(turn):
+        return
     track = new_track(turn, Zone.A)
     state = turn.state
     flags: list[Flag] = []
@@ -168,6 +174,7 @@ def _arrive(turn: Turn) -> None:
     times = ZoneTimes(a_nose=turn.at)
     conveyance = replace(track.conveyance, times=times, flags=tuple(sorted(flags)))
     track = replace(track, conveyance=conveyance, fixes=times, over=(Zone.A,))
+    track = in_doubt(track) if chatters(state, Zone.A) else track
     turn.state = replace(state, tracks=(*state.tracks, track))
     turn.event(EventCode.DETECTED, Severity.INFO, track.id, order=conveyance.order)
 
@@ -287,6 +294,9 @@ def _tail(turn: Turn, zone: Zone) -> None:
     over = tuple(z for z in track.over if z is not zone)
     if zone is Zone.S:
         _leave_stop_loop(turn, replace(track, over=over, moved=turn.at))
+        return
+    if zone is Zone.A and track.flickered and chatters(turn.state, zone):
+        turn.put(replace(track, over=over, moved=turn.at))
         return
     if zone is Zone.BEAM:
         track = turn.put(_dwell_over_line(turn, track))

@@ -145,6 +145,7 @@ const CONDITIONS = {
   LANE_HOLD: ['The lane is held', 'Clear the hold with C.'],
   STOP_LINE_BEAM_DOUBTFUL: ['The stop-line sensor may be blind', CALL],
   EXIT_SENSOR_DOUBTFUL: ['The exit sensor may be dead', 'Records end later. ' + CALL],
+  LOOP_CHATTERS: ['A loop comes and goes by itself', 'Look who is there, then confirm the order. ' + CALL],
   TAG_FLOOD: ['The reader sees very many tags', ''],
 };
 

@@ -330,9 +330,9 @@ def test_what_a_chattering_sensor_made_up_is_over_when_an_officer_sees_nobody() 
     lane = Lane().start()
     for _ in range(12):
         lane.on(Zone.D)
-        lane.wait(0.1)
+        lane.wait(1.0)
         lane.off(Zone.D)
-        lane.wait(0.1)
+        lane.wait(1.0)
     assert len(lane.state.conveyances) == 12
     restarted(lane)
     assert lane.act(ActKind.CONFIRM_ORDER).result is ActResult.OK

@@ -15,6 +15,7 @@ FOLDER = Path(__file__).parents[3] / "hil" / "scenarios"
 FILES = sorted(FOLDER.glob("*.yaml"))
 RULES_OF_THE_LANE = frozenset(
     {
+        "advance_loop_chatters",
         "arm_does_not_open",
         "arm_late_revocation",
         "arm_nominal",
