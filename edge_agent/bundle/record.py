@@ -10,9 +10,9 @@ from drivers.api import Aspect, Grade, Stamp
 from edge_agent.model.conveyance import Conveyance, Flag, Outcome, ZoneTimes
 from edge_agent.model.decision import Authority, Decision, ReferralReason, Verdict
 from edge_agent.model.identity import Assignment, IdentityClaim, IdentityKind, Leg
-from edge_agent.model.lane import Geometry, LaneIdentity, LaneMode, LanePolicy
+from edge_agent.model.lane import Geometry, Kinematics, LaneIdentity, LaneMode, LanePolicy
 from edge_agent.passage.identity_digest import identity_digest
-from edge_agent.passage.kinematics import speed_kmh
+from edge_agent.passage.kinematics import commit_distance_m, speed_kmh
 from edge_agent.passage.legs import cargo_complete, claims_of
 from edge_agent.passage.sealing import rolled_through
 
@@ -50,6 +50,7 @@ class BundleExtras:
     mode: LaneMode
     clock: ClockState
     geometry: Geometry
+    kinematics: Kinematics
     policy: LanePolicy
     boot_id: str = ""
     evidence: tuple[EvidenceRef, ...] = ()
@@ -158,12 +159,14 @@ class InterventionRecord:
 
 @dataclass(frozen=True, slots=True)
 class SpeedRecord:
-    """Mean speeds in km/h between A and D, D and the stop loop, stop line and X; 0 where unknown; `least` of those."""
+    """Mean speeds in km/h between A and D, D and the stop loop, stop line and X; 0 where unknown; `least` of those.
+    `commit_m`: the commit distance at the first of them, 0 where that is unknown."""
 
     a_kmh: float
     s_kmh: float
     x_kmh: float
     least_kmh: float
+    commit_m: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +232,7 @@ def build_record(conveyance: Conveyance, identity: LaneIdentity, extras: BundleE
         vehicle_class=extras.vehicle_class,
         axles=extras.axles,
         length_m=conveyance.length_m,
-        speed=_speeds(times, extras.geometry),
+        speed=_speeds(times, extras.geometry, extras.kinematics),
         detected=start,
         ended=conveyance.ended,
         times=times,
@@ -295,7 +298,7 @@ def _between_ms(start: Stamp | None, end: Stamp | None) -> int | None:
     return None if start is None or end is None else _offset_ms(start, end)
 
 
-def _speeds(times: ZoneTimes, geometry: Geometry) -> SpeedRecord:
+def _speeds(times: ZoneTimes, geometry: Geometry, kinematics: Kinematics) -> SpeedRecord:
     legs = (
         (times.a_nose, geometry.a.start_m, times.d_nose, geometry.d.start_m),
         (times.d_nose, geometry.d.start_m, times.s_loop, geometry.s.start_m),
@@ -306,7 +309,8 @@ def _speeds(times: ZoneTimes, geometry: Geometry) -> SpeedRecord:
         for start, from_m, end, to_m in legs
     )
     known = [speed for speed in (a_kmh, s_kmh, x_kmh) if speed > 0]
-    return SpeedRecord(a_kmh, s_kmh, x_kmh, min(known, default=0.0))
+    commit_m = commit_distance_m(a_kmh, kinematics) if a_kmh > 0 else 0.0
+    return SpeedRecord(a_kmh, s_kmh, x_kmh, min(known, default=0.0), commit_m)
 
 
 def _claim(assignment: Assignment, start: Stamp) -> ClaimRecord:

@@ -44,7 +44,7 @@ class LaneSide:
 
 
 def outgoing_channel() -> Channel[pb.DecideRequest]:
-    """What the lane has to say, also while no stream is up: put requests, withdrawals and local decisions here.
+    """What the lane has to say, also while no stream is up: put requests and withdrawals here.
 
     Requests are dropped when a stream begins, for it begins with the current ones.
     """

@@ -68,7 +68,8 @@ class ForwardPolicy:
 @dataclass(frozen=True, slots=True)
 class ForwardReports:
     """Who is told. `on_alarm(code, message)`: watermarks that do not fit. `on_reject(class, record, reason)`: a record
-    was refused for good and is quarantined. `on_acknowledged(class, watermark)`: central holds everything up to it."""
+    was refused for good and is quarantined. `on_acknowledged(class, watermark)`: central holds everything up to it; told
+    at the beginning of a stream, too, where nothing waits."""
 
     on_alarm: Callable[[str, str], None]
     on_reject: Callable[[RecordClass, OutboxRecord, str], None]
@@ -149,6 +150,7 @@ class ForwardSession:
         self._heard_s = self._free_s = asyncio.get_running_loop().time()
         if watermark > status.watermark:
             await _of_store(self._store.acknowledge(self._class, watermark))
+        if watermark > status.watermark or watermark == status.last_seq:
             self._reports.on_acknowledged(self._class, watermark)
 
     async def _go_back(self, watermark: int, status: OutboxStatus) -> None:

@@ -16,7 +16,7 @@ from edge_agent.central.decide import DecideSession, LaneSide, outgoing_channel
 from edge_agent.central.forward import ForwardPolicy, ForwardReports, ForwardSession
 from edge_agent.model.decision import Decision
 from edge_agent.model.effects import AskRelease, Severity, WithdrawRequest
-from edge_agent.model.errors import CentralError
+from edge_agent.model.errors import CentralError, CentralRejected
 from edge_agent.model.inputs import CentreLink, CoreInput, DecisionReceived
 from edge_agent.observe.log import log
 from edge_agent.passage.state import LaneState
@@ -32,6 +32,8 @@ _LOG = logging.getLogger("central")
 _YIELD_NS = 200_000_000
 _QUIET_NS = 30_000_000_000
 """A stream that ends for the same reason sooner than this is not told again: central may be away for hours."""
+_DECIDE = "decide"
+_REFUSES = "CENTRAL_REFUSES"
 _HEALED_BY_ACK = ("CENTRAL_WATERMARK_AHEAD", "CENTRAL_WATERMARK_BEHIND", "CENTRAL_WATERMARK_LOST")
 
 
@@ -73,6 +75,7 @@ class CentralLink:
         self._asked_ns = -_YIELD_NS
         self._alarmed: dict[str, set[RecordClass]] = {}
         self._ended: dict[str, tuple[str, int]] = {}
+        self._refused: set[str] = set()
         self.up = False
         self.since: Stamp | None = None
 
@@ -119,6 +122,8 @@ class CentralLink:
 
     def _on_link(self, up: bool) -> None:
         now = self._ports.clock.stamp()
+        if up:
+            self._works(_DECIDE)
         if up is not self.up:
             self.up, self.since = up, now
             log(_LOG, logging.INFO if up else logging.WARNING, "central_up" if up else "central_lost")
@@ -156,7 +161,7 @@ class CentralLink:
             lambda: DecideSession(channel, self._outgoing, side, self._ports.clock),
             lambda _nothing: None,
             Backoff(CENTRAL_CAP_S, random.Random()),  # noqa: S311 - jitter
-            lambda error: self._fault("decide", error),
+            lambda error: self._fault(_DECIDE, error),
             CentralError,
         )
 
@@ -173,12 +178,24 @@ class CentralLink:
         )
 
     def _fault(self, stream: str, error: CentralError) -> None:
-        now_ns = self._ports.clock.stamp().mono_ns
+        now = self._ports.clock.stamp()
+        if isinstance(error, CentralRejected) and error.code not in self._alarmed:
+            self._refused.add(stream)
+            text = f"central refuses the stream of {stream}: {error.code}: {error.message}"
+            self._ports.board.raise_condition(Condition(_REFUSES, Severity.ALARM, text, error.hint, now))
+        now_ns = now.mono_ns
         code, at_ns = self._ended.get(stream, ("", 0))
         self._ended[stream] = error.code, now_ns
         if error.code == code and now_ns - at_ns < _QUIET_NS:
             return
         log(_LOG, logging.WARNING, "central_stream_ended", code=error.code, detail=f"{stream}: {error.message}")
+
+    def _works(self, stream: str) -> None:
+        """Central has taken what this stream is for."""
+        if stream in self._refused:
+            self._refused.discard(stream)
+            if not self._refused:
+                self._ports.board.clear(_REFUSES)
 
     def _alarm(self, record_class: RecordClass, code: str, message: str) -> None:
         now = self._ports.clock.stamp()
@@ -195,6 +212,7 @@ class CentralLink:
 
     def _acknowledged(self, record_class: RecordClass, watermark: int) -> None:
         log(_LOG, logging.DEBUG, "acknowledged", detail=f"{record_class} {watermark}")
+        self._works(record_class.value)
         for code in _HEALED_BY_ACK:
             stuck = self._alarmed.get(code, set())
             stuck.discard(record_class)  # another class may be stuck for the same reason

@@ -157,6 +157,7 @@ class EffectOutlets:
             # The agent does not know yet whether NTP or PTP disciplines the clock, so it claims neither.
             clock=ClockState(source="free", offset_ms=0.0, uncertainty_ms=0.0, stepped=stepped),
             geometry=config.geometry,
+            kinematics=config.kinematics,
             policy=config.policy,
             boot_id=self._agent.boot_id,
         )

@@ -68,6 +68,7 @@ def _movement(record: BundleRecord) -> pb.Bundle.Movement:
     message = pb.Bundle.Movement(
         stops=record.stops,
         released_without_stopping=record.released_without_stopping,
+        commit_distance_m=record.speed.commit_m,
     )
     message.dwell.FromMilliseconds(record.dwell_ms)
     if record.transit_ms is not None:

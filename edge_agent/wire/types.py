@@ -101,8 +101,16 @@ def decision(record: Decision) -> pb.Decision:
     return message
 
 
+TTL_MAX_MS = 3_600_000
+"""Longest time to live of a decision."""
+
+
 def decision_record(message: pb.Decision, received: Stamp) -> Decision:
-    """A decision back, stamped with its arrival. An unknown verdict becomes NO_DECISION, which is never green."""
+    """A decision back, stamped with its arrival. An unknown verdict becomes NO_DECISION, which is never green. One whose
+    time to live is out of range, or that answers a request later than now (of another boot of this computer, say), is
+    never live."""
+    echoed_ns = message.echoed_stamp_mono_ns
+    in_range = 1 <= message.ttl_ms <= TTL_MAX_MS and 0 < echoed_ns <= received.mono_ns
     return Decision(
         decision_id=message.decision_id,
         conveyance_id=message.conveyance_id,
@@ -110,8 +118,8 @@ def decision_record(message: pb.Decision, received: Stamp) -> Decision:
         verdict=enums.VERDICT.from_wire(message.verdict) or Verdict.NO_DECISION,
         authority=enums.AUTHORITY.from_wire(message.authority) or Authority.SYSTEM,
         identity_digest=message.identity_digest,
-        echoed_mono_ns=message.echoed_stamp_mono_ns,
-        ttl_ms=message.ttl_ms,
+        echoed_mono_ns=min(echoed_ns, received.mono_ns),
+        ttl_ms=message.ttl_ms if in_range else 0,
         issued_utc_ns=message.issue_time.ToNanoseconds(),
         received=received,
         basis=message.basis,

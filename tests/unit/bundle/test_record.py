@@ -13,7 +13,9 @@ from edge_agent.model.lane import LaneMode
 from tests.unit.passage.story import CONFIG, GEOMETRY, IDENTITY, Lane, Traffic, Truck
 
 PICTURE = EvidenceRef("e-1", "JPEG", "FRONT", Stamp(1, 2), "sha256:0", 10, "P30D")
-EXTRAS = BundleExtras(LaneMode.REMOTE, ClockState("ntp", 1.8, 4.0, False), GEOMETRY, CONFIG.policy, "boot", (PICTURE,))
+EXTRAS = BundleExtras(
+    LaneMode.REMOTE, ClockState("ntp", 1.8, 4.0, False), GEOMETRY, CONFIG.kinematics, CONFIG.policy, "boot", (PICTURE,)
+)
 
 
 def record_of(conveyance: Conveyance) -> BundleRecord:
@@ -38,6 +40,7 @@ def test_a_nominal_passage() -> None:
     assert record.transit_ms == pytest.approx((62 + 37 + 18) / (10 / 3.6) * 1000, rel=0.02)
     assert record.speed.a_kmh == pytest.approx(10, rel=0.05)
     assert record.speed.least_kmh > 9
+    assert record.speed.commit_m == pytest.approx(6.1, abs=0.4)  # 10 km/h: 1.5 s of it, and braking at 2 m/s2
     assert {(leg.leg, leg.complete, leg.claims) for leg in record.legs} == {
         (Leg.DRIVER, True, 1),
         (Leg.CONVEYANCE, True, 1),

@@ -6,7 +6,7 @@ import pytest
 
 from drivers.api import Stamp
 from edge_agent.control.central_link import CentralLink, LinkPorts
-from edge_agent.model.errors import CentralUnavailable
+from edge_agent.model.errors import CentralRejected, CentralUnavailable
 from edge_agent.runtime.health import HealthBoard
 from edge_agent.store.records import RecordClass
 
@@ -37,6 +37,32 @@ def test_a_class_that_is_stuck_stays_told_while_another_is_acknowledged() -> Non
     ):
         link._acknowledged(acknowledged, 7)
         assert bool(board.raised()) is told
+
+
+def test_a_central_that_refuses_is_told_until_it_takes_what_it_refused() -> None:
+    board = HealthBoard()
+    link = _link(HandClock(), board)
+    link._fault("decide", CentralRejected("CENTRAL_PERMISSION_DENIED", "not this lane", "tell central's operators"))
+    link._fault("bundle", CentralRejected("CENTRAL_SEQUENCE_GAP", "7 after 5", "tell central's operators"))
+    (told,) = board.raised()
+    assert (told.code, told.title) == (
+        "CENTRAL_REFUSES",
+        "central refuses the stream of bundle: CENTRAL_SEQUENCE_GAP: 7 after 5",
+    )
+    link._fault("bundle", CentralUnavailable("CENTRAL_UNAVAILABLE", "the stream broke", ""))
+    link._works("decide")
+    link._acknowledged(RecordClass.LANE_EVENT, 3)
+    assert board.raised(), "nothing of what it refused has been taken"
+    link._acknowledged(RecordClass.BUNDLE, 7)
+    assert board.raised() == ()
+
+
+def test_watermarks_that_do_not_fit_have_a_condition_of_their_own() -> None:
+    board = HealthBoard()
+    link = _link(HandClock(), board)
+    link._alarm(RecordClass.BUNDLE, "WATERMARK_AHEAD", "central has more")
+    link._fault("bundle", CentralRejected("CENTRAL_WATERMARK_AHEAD", "central has more", ""))
+    assert [condition.code for condition in board.raised()] == ["CENTRAL_WATERMARK_AHEAD"]
 
 
 def test_an_outage_of_hours_is_one_line_a_stream(caplog: pytest.LogCaptureFixture) -> None:

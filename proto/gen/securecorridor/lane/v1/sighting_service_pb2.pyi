@@ -65,7 +65,9 @@ Global___ReportSightingsResponse: _TypeAlias = ReportSightingsResponse  # noqa: 
 
 @_typing.final
 class PlateSighting(_message.Message):
-    """A plate or code read from a picture."""
+    """A plate or code read from a picture. This version takes it for a sign of life of its view and keeps nothing else of it:
+    no plate is in a request, a bundle or the lane's state.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -79,7 +81,7 @@ class PlateSighting(_message.Message):
     sighting_id: _builtins.str
     kind: _types_pb2.IdentityKind.ValueType
     text: _builtins.str
-    """Raw text in clear; the agent seals it on arrival."""
+    """Raw text in clear."""
     jurisdiction: _builtins.str
     """ISO 3166-2, e.g. CA-ON; empty when unknown."""
     confidence: _builtins.float

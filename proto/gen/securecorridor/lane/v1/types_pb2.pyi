@@ -512,7 +512,7 @@ class Assignment(_message.Message):
     antenna: _builtins.int
     reads: _builtins.int
     rssi_peak_cdbm: _builtins.int
-    """Strongest smoothed signal, hundredths of dBm."""
+    """Strongest smoothed signal, hundredths of dBm; -12800: the reader measures none."""
     score: _builtins.float
     """Higher wins; comparable only within one sighting."""
     early: _builtins.bool
@@ -620,7 +620,7 @@ class Decision(_message.Message):
 
     @_builtins.property
     def trader_ids(self) -> _containers.RepeatedCompositeFieldContainer[Global___TraderId]:
-        """Trade-programme identities under mutual recognition, opaque to the lane."""
+        """Trade-programme identities under mutual recognition, opaque to the lane; not kept by this version."""
 
     def __init__(
         self,

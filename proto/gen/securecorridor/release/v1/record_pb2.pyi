@@ -113,7 +113,9 @@ Global___Site: _TypeAlias = Site  # noqa: Y015
 
 @_typing.final
 class ClockState(_message.Message):
-    """How good the wall clock was when the passage ended."""
+    """How good the wall clock was when the passage ended. This version does not know what disciplines the clock: it says
+    SOURCE_FREE, and whether the clock was stepped.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -259,7 +261,7 @@ class Bundle(_message.Message):
         released_without_stopping: _builtins.bool
         """A RELEASE was in effect before the nose reached the commit distance, and there was no stop."""
         commit_distance_m: _builtins.float
-        """Commit distance at the speed measured, metres."""
+        """Commit distance at the mean speed between A and D, metres; 0: that speed is not known."""
         @_builtins.property
         def dwell(self) -> _duration_pb2.Duration: ...
         @_builtins.property
@@ -369,7 +371,7 @@ class Bundle(_message.Message):
         before_d: _builtins.bool
         before_commit: _builtins.bool
         ignored: _builtins.str
-        """Why it was not acted on; empty when it was. Decisions that were ignored on arrival are lane events instead."""
+        """Empty: a decision that was ignored on arrival is no part of the bundle but a lane event DECISION_IGNORED, with why."""
         @_builtins.property
         def decision(self) -> _types_pb2.Decision: ...
         @_builtins.property
@@ -396,7 +398,7 @@ class Bundle(_message.Message):
 
     @_typing.final
     class EvidenceRef(_message.Message):
-        """Named evidence; the bytes travel by themselves and may come later (a Supplement tells)."""
+        """Named evidence; the bytes travel by themselves and may come later (a Supplement tells). This version keeps none."""
 
         DESCRIPTOR: _descriptor.Descriptor
 
@@ -592,7 +594,7 @@ class Bundle(_message.Message):
     def privacy(self) -> Global___Bundle.Privacy: ...
     @_builtins.property
     def inspections(self) -> _containers.RepeatedCompositeFieldContainer[Global___Bundle.InspectionResult]:
-        """Results of inspection sensors (radiation portal, imaging, weigh-in-motion)."""
+        """Results of inspection sensors (radiation portal, imaging, weigh-in-motion). Empty: this version has none."""
 
     @_builtins.property
     def key_times(self) -> Global___Bundle.Times: ...
@@ -669,17 +671,23 @@ class Supplement(_message.Message):
     """UUIDv7."""
     bundle_id: _builtins.str
     kind: _builtins.str
-    """late_revision, evidence_added, evidence_deleted, ..."""
+    """late_revision, late_exit, seen_elsewhere; evidence_added and evidence_deleted where a lane keeps evidence."""
     @_builtins.property
     def site(self) -> Global___Site: ...
     @_builtins.property
     def at(self) -> _types_pb2.Moment: ...
     @_builtins.property
-    def facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    def facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """By kind; of a late_revision decision_id, revision, verdict, authority and basis. No identity values."""
+
     @_builtins.property
-    def decision(self) -> _types_pb2.Decision: ...
+    def decision(self) -> _types_pb2.Decision:
+        """Not filled in by this version: the facts say it."""
+
     @_builtins.property
-    def evidence(self) -> Global___Bundle.EvidenceRef: ...
+    def evidence(self) -> Global___Bundle.EvidenceRef:
+        """Of evidence_added and evidence_deleted, which this version does not make."""
+
     def __init__(
         self,
         *,

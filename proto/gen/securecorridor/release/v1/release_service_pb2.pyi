@@ -11,8 +11,10 @@ Two RPCs, both bidirectional streams that a lane keeps open for as long as it ru
 Identity of the caller: with mutual TLS, the lane's certificate carries the URI SAN
 `spiffe://<trust-domain>/port/<office>/lane/<lane>`; central must check it against Hello.lane.
 
-Errors end a stream with a gRPC status: UNAVAILABLE (the lane reconnects, 0.2 s to 2 s with jitter), INVALID_ARGUMENT or
-FAILED_PRECONDITION with google.rpc.ErrorInfo (domain "securecorridor", reason in capitals): the lane raises a condition.
+Errors end a stream with a gRPC status. UNAVAILABLE and the like: the lane opens it again, 0.1 s to 2 s later with jitter.
+A refusal (INVALID_ARGUMENT, FAILED_PRECONDITION, PERMISSION_DENIED, UNAUTHENTICATED, UNIMPLEMENTED, ALREADY_EXISTS,
+OUT_OF_RANGE), best with google.rpc.ErrorInfo (domain "securecorridor", reason in capitals): likewise, and the lane raises
+a condition with the reason until the stream works.
 """
 
 from collections import abc as _abc
@@ -83,7 +85,9 @@ class DecideRequest(_message.Message):
     def heartbeat(self) -> Global___LaneHeartbeat: ...
     @_builtins.property
     def local_decision(self) -> _types_pb2.Decision:
-        """An officer's decision taken at the lane's API, for central's knowledge (also in the bundle)."""
+        """An officer's decision taken at the lane's API, for central's knowledge. Not sent by this version: such a decision
+        comes as a lane event OFFICER_ACT, and with everything else in the bundle.
+        """
 
     def __init__(
         self,
@@ -198,7 +202,9 @@ class DecideWelcome(_message.Message):
     chain_length: _builtins.int
     """Central's view of the bundle chain, for the lane's log: zero length when unknown."""
     @_builtins.property
-    def central_time(self) -> _timestamp_pb2.Timestamp: ...
+    def central_time(self) -> _timestamp_pb2.Timestamp:
+        """Evidence only: the lane never compares clocks."""
+
     def __init__(
         self,
         *,
@@ -618,7 +624,9 @@ class ForwardReject(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     reason: _builtins.str
+    """In capitals; kept and shown by the lane."""
     message: _builtins.str
+    """For central's own records; not kept by the lane."""
     def __init__(
         self,
         *,

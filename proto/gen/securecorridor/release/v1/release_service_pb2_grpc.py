@@ -56,7 +56,8 @@ class ReleaseServiceServicer:
         the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
         On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-        answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
+        answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it. A conveyance whose
+        request does not come again needs no decision any more: its withdrawal may have been lost with the old stream.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

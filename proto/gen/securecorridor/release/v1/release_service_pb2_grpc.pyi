@@ -11,8 +11,10 @@ Two RPCs, both bidirectional streams that a lane keeps open for as long as it ru
 Identity of the caller: with mutual TLS, the lane's certificate carries the URI SAN
 `spiffe://<trust-domain>/port/<office>/lane/<lane>`; central must check it against Hello.lane.
 
-Errors end a stream with a gRPC status: UNAVAILABLE (the lane reconnects, 0.2 s to 2 s with jitter), INVALID_ARGUMENT or
-FAILED_PRECONDITION with google.rpc.ErrorInfo (domain "securecorridor", reason in capitals): the lane raises a condition.
+Errors end a stream with a gRPC status. UNAVAILABLE and the like: the lane opens it again, 0.1 s to 2 s later with jitter.
+A refusal (INVALID_ARGUMENT, FAILED_PRECONDITION, PERMISSION_DENIED, UNAUTHENTICATED, UNIMPLEMENTED, ALREADY_EXISTS,
+OUT_OF_RANGE), best with google.rpc.ErrorInfo (domain "securecorridor", reason in capitals): likewise, and the lane raises
+a condition with the reason until the stream works.
 """
 
 from collections import abc as _abc
@@ -50,7 +52,8 @@ class ReleaseServiceStub:
     the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
     On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-    answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
+    answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it. A conveyance whose
+    request does not come again needs no decision any more: its withdrawal may have been lost with the old stream.
     """
     Forward: _grpc.StreamStreamMultiCallable[_release_service_pb2.ForwardRequest, _release_service_pb2.ForwardResponse]
     """Order on the stream: the lane sends `hello` naming one class; central answers `resume` with its durable watermark;
@@ -77,7 +80,8 @@ class ReleaseServiceAsyncStub(ReleaseServiceStub):
     the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
     On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-    answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
+    answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it. A conveyance whose
+    request does not come again needs no decision any more: its withdrawal may have been lost with the old stream.
     """
     Forward: _aio.StreamStreamMultiCallable[_release_service_pb2.ForwardRequest, _release_service_pb2.ForwardResponse]  # type: ignore[assignment]
     """Order on the stream: the lane sends `hello` naming one class; central answers `resume` with its durable watermark;
@@ -107,7 +111,8 @@ class ReleaseServiceServicer(metaclass=_abc_1.ABCMeta):
         the lane gives no new green, withdraws a green that can no longer be revoked, and opens a new stream.
 
         On every new stream the lane sends its current request for every conveyance that is still in the lane; central must
-        answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it.
+        answer a repeated (conveyance_id, request revision) with the same decision or a newer revision of it. A conveyance whose
+        request does not come again needs no decision any more: its withdrawal may have been lost with the old stream.
         """
 
     @_abc_1.abstractmethod
