@@ -68,8 +68,8 @@ class ForwardPolicy:
 @dataclass(frozen=True, slots=True)
 class ForwardReports:
     """Who is told. `on_alarm(code, message)`: watermarks that do not fit. `on_reject(class, record, reason)`: a record
-    was refused for good and is quarantined. `on_acknowledged(class, watermark)`: central holds everything up to it; told
-    at the beginning of a stream, too, where nothing waits."""
+    was refused for good and is quarantined. `on_acknowledged(class, watermark)`: central holds everything up to it;
+    told at the beginning of a stream, too, where nothing waits."""
 
     on_alarm: Callable[[str, str], None]
     on_reject: Callable[[RecordClass, OutboxRecord, str], None]

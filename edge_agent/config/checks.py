@@ -386,11 +386,16 @@ def _policy(config: LaneConfig) -> Iterator[Finding]:
 
 
 def _central(config: LaneConfig) -> Iterator[Finding]:
-    yield from _needs_tls(("central",), config.central)
+    yield from _target(("central",), config.central)
 
 
-def _needs_tls(path: Loc, section: CentralSection | ConsoleLaneSection) -> Iterator[Finding]:
-    local = section.target.startswith("unix:") or is_loopback(section.target.rpartition(":")[0])
+def _target(path: Loc, section: CentralSection | ConsoleLaneSection) -> Iterator[Finding]:
+    if section.target.startswith("unix:"):
+        return
+    host, _, port = section.target.rpartition(":")
+    if not 1 <= int(port) <= 65535:
+        yield Finding((*path, "target"), f"{port} is no port: 1 to 65535")
+    local = is_loopback(host)
     if section.tls is None and not local:
         yield Finding((*path, "target"), "is on another machine: tls is needed")
 
@@ -440,7 +445,7 @@ def _console(console: ConsoleSection) -> Iterator[Finding]:
     names: dict[str, int] = {}
     for index, lane in enumerate(console.lanes):
         here: Loc = ("console", "lanes", index)
-        yield from _needs_tls(here, lane)
+        yield from _target(here, lane)
         first = names.setdefault(lane.name, index)
         if first != index:
             yield Finding((*here, "name"), f"{lane.name} is the name of console.lanes.{first} already")

@@ -106,9 +106,11 @@ TTL_MAX_MS = 3_600_000
 
 
 def decision_record(message: pb.Decision, received: Stamp) -> Decision:
-    """A decision back, stamped with its arrival. An unknown verdict becomes NO_DECISION, which is never green. One whose
-    time to live is out of range, or that answers a request later than now (of another boot of this computer, say), is
-    never live."""
+    """A decision back, stamped with its arrival. An unknown verdict becomes NO_DECISION, which is never green.
+
+    One whose time to live is out of range, or that answers a request later than now (of another boot of this computer,
+    say), is never live.
+    """
     echoed_ns = message.echoed_stamp_mono_ns
     in_range = 1 <= message.ttl_ms <= TTL_MAX_MS and 0 < echoed_ns <= received.mono_ns
     return Decision(

@@ -217,6 +217,7 @@ def test_all_errors_are_told_at_once_in_the_order_of_the_file() -> None:
         ("  decel_ms2: 2.0", "  decel_ms2: .nan", "kinematics.decel_ms2", "valid number"),
         ("  decel_ms2: 2.0", "  decel_ms2: 1e999", "kinematics.decel_ms2", "out of any range"),
         ("  target: release.example:443", "  target: release.example", "central.target", "pattern"),
+        ("  target: release.example:443", "  target: release.example:65536", "central.target", "65536 is no port"),
         ("  reserve_mb: 64", "  reserve_mb: 4096", "store.reserve_mb", "below max_mb"),
         ('  office: "0453" #', '  office: "0454" #', "lane.office", "not the office of lane.id"),
         (
