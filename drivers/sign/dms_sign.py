@@ -106,11 +106,13 @@ class DmsSign:
             for column, value in (
                 (dms.Column.MULTI, multi),
                 (dms.Column.OWNER, b"lane"),
-                (dms.Column.BEACON, 0),
-                (dms.Column.PIXEL_SERVICE, 0),
                 (dms.Column.PRIORITY, self._profile.priority),
             ):
                 await self._set(Binding(dms.message_object(column, number), value))
+            for column in (dms.Column.BEACON, dms.Column.PIXEL_SERVICE):
+                cell = dms.message_object(column, number)
+                if await self._has(cell):  # a sign without these counts them as 0
+                    await self._set(Binding(cell, 0))
             await self._set(Binding(status, dms.VALIDATE_REQ))
             await self._validated(status, number)
             if await self._get(*cells) != [multi, dms.VALID, crc]:
@@ -168,6 +170,10 @@ class DmsSign:
             absent = oids[at] if 0 <= at < len(oids) else oids[0]
             raise self._refuses(f"it has no object {'.'.join(map(str, absent))}")
         return values
+
+    async def _has(self, oid: Oid) -> bool:
+        answer = await self._ask(GET, (Binding(oid),))
+        return not answer.error and named(answer, (oid,)) != [None]
 
     async def _set(self, binding: Binding) -> None:
         answer = await self._ask(SET, (binding,))

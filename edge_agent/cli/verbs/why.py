@@ -25,7 +25,7 @@ def command(agent: Agent) -> None:
         sys.exit(exit_of_lane(lane))
     click.echo(f"{lane.name}: {signal(lane)}")
     if lane.HasField("sign"):
-        click.echo(f"the message sign says {sign(lane.sign)}")
+        click.echo(f"message sign: {sign(lane.sign)}")
     if not lane.red_causes:
         click.echo(f"green is for {lane.signal.granted_to or 'nobody'}; nothing keeps the lane red")
     for number, cause in enumerate(lane.red_causes, 1):

@@ -94,10 +94,9 @@ def snmpd(folder: Path, *options: str) -> Iterator[tuple[int, subprocess.Popen[b
         "rwcommunity lane 127.0.0.1\nrocommunity look 127.0.0.1\nsysDescr sign behind net-snmp\n"
         f"pass_persist .{DMS} {sign}\n"
     )
-    command = ["snmpd", "-f", "-Lf", str(folder / "snmpd.log"), "-C", "-c", str(config), f"udp:127.0.0.1:{port}"]
-    process = subprocess.Popen(
-        [*command, "-p", str(folder / "pid")], env=environment(folder), stderr=subprocess.DEVNULL
-    )
+    command = ["snmpd", "-f", "-C", "-c", str(config), "-Lf", str(folder / "snmpd.log"), "-p", str(folder / "pid")]
+    command += ["-I", "-smux"]  # which wants a port that is the same for everybody
+    process = subprocess.Popen([*command, f"udp:127.0.0.1:{port}"], env=environment(folder), stderr=subprocess.DEVNULL)
     try:
         _wait_up(process, port, folder)
         yield port, process

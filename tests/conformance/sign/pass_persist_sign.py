@@ -59,6 +59,7 @@ class Sign:
             frame_check(octets), "big" if crc == "swapped" else "little"
         )
         self.local = local
+        self.without = without
         self.rows = {(CHANGEABLE, number): Row() for number in range(1, 21)} | {(CURRENT, 1): Row()}
         none = bytes((BLANK, 0, 1, 0, 0))
         self.scalars: dict[str, Value] = {
@@ -73,6 +74,8 @@ class Sign:
         row, column = self._cell(name)
         if row is None:
             return self.scalars.get(name.removesuffix(".0")) if name.endswith(".0") else None
+        if f"5.8.1.{column}" in self.without:
+            return None
         value = row.cells.get(column)
         if column == 9 and value == VALIDATING:
             row.cells[9] = VALID

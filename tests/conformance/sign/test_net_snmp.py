@@ -173,6 +173,14 @@ async def test_the_driver_has_a_foreign_sign_say_each_text_and_reads_it_back(tmp
             await lane.confirms("blank")
 
 
+async def test_a_sign_without_beacons_and_pixel_service_is_served(tmp_path: Path) -> None:
+    with snmpd(tmp_path, "--without", "5.8.1.6", "--without", "5.8.1.7") as (port, _):
+        for snmp in ("v1", "v2c"):
+            lane = Lane(port)
+            async with lane.running(snmp):
+                await lane.confirms("closed")
+
+
 async def test_what_a_foreign_sign_does_not_take_is_told_with_the_reason(tmp_path: Path) -> None:
     for options, told in (
         (("--without", "6.11"), f"does not take {DMS}.6.11.0"),

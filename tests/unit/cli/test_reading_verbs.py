@@ -81,9 +81,7 @@ async def test_status_tells_of_arm_sign_beacon_and_tone_what_is_known(tmp_path: 
         ran = await ctl("status")
         assert "arm     up, kept up: needed, not up, since" in ran.out
         assert "STOP / ARRÊT (commanded only, by coil), wanted LANE CLOSED / VOIE FERMÉE" in ran.out
-        assert (
-            "the message sign says STOP / ARRÊT (commanded only, by coil), wanted LANE CLOSED" in (await ctl("why")).out
-        )
+        assert "message sign: STOP / ARRÊT (commanded only, by coil), wanted LANE CLOSED" in (await ctl("why")).out
         assert (await ctl("why", "--json")).json["sign"]["grade"] == "GRADE_COIL"
         sign.grade = types.GRADE_CONTACT
         assert "STOP / ARRÊT (confirmed by contact), wanted LANE CLOSED" in (await ctl("status")).out
