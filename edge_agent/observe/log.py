@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
+from .outlet import LineOutlet
+
 FIELDS = ("event", "lane", "device", "passage_id", "code")
 """Always there, "" when they do not apply. `detail` and `repeated` are there when they have something to say."""
 
@@ -67,12 +69,13 @@ class _Seen:
     held_back: int = 0
 
 
-class RepeatHandler(logging.StreamHandler[TextIO]):
+class RepeatHandler(logging.StreamHandler[LineOutlet]):
     """Writes the first of equal records (logger, level, event, device, passage, code), holds the rest of the second
-    back, and writes the last of those with their count once the second is over and anything is logged."""
+    back, and writes the last of those with their count once the second is over and anything is logged. Never waits for
+    the stream: `log_lines_lost` tells of lines that it did not take for too long."""
 
     def __init__(self, stream: TextIO) -> None:
-        super().__init__(stream)
+        super().__init__(LineOutlet(stream, self._lost_line))
         self._seen: dict[tuple[str, ...], _Seen] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -91,7 +94,13 @@ class RepeatHandler(logging.StreamHandler[TextIO]):
     def close(self) -> None:
         """Write what was held back, and end."""
         self._release(float("inf"))
+        self.stream.close()
         super().close()
+
+    def _lost_line(self, count: int) -> str:
+        record = logging.LogRecord("observe", logging.WARNING, "", 0, "log_lines_lost", None, None)
+        record.detail = str(count)
+        return self.format(record) + self.terminator
 
     def _release(self, now_s: float) -> None:
         # A wall clock that steps back must not silence a line for longer than its second.
