@@ -52,7 +52,7 @@ class CaptureServicer(CaptureServiceServicer):
             device=request.device,
             duration_s=duration_s,
         )
-        answer = await self._act(act)
+        answer = await self._act(act, Reason.DEVICE_NOT_FOUND)
         capture = request.request_id.lower()
         found = next((item for item in await self._backend.captures() if item.capture == capture), None)
         return pb.StartCaptureResponse(outcome=answer, capture=found)
@@ -78,10 +78,10 @@ class CaptureServicer(CaptureServiceServicer):
             kind, request.request_id, request.officer, self._role, reason=reason_of(request), capture=capture
         )
 
-    async def _act(self, act: OfficerAct) -> lane_pb.ActOutcome:
+    async def _act(self, act: OfficerAct, not_found: Reason = Reason.CAPTURE_NOT_FOUND) -> lane_pb.ActOutcome:
         try:
             async with asyncio.timeout(ACT_TIMEOUT_S):
-                return outcome(await self._backend.capture(act))
+                return outcome(await self._backend.capture(act), not_found)
         except TimeoutError as error:
             text = "the lane has not answered in time: repeat with the same request_id to learn what became of it"
             raise Refusal(grpc.StatusCode.DEADLINE_EXCEEDED, Reason.ACT_UNCONFIRMED, text) from error

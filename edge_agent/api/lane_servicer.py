@@ -243,10 +243,11 @@ async def send(context: ServicerContext[Any, R], message: R) -> None:
         raise Refusal(grpc.StatusCode.RESOURCE_EXHAUSTED, Reason.READER_TOO_SLOW, text) from error
 
 
-def outcome(answer: AnswerAct) -> pb.ActOutcome:
-    """The answer to an act; Refusal when it is none but OK."""
+def outcome(answer: AnswerAct, not_found: Reason = Reason.CONVEYANCE_NOT_FOUND) -> pb.ActOutcome:
+    """The answer to an act; Refusal when it is none but OK. `not_found`: what the act names."""
     if answer.result is not ActResult.OK:
         status, reason = _STATUS[answer.result]
+        reason = not_found if answer.result is ActResult.NOT_FOUND else reason
         told = {"request_id": answer.request_id, "etag": answer.etag, "may_clear": ",".join(answer.may_clear)}
         facts = {name: text for name, text in told.items() if text}
         if answer.refused is not Refused.OTHERWISE:

@@ -28,7 +28,7 @@ Exit codes:
   3  the lane is red by a fault, or an alarm is in force
   4  the agent cannot be reached, or does not answer
   5  refused: the lane has changed since it was shown, or the act is not allowed
-  6  there is no such conveyance or passage"""
+  6  there is no such conveyance, passage, device, capture or condition"""
 
 
 class Stop(click.ClickException):

@@ -115,9 +115,10 @@ def _hold(turn: Turn, act: OfficerAct, earlier: Hold | None) -> Hold:
     if earlier is None:
         return Hold(turn.at, act.officer, act.role, act.reason, (Role.OFFICER,))
     also = f"also held by {act.officer}: {act.reason}" if act.reason else f"also held by {act.officer}"
-    if also in earlier.reason:
+    again = act.officer == earlier.by and act.reason in ("", earlier.reason)
+    if again or also in earlier.reason:
         return earlier
-    return replace(earlier, reason=f"{earlier.reason}; {also}"[:_REASON_MAX])
+    return replace(earlier, reason="; ".join(filter(None, (earlier.reason, also)))[:_REASON_MAX])
 
 
 def _hold_lane(turn: Turn, act: OfficerAct) -> Reply:

@@ -17,6 +17,7 @@ from .order import accounted
 from .state import AT_LINE, LaneState, LeaseHeld, Track
 
 NS = 1_000_000_000
+_NO_REASON = "no reason given"
 NO_GREEN = frozenset({LaneMode.CLOSED, LaneMode.ALL_HOLD, LaneMode.FAULT, LaneMode.MAINTENANCE})
 
 
@@ -52,7 +53,9 @@ def lane_causes(state: LaneState) -> Iterator[Cause]:
     if state.fault is not None:
         yield Cause(CauseCode.FAULT, f"signal fault {state.fault.code} is latched", state.fault.since)
     if state.hold is not None:
-        yield Cause(CauseCode.LANE_HOLD, f"lane held: {state.hold.reason}", state.hold.since, state.hold.by)
+        yield Cause(
+            CauseCode.LANE_HOLD, f"lane held: {state.hold.reason or _NO_REASON}", state.hold.since, state.hold.by
+        )
     if state.mode in NO_GREEN and state.fault is None:
         gentle = state.mode is LaneMode.CLOSED and state.mode_planned
         yield Cause(CauseCode.MODE, *_mode_told(state), immediate=not gentle)
@@ -68,7 +71,7 @@ def _mode_told(state: LaneState) -> tuple[str, Stamp | None, str]:
     work = state.maintenance
     if state.mode is not LaneMode.MAINTENANCE or work is None:
         return f"lane mode is {state.mode.value}", state.mode_since, ""
-    return f"lane mode is maintenance: {work.reason or 'no reason given'}", work.since, work.by
+    return f"lane mode is maintenance: {work.reason or _NO_REASON}", work.since, work.by
 
 
 def not_commissioned(state: LaneState) -> Cause:
@@ -94,7 +97,7 @@ def _line_causes(state: LaneState) -> Iterator[Cause]:
 def _vehicle_causes(state: LaneState, track: Track, officer: bool) -> Iterator[Cause]:
     hold = track.conveyance.hold
     if hold is not None:
-        yield Cause(CauseCode.HOLD, f"vehicle held: {hold.reason}", hold.since, hold.by)
+        yield Cause(CauseCode.HOLD, f"vehicle held: {hold.reason or _NO_REASON}", hold.since, hold.by)
     elif not state.order.known:
         yield from _held_perhaps(state)
     if officer:

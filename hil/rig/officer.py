@@ -90,7 +90,7 @@ class ScriptedOfficer:
 
     async def _in_control(self, lane: pb.LaneState, now: float) -> bool:
         if not lane.control.officer:
-            taken = await self._do("TakeControl", "", control_pb.TakeControlRequest(**self._who("nobody controls it")))
+            taken = await self._do("TakeControl", "", control_pb.TakeControlRequest(**self._who("nobody had it")))
             return taken.result == "OK"
         if lane.control.officer == OFFICER and now - self._kept_s >= _KEEP_S:
             self._kept_s = now

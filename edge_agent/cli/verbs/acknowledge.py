@@ -4,6 +4,7 @@ import click
 
 from edge_agent.cli import acts
 from edge_agent.cli.agent import Agent, options, request_id
+from edge_agent.cli.exits import Exit, Stop
 
 
 @click.command("acknowledge")
@@ -17,6 +18,10 @@ def command(agent: Agent, condition: str, reason: str, officer: str) -> None:
     stub = agent.lane
     from securecorridor.lane.v1 import lane_service_pb2 as pb
 
+    raised = sorted({each.code for each in acts.read_lane(agent).conditions})
+    if condition not in raised:
+        hint = f"in force: {', '.join(raised) or 'none'}"
+        raise Stop(Exit.NOT_FOUND, f"no condition {condition} is in force", hint, "CONDITION_NOT_FOUND")
     request = pb.AcknowledgeConditionRequest(
         request_id=request_id(), officer=officer, reason=reason, condition=condition
     )

@@ -57,7 +57,10 @@ def stop(agent: Agent, capture: str, reason: str, officer: str) -> None:
     stub = agent.captures
     from securecorridor.lane.v1 import capture_service_pb2 as pb
 
-    found = _find(capture, [each for each in _all(agent) if each.running])
+    running = [each for each in _all(agent) if each.running]
+    if not running:
+        raise Stop(Exit.NOT_FOUND, "no capture is running", "see lanectl capture list", "CAPTURE_NOT_FOUND")
+    found = running[0] if not capture and len(running) == 1 else _find(capture, running)
     request = pb.StopCaptureRequest(request_id=request_id(), officer=officer, reason=reason, capture=found.capture)
     acts.act(agent, stub.StopCapture, request)
 
@@ -69,6 +72,9 @@ def list_(agent: Agent) -> None:
     captures = _all(agent)
     if agent.as_json:
         agent.print_json({"captures": [as_dict(each) for each in captures]})
+        return
+    if not captures:
+        click.echo("no capture at the lane")
         return
     from rich.table import Table
 
@@ -107,8 +113,10 @@ def _all(agent: Agent) -> list[Capture]:
 
 
 def _find(name: str, captures: list[Capture]) -> Capture:
-    """The one that is meant. Stop NOT_FOUND."""
-    fitting = [each for each in captures if each.device == name or each.capture.startswith(name)]
+    """The one that is meant: by its name, a beginning of 6 characters or more, or its device. Stop NOT_FOUND."""
+    fitting = [
+        each for each in captures if each.device == name or (len(name) >= acts.ID_MIN and each.capture.startswith(name))
+    ]
     if len(fitting) == 1:
         return fitting[0]
     what = "several captures fit" if fitting else "no capture fits"

@@ -168,6 +168,8 @@ class FakeLane:
         return 4.0 if officer == self.control.officer else None
 
     async def capture(self, act: OfficerAct) -> AnswerAct:
+        if act.device == "nowhere-1":
+            return AnswerAct(NOW, act.request_id, ActResult.NOT_FOUND, "not here", "")
         return await self.act(act)
 
     async def captures(self) -> list[capture_pb.Capture]:

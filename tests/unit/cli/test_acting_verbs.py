@@ -10,6 +10,7 @@ import pytest
 
 from edge_agent.model.decision import ActKind, ReferralReason, Role
 from edge_agent.model.lane import LaneMode
+from securecorridor.lane.v1.types_pb2 import Condition
 from tests.unit.api.fake_lane import CONVEYANCE, DIGEST
 from tests.unit.api.live_lane import live_lane
 from tests.unit.cli.running import lanectl, run
@@ -43,6 +44,9 @@ async def test_acts_are_bound_to_what_was_shown(tmp_path: Path) -> None:
         assert (await ctl("clear-hold", *SAID)).code == 0
         assert (await ctl("clear-fault", *SAID)).code == 0
         assert (await ctl("silence", "--reason", "heard")).code == 0
+        ctl.lane.conditions_now = [Condition(code="RECORD_QUARANTINED")]
+        ran = await ctl("acknowledge", "RECORD_QARANTINED")
+        assert (ran.code, "in force: RECORD_QUARANTINED" in ran.err) == (6, True)
         assert (await ctl("acknowledge", "RECORD_QUARANTINED", LANE_OFFICER="")).code == 0
         release, refer, order, empty, mode, clear, fault, silence, seen = ctl.lane.acts
         assert (release.conveyance_id, release.etag, release.identity_digest, release.lease_s, release.officer) == (

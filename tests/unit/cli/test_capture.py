@@ -31,6 +31,9 @@ async def test_start_asks_for_what_was_typed(tmp_path: Path) -> None:
     async with lanectl(tmp_path) as ctl:
         ran = await ctl("capture", "start", "rfid-1", "--minutes", "2.5", "--reason", "no reads")
         assert (ran.code, ran.err) == (0, "")
+        ran = await ctl("capture", "start", "nowhere-1", "--reason", "no reads")
+        assert (ran.code, "[DEVICE_NOT_FOUND]" in ran.err) == (6, True)
+        assert (await ctl("capture", "list")).out == "no capture at the lane\n"
         (act,) = ctl.lane.acts
         assert (act.kind, act.device, act.duration_s, act.reason, act.officer, act.role) == (
             ActKind.START_CAPTURE, "rfid-1", 150.0, "no reads", "bso-4711", "technician",
@@ -47,7 +50,10 @@ async def test_list_stop_and_delete_by_device_or_beginning(tmp_path: Path) -> No
         assert (await ctl("capture", "list", "--json")).json["captures"][0]["capture"] == NAME
         assert (await ctl("capture", "stop", "--reason", "done")).code == 0
         captured(ctl.lane, running=False)
-        assert (await ctl("capture", "stop", "--reason", "done")).code == 6
+        ran = await ctl("capture", "stop", "--reason", "done")
+        assert (ran.code, "no capture is running" in ran.err) == (6, True)
+        for too_little in ("", NAME[:5]):
+            assert (await ctl("capture", "delete", too_little, "--reason", "done", "--yes")).code == 6
         assert (await ctl("capture", "delete", NAME[:30], "--reason", "done")).code == 2
         assert (await ctl("capture", "delete", NAME[:30], "--reason", "done", "--yes")).code == 0
         assert [(act.kind, act.capture) for act in ctl.lane.acts] == [

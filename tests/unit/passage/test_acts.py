@@ -111,6 +111,22 @@ def test_a_second_hold_hides_nothing_of_the_first_nor_who_may_clear_it() -> None
     assert "tech:7: lamp" in lane.state.hold.reason
 
 
+def test_a_hold_given_twice_by_one_person_is_told_once() -> None:
+    lane = Lane().start()
+    for reason in ("look", "look", "", "tyre"):
+        lane.act(ActKind.HOLD_LANE, Role.OFFICER, reason=reason, officer="bso:p1")
+    assert lane.state.hold is not None
+    assert lane.state.hold.reason == "look; also held by bso:p1: tyre"
+
+
+def test_a_second_hold_after_one_without_a_reason_begins_with_who_gave_it() -> None:
+    lane = Lane().start()
+    lane.act(ActKind.HOLD_LANE, Role.TECHNICIAN, officer="tech:7")
+    lane.act(ActKind.HOLD_LANE, Role.OFFICER, officer="bso:p1")
+    assert lane.state.hold is not None
+    assert lane.state.hold.reason == "also held by bso:p1"
+
+
 def test_an_officers_release_ends_after_its_lease_and_with_its_console() -> None:
     lane = Lane().start()
     lane.arrive()

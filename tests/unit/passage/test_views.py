@@ -31,6 +31,9 @@ def test_why_it_is_red_changes_as_the_truck_comes_along() -> None:
     lane.act(ActKind.HOLD_LANE, reason="tyre")
     cause = red_causes(lane.state, lane.at)[0]
     assert (cause.code.value, cause.by, cause.text) == ("HOLD_LANE", "bso:p1", "lane held: tyre")
+    lane.act(ActKind.CLEAR_HOLD)
+    lane.act(ActKind.HOLD_LANE)
+    assert red_causes(lane.state, lane.at)[0].text == "lane held: no reason given"
     lane.feed(CentreLink(lane.at, False))
     lane.feed(ZonesLost(lane.at, "X"))
     assert codes(lane) == ["HOLD_LANE", "ZONES_LOST", "ORDER_UNKNOWN", "CENTRE_LOST", "MUST_STAND_AT_LINE"]
