@@ -117,7 +117,7 @@ class LaneInputs:
                 change = self._tracker.read(read)
                 if change is not None:
                     # Reads wait in the channel; the core must see inputs in the order of their stamps.
-                    self._submit(SightingChanged(at=self._clock.stamp(), sighting=change.sighting))
+                    self._submit(SightingChanged(self._clock.stamp(), change.sighting))
                 read = self.tags.take()
 
     def tick(self, now: Stamp) -> None:

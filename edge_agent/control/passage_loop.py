@@ -170,7 +170,7 @@ class PassageLoop:
             now = self._clock.stamp()
             self.control.tick(now)
             self._before_tick(now)
-            self.submit(Tick(at=now))
+            self.submit(Tick(now))
 
     async def _commit_forever(self) -> None:
         while True:

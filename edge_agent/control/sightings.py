@@ -216,7 +216,7 @@ class SightingTracker:
             closed,
             track.levels_cdbm // track.heard,
         )
-        return SightingChanged(at=now, sighting=sighting)
+        return SightingChanged(now, sighting)
 
     def _kind(self, epc: bytes) -> IdentityKind:
         return next((c.kind for c in self._classes if c.matches(epc)), IdentityKind.OTHER_TAG)

@@ -33,6 +33,7 @@ __all__ = ["Limits", "SignalFault", "SignalLoop", "SignalOrders", "SignalPorts",
 
 _MS = 1_000_000
 _JUST_AFTER_NS = 100_000
+_RED, _GREEN = Aspect.RED, Aspect.GREEN  # read off the class once: on Python 3.11 that costs more than a call
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ class SignalLoop:
 
     def state(self) -> SignalState:
         """The signal as last seen. `confirmed` grows stale by itself, so ask when it is needed."""
-        shown, grade = self._shown()
+        shown, grade = self._shown(self._now_ns())
         return SignalState(
             commanded=self._history.commanded,
             since=self._since,
@@ -184,23 +185,24 @@ class SignalLoop:
             whole = True
         if self._history.commanded is None:
             self._judge()
-        self._tell(self._history.commanded or self._ruling.aspect)
+        now = self._ports.clock.stamp()
+        self._tell(self._history.commanded or self._ruling.aspect, now)
         if whole:
             self._cycles += 1
-            self._last_cycle = self._ports.clock.stamp()
+            self._last_cycle = now
             self._ports.on_cycle()
 
     async def _exchange(self, head: SignalHead, whole: bool) -> None:
         """Towards red: on the wire before anything is read. Towards green: only on what the head says now."""
         ended = False
-        if self._history.commanded is not Aspect.RED:  # under red nothing can end
-            sooner = Aspect.RED if self._history.commanded is None else self._judge()
-            ended = sooner is not Aspect.GREEN and sooner is not self._history.commanded
+        if self._history.commanded is not _RED:  # under red nothing can end
+            sooner = _RED if self._history.commanded is None else self._judge()
+            ended = sooner is not _GREEN and sooner is not self._history.commanded
             if ended:
                 await self._show(head, sooner)
         self._reading = await head.read()
         aspect = self._judge()
-        left_alone = self._test is not None and not self._test.feed and aspect is not Aspect.RED
+        left_alone = self._test is not None and not self._test.feed and aspect is not _RED
         if aspect is not self._history.commanded or (whole and not ended and not left_alone):
             await self._show(head, aspect)
 
@@ -225,7 +227,7 @@ class SignalLoop:
         """Write one aspect. The only place that asks a head for anything, and green in one line of it."""
         sent = self._ports.clock.stamp()
         try:
-            if aspect is Aspect.GREEN:
+            if aspect is _GREEN:
                 if self._test is None:
                     assert self._lease is not None, "the interlock gives no green without a lease"
                     self._history = timing.begin_green(self._history, self._lease)
@@ -235,14 +237,14 @@ class SignalLoop:
             else:
                 await head.write(aspect)
         except DeviceError:
-            self._tell(aspect)  # it may be showing: the record must say that it was tried
+            self._tell(aspect, self._ports.clock.stamp())  # it may be showing: the record must say that it was tried
             raise
         now, self._fed = self._ports.clock.stamp(), sent
         changed = aspect is not self._history.commanded
         self._history = timing.acknowledged(self._history, aspect, now.mono_ns)
         if changed:
             self._since = now
-            self._tell(aspect)
+            self._tell(aspect, now)
 
     def _forget(self) -> None:
         """What the head shows is unknown from now on."""
@@ -251,15 +253,15 @@ class SignalLoop:
         self._history = timing.exchange_lost(self._history)
         self._reading = None
 
-    def _tell(self, commanded: Aspect) -> None:
-        shown, grade = self._shown()
+    def _tell(self, commanded: Aspect, now: Stamp) -> None:
+        shown, grade = self._shown(now.mono_ns)
         news = (commanded, shown, grade, self._fault_code())
         if news == self._told:
             return
         self._told = news
         self._ports.on_change(
             SignalChanged(
-                at=self._ports.clock.stamp(),
+                at=now,
                 commanded=commanded,
                 confirmed=shown,
                 grade=grade,
@@ -270,10 +272,10 @@ class SignalLoop:
             )
         )
 
-    def _shown(self) -> tuple[Aspect | None, Grade]:
+    def _shown(self, now_ns: int) -> tuple[Aspect | None, Grade]:
         """What feedback shows and how well that is known; nothing when the reading is stale."""
         reading = self._reading
-        if reading is None or self._now_ns() - reading.stamp.mono_ns > self._limits.stale_ns:
+        if reading is None or now_ns - reading.stamp.mono_ns > self._limits.stale_ns:
             return None, Grade.NONE
         shown = timing.confirmed(reading)
         if shown is None:
@@ -308,9 +310,10 @@ class SignalLoop:
 
     def _certain_ns(self) -> int | None:
         """When a deviation that lasts until then is a fault: the next such moment after the newest reading."""
-        if self._reading is None or self._history.fault is not None:
+        history, limits = self._history, self._limits
+        if self._reading is None or not timing.unsettled(history):
             return None
-        history, limits, read_ns = self._history, self._limits, self._reading.stamp.mono_ns
+        read_ns = self._reading.stamp.mono_ns
         since = ((history.mismatch_ns, limits.settle_ns), (history.conflict_ns, limits.conflict_ns))
         certain = (began_ns + limit_ns + _JUST_AFTER_NS for began_ns, limit_ns in since if began_ns is not None)
         return min((at_ns for at_ns in certain if at_ns > read_ns), default=None)
@@ -327,7 +330,7 @@ class SignalLoop:
             self._failures += 1
             self._last_failure = "SIGNAL_RED_NOT_VERIFIED"
             self._forget()
-        self._tell(Aspect.RED)
+        self._tell(_RED, self._ports.clock.stamp())
 
     async def _in_time(self, last_word: Coroutine[Any, Any, None]) -> bool:
         """Whether it ended within `leave_ms`; it has ended in any case when this returns.

@@ -10,6 +10,8 @@ from drivers.api import Aspect, DeviceTimeout, Grade, LinkLost, SignalReadback, 
 from hil.rig.virtual_arm import VirtualArm
 
 _TIMEOUT_S = 0.25
+_RED = Aspect.RED  # read off its class once: every cycle of the signal asks for it
+_LAMP = Grade.LAMP
 UTC0_NS = 1_767_225_600_000_000_000
 
 
@@ -43,8 +45,8 @@ class VirtualModule:
         self, clock: LoopClock, on_lamp: Callable[[Aspect], None], *, lamp_delay_s: float, watchdog_s: float
     ) -> None:
         self.clock = clock
-        self.coils = Aspect.RED
-        self.shown = Aspect.RED
+        self.coils = _RED
+        self.shown = _RED
         self.tripped = False
         self.feedback_missing = False
         self.stuck: Aspect | None = None
@@ -70,13 +72,13 @@ class VirtualModule:
         self._fed_s = self._loop.time()
         self.tripped = False
         self._output(aspect)
-        if aspect is not Aspect.RED and self._timer is None:
+        if aspect is not _RED and self._timer is None:
             self._timer = self._loop.call_at(self._fed_s + self._watchdog_s, self._look)
 
     def read(self) -> SignalReadback:
         """Outputs and feedback now."""
         lamps = Aspect.DARK if self.feedback_missing else self.shown
-        return SignalReadback(self.clock.stamp(), "io-1", self.coils, lamps, Grade.LAMP, tripped=self.tripped)
+        return SignalReadback(self.clock.stamp(), "io-1", self.coils, lamps, _LAMP, False, self.tripped)
 
     def set_stuck(self, aspect: Aspect | None) -> None:
         """This lamp burns from now on, or the relay is free again."""
@@ -105,14 +107,14 @@ class VirtualModule:
     def _look(self) -> None:
         """The watchdog's time has come, unless it was fed meanwhile."""
         self._timer = None
-        if self.coils is Aspect.RED:
+        if self.coils is _RED:
             return
         due_s = self._fed_s + self._watchdog_s
         if self._loop.time() < due_s - 1e-6:
             self._timer = self._loop.call_at(due_s, self._look)
             return
         self.tripped = True
-        self._output(Aspect.RED)
+        self._output(_RED)
 
 
 class VirtualHead:
@@ -126,17 +128,19 @@ class VirtualHead:
 
     async def write(self, aspect: Aspect) -> None:
         """Command an aspect."""
-        if aspect is not Aspect.RED or not self._at_rest():
+        if aspect is not _RED or not self._at_rest():
             await self._exchange()
         self._module.write(aspect)
-        await self._wait_for_answer()
+        if self._module.late_s:
+            await self._wait_for_answer()
 
     async def read(self) -> SignalReadback:
         """Read back."""
         if not self._at_rest():
             await self._exchange()
         reading = self._module.read()
-        await self._wait_for_answer()
+        if self._module.late_s:
+            await self._wait_for_answer()
         return reading
 
     async def pulse(self, role: str) -> None:
@@ -145,11 +149,12 @@ class VirtualHead:
         self._module.arm.decided(role)
         await self._exchange()
         await self._module.arm.pulse(role)
-        await self._wait_for_answer()
+        if self._module.late_s:
+            await self._wait_for_answer()
 
     async def _wait_for_answer(self) -> None:
         late_s = self._module.late_s
-        if late_s and self.alive:
+        if self.alive:
             await asyncio.sleep(min(late_s, _TIMEOUT_S))
             if late_s > _TIMEOUT_S:
                 raise DeviceTimeout("MODULE_TIMEOUT", "the module answers too late")
@@ -158,7 +163,7 @@ class VirtualHead:
         """Whether red is commanded and shown: then it makes no difference when within its few milliseconds an exchange
         takes effect, and nine of ten need no time at all."""
         module = self._module
-        return self.alive and not module.mute and module.coils is Aspect.RED and module.shown is Aspect.RED
+        return self.alive and not module.mute and module.coils is _RED and module.shown is _RED
 
     async def _exchange(self) -> None:
         if self._module.mute and self.alive:
