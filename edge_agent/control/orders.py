@@ -31,17 +31,17 @@ def signal_orders(
     """The orders now. `lease` is the one that may show green (granted, committed in time, not withdrawn), which may lag
     behind the state's own; `fault_cleared_seq` counts authorised clearings of a signal fault and never falls; `test` is
     a signal test under way."""
-    return SignalOrders(
-        permit=PERMITS.get(state.mode, Permit.NONE),
-        hold=_held(state, lease),
-        fault_cleared_seq=fault_cleared_seq,
-        order_known=state.order_known,
-        lease=lease,
-        source_alive=_source_alive(state, lease),
-        closed=state.closed_and_empty,
-        test=test,
-        arm_fault=state.barrier_fault is not None,
-        too_late=state.held is not None and state.held.late_ns != 0,
+    return SignalOrders(  # by place: by name it costs twice as much, and every input of the core asks for it
+        PERMITS.get(state.mode, Permit.NONE),
+        _held(state, lease),
+        fault_cleared_seq,
+        state.order_known,
+        lease,
+        _source_alive(state, lease),
+        state.closed_and_empty,
+        test,
+        state.barrier_fault is not None,  # arm_fault
+        state.held is not None and state.held.late_ns != 0,  # too_late
     )
 
 

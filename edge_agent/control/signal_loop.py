@@ -117,18 +117,21 @@ class SignalLoop:
         self._last_cycle: Stamp | None = None
         self._failures = 0
         self._last_failure = ""
-        self._bell = asyncio.Event()
+        self._rung = False
+        self._waiting: asyncio.Future[None] | None = None
         self._whole = True
         self._due_ns = self._since.mono_ns
 
     def wake(self) -> None:
         """Look again at once: a beam edge or a session has come. From the loop's own thread only."""
-        self._bell.set()
+        self._rung = True
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
     def orders_moved(self) -> None:
         """Look again at once if the orders are not those last ruled on: most of what moves the core moves no order."""
         if self._ports.orders() != self._orders:
-            self._bell.set()
+            self.wake()
 
     def state(self) -> SignalState:
         """The signal as last seen. `confirmed` grows stale by itself, so ask when it is needed."""
@@ -161,13 +164,13 @@ class SignalLoop:
         """Until cancelled; then one bounded red, read back. A program error ends it the same way and is raised."""
         try:
             while True:
-                await self._turn()
-                await self._pause()
+                looked = await self._turn()
+                await self._pause(looked.mono_ns)
         finally:
             await self._leave()
 
-    async def _turn(self) -> None:
-        """One cycle, or, between two cycles, one early look at an unsettled head."""
+    async def _turn(self) -> Stamp:
+        """One cycle, or, between two cycles, one early look at an unsettled head; when it ended."""
         whole = self._whole
         if whole:
             self._due_ns = self._now_ns() + self._cycle_ns
@@ -191,6 +194,7 @@ class SignalLoop:
             self._cycles += 1
             self._last_cycle = now
             self._ports.on_cycle()
+        return now
 
     async def _exchange(self, head: SignalHead, whole: bool) -> None:
         """Towards red: on the wire before anything is read. Towards green: only on what the head says now."""
@@ -288,9 +292,8 @@ class SignalLoop:
     def _now_ns(self) -> int:
         return self._ports.clock.stamp().mono_ns
 
-    async def _pause(self) -> None:
+    async def _pause(self, now_ns: int) -> None:
         """Until the next cycle is due, sooner while the head is unsettled, at once when woken."""
-        now_ns = self._now_ns()
         certain_ns = self._certain_ns()
         if certain_ns is not None and self._due_ns < certain_ns < self._due_ns + self._cycle_ns // 2:
             self._due_ns = certain_ns  # one look at the right moment, not two around it
@@ -300,12 +303,16 @@ class SignalLoop:
         watched = timing.unsettled(self._history) or (self._test is not None and not self._test.feed)
         early = watched and soon_ns < self._due_ns
         delay_ns = max(0, (soon_ns if early else self._due_ns) - now_ns)
-        timer = asyncio.get_running_loop().call_later(delay_ns / 1e9, self._bell.set)
-        try:
-            await self._bell.wait()
-        finally:
-            timer.cancel()
-        self._bell.clear()
+        if not self._rung:
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            timer = loop.call_later(delay_ns / 1e9, self.wake)
+            try:
+                await self._waiting
+            finally:
+                timer.cancel()
+                self._waiting = None
+        self._rung = False
         self._whole = not early
 
     def _certain_ns(self) -> int | None:

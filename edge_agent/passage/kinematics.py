@@ -108,7 +108,7 @@ def nose_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float],
         (times.s_nose, geometry.beam_m),
         (times.x_nose, geometry.x.start_m),
     )
-    return tuple((stamp.mono_ns, position) for stamp, position in pairs if stamp is not None)
+    return tuple([(stamp.mono_ns, position) for stamp, position in pairs if stamp is not None])
 
 
 def tail_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float], ...]:
@@ -119,7 +119,7 @@ def tail_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float],
         (times.s_tail, geometry.beam_m + geometry.line_length_m),
         (times.x_tail, geometry.x.end_m),
     )
-    return tuple((stamp.mono_ns, position) for stamp, position in pairs if stamp is not None)
+    return tuple([(stamp.mono_ns, position) for stamp, position in pairs if stamp is not None])
 
 
 def wall_after_m(position_m: float, geometry: Geometry) -> float:

@@ -2,19 +2,18 @@
 
 from edge_agent.model.conveyance import Conveyance
 from edge_agent.model.decision import Decision
-from edge_agent.model.identity import IdentityClaim, IdentityKind, Leg
+from edge_agent.model.identity import LEG_OF, IdentityClaim, IdentityKind, Leg
 from edge_agent.model.lane import LanePolicy
 
 from .state import ClaimKeys
 
+_SUPPORTED: dict[IdentityKind, Leg] = {kind: leg for kind, leg in LEG_OF.items() if kind is not IdentityKind.OTHER_TAG}
+
 
 def claims_of(conveyance: Conveyance, leg: Leg) -> tuple[IdentityClaim, ...]:
     """Claims read at the lane that support this leg; a transponder of no configured class supports none."""
-    return tuple(
-        a.sighting.claim
-        for a in conveyance.assignments
-        if a.sighting.claim.leg is leg and a.sighting.claim.kind is not IdentityKind.OTHER_TAG
-    )
+    claims = [a.sighting.claim for a in conveyance.assignments]
+    return tuple([claim for claim in claims if _SUPPORTED.get(claim.kind) is leg])
 
 
 def claim_keys(conveyance: Conveyance) -> ClaimKeys:

@@ -40,7 +40,7 @@ def on_sighting(turn: Turn, event: SightingChanged) -> None:
     if holder is not None:
         _update(turn, holder, sighting)
         return
-    if any(sighting.sighting_id in passage.sightings for passage in turn.state.sealed):
+    if any(sighting.sighting_id in p.sightings for p in turn.state.sealed_since(sighting.first.mono_ns)):
         return  # the last word on a vehicle that has gone
     if _flooded(turn, sighting):
         title = "More tags than the lane follows"
@@ -245,7 +245,7 @@ def _departed(turn: Turn, sighting: Sighting) -> bool:
     """The tag of a vehicle that has just gone, by the side say, still within hearing: nobody else's."""
     claim = (sighting.claim.kind.value, sighting.claim.token)
     since = turn.now_ns - int(turn.state.config.policy.stray_after_s * NS)
-    return any(claim in passage.claims for passage in turn.state.sealed if passage.at_ns >= since)
+    return any(claim in passage.claims for passage in turn.state.sealed_since(since))
 
 
 def _window_over(turn: Turn, sighting: Sighting, track: Track) -> bool:

@@ -1,7 +1,8 @@
 """What the core keeps between inputs: one frozen `LaneState`, with a `Track` per vehicle in physical order."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import takewhile
 
 from drivers.api import Stamp
 from edge_agent.model.conveyance import Conveyance, ZoneTimes
@@ -398,7 +399,14 @@ class LaneState:
 
     def track(self, conveyance_id: str) -> Track | None:
         """The track of a conveyance that is not sealed yet."""
-        return next((track for track in self.tracks if track.id == conveyance_id), None)
+        for track in self.tracks:  # asked for at every turn: no generator
+            if track.conveyance.conveyance_id == conveyance_id:
+                return track
+        return None
+
+    def sealed_since(self, since_ns: int) -> Iterator[SealedPassage]:
+        """Passages sealed at that moment or later, the latest first."""
+        return takewhile(lambda passage: passage.at_ns >= since_ns, reversed(self.sealed))
 
     def held_conveyance(self, conveyance_id: str) -> bool:
         """The interlock's fact `hold`: a hold on the lane or on this conveyance."""

@@ -29,7 +29,8 @@ def remember(turn: Turn, track: Track, sighting: Sighting) -> None:
         _look_for_passback(turn, track, before)
         _look_at_chip(turn, track, before, claim.tid_token)
     chip = (before.tid_token if before is not None else "") or claim.tid_token
-    tokens = {token: known for token, known in turn.state.tokens.items() if token != claim.token}
+    tokens = dict(turn.state.tokens)
+    tokens.pop(claim.token, None)  # so that the latest stand last
     tokens[claim.token] = Remembered(track.id, turn.at.utc_ns, chip)
     if len(tokens) > MOST_TOKENS:
         del tokens[next(iter(tokens))]

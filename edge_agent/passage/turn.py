@@ -34,10 +34,11 @@ class Turn:
 
     def each(self) -> Iterator[Track]:
         """Every track as it is when its turn comes, whatever happened to it meanwhile."""
-        for conveyance_id in [track.id for track in self.state.tracks]:
-            track = self.state.track(conveyance_id)
-            if track is not None:
-                yield track
+        tracks = self.state.tracks
+        for track in tracks:
+            now = track if self.state.tracks is tracks else self.state.track(track.id)
+            if now is not None:
+                yield now
 
     def put(self, track: Track) -> Track:
         """Store a changed track under its conveyance id."""
@@ -72,7 +73,7 @@ class Turn:
     def condition(self, code: ConditionCode, severity: Severity, active: bool, title: str, hint: str) -> None:
         """Raise or clear a condition; nothing when it already is so."""
         have = self.state.conditions
-        if (code.value in have) == active:
+        if (code in have) == active:
             return
         rest = {*have, code.value} if active else {*have} - {code.value}
         self.state = replace(self.state, conditions=tuple(sorted(rest)))

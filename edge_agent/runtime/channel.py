@@ -67,7 +67,8 @@ class Channel(Generic[T]):
 
     def put(self, item: T) -> bool:
         """Queue the item; never blocks. False: refused (full under REFUSE, or closed) and counted as dropped."""
-        full = len(self._items) >= self.capacity
+        depth = len(self._items) + 1
+        full = depth > self.capacity
         if self._closed or (full and self.overflow is Overflow.REFUSE):
             self._dropped += 1
             return False
@@ -76,8 +77,10 @@ class Channel(Generic[T]):
             self._dropped += 1
         self._items.append(item)
         self._accepted += 1
-        self._depth_max = max(self._depth_max, len(self._items))
-        self._wake_one()
+        if depth > self._depth_max and not full:
+            self._depth_max = depth
+        if self._waiters:
+            self._wake_one()
         return True
 
     async def get(self) -> T:

@@ -11,6 +11,7 @@ import types
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, partial
+from operator import attrgetter
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from edge_agent.model.errors import StoreError
@@ -57,22 +58,32 @@ def decode_record(kind: type[R], data: bytes) -> R:
         ) from error
 
 
-_names_by_kind: dict[type[Any], tuple[str, ...]] = {}
+_fields_by_kind: dict[type[Any], tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]] = {}
 
 
 def _fields(record: Any) -> dict[str, Any]:  # noqa: ANN401 - any dataclass
     kind = type(record)
-    names = _names_by_kind.get(kind)
-    if names is None:
-        names = _names_by_kind[kind] = tuple(field.name for field in dataclasses.fields(kind))
-    return {name: getattr(record, name) for name in names}
+    known = _fields_by_kind.get(kind)
+    if known is None:
+        known = _fields_by_kind[kind] = _reader(tuple(field.name for field in dataclasses.fields(kind)))
+    names, values_of = known
+    return dict(zip(names, values_of(record), strict=True))
+
+
+def _reader(names: tuple[str, ...]) -> tuple[tuple[str, ...], Callable[[Any], tuple[Any, ...]]]:
+    """The fields and what reads all of them at once."""
+    if len(names) > 1:
+        return names, attrgetter(*names)
+    return names, lambda record: tuple(getattr(record, name) for name in names)
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - one return per shape
     """What JSON has no form for. Strings, numbers, tuples and dicts never come here, so enumerations must be StrEnum or
     IntEnum where they are keys."""
-    if type(value) in _names_by_kind:  # nearly always, and the tests below are slow
-        return _fields(value)
+    known = _fields_by_kind.get(type(value))
+    if known is not None:  # nearly always, and the tests below are slow
+        names, values_of = known
+        return dict(zip(names, values_of(value), strict=True))
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, Enum):

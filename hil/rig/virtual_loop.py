@@ -6,7 +6,7 @@ import contextvars
 import heapq
 import selectors
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from concurrent.futures import Executor
 from typing import Any, TypeVar
 
@@ -92,7 +92,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self._timed = 0
         super().__init__()
         self.set_task_factory(self._make_task)
-        self._files = self._selector.get_map()
+        # What counts the selector's files without a call into it: every jump in time asks.
+        self._files: Mapping[int, object] = vars(self._selector)["_fd_to_key"]
 
     def call_soon(
         self, callback: Callable[..., object], *args: object, context: contextvars.Context | None = None
@@ -146,7 +147,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
                     raise
                 except BaseException as error:  # noqa: BLE001 - as asyncio's own handles do
                     self._report(call, error)
-            if self._stopping or not alone or not (ready or self._alone_in_time()):
+            if self._stopping or not alone or not (ready or (timers and len(self._files) == 1)):
                 return
 
     def _report(self, call: asyncio.Handle, error: BaseException) -> None:
@@ -162,10 +163,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         if not alone or not (self._ready or self._timers):
             self._process_events(self._selector.select(0))
         return alone
-
-    def _alone_in_time(self) -> bool:
-        """Whether there is nothing to wait for but timers."""
-        return bool(self._timers) and len(self._files) == 1
 
     def _jump(self) -> None:
         timers = self._timers

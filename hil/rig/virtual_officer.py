@@ -271,11 +271,12 @@ class VirtualOfficer:
             self.play(Verb.SET_MODE, {"mode": self._mode.value})
             return
         # Records and camera may differ for a moment at every crossing: only a lasting difference counts.
-        self._looks_wrong = 0 if self._agrees(state) else self._looks_wrong + 1
+        views = self._inside()
+        self._looks_wrong = 0 if self._agrees(state, views) else self._looks_wrong + 1
         if (not state.order.known or self._looks_wrong >= _WRONG_LOOKS) and self._may_confirm(state):
             self._looks_wrong = 0
             self.play(Verb.CONFIRM_ORDER, {})
-        self._see_who_waits(state)
+        self._see_who_waits(state, views)
 
     def _mend(self, state: LaneState) -> None:
         """The head is whole again: lead everybody out of the closed lane, test the signal, clear the fault."""
@@ -315,10 +316,10 @@ class VirtualOfficer:
         self._aside.add(truck)
         self._lane.later(_SIDE_AFTER_S, lambda: self._lane.direct(truck, "side"))
 
-    def _agrees(self, state: LaneState) -> bool:
+    def _agrees(self, state: LaneState, views: list[TruckView]) -> bool:
         """Whether the records upstream of the line are the trucks one sees there, in their order."""
         shown = [self._lane.truck_of.get(track.id, "") for track in state.tracks if track.upstream]
-        return shown == [view.id for view in self._inside()]
+        return shown == [view.id for view in views]
 
     def _may_confirm(self, state: LaneState) -> bool:
         """Every truck in the corridor has a record, and nothing is in the beam."""
@@ -329,8 +330,7 @@ class VirtualOfficer:
         clear = not any(zones[zone] for zone in line)
         return clear and not lies and all(track is not None and track.upstream for track in known)
 
-    def _see_who_waits(self, state: LaneState) -> None:
-        views = self._inside()
+    def _see_who_waits(self, state: LaneState, views: list[TruckView]) -> None:
         first = views[0] if views else None
         if first is None or first.state is not TruckState.STANDING or first.nose_m < -3.5:
             self._standing.clear()

@@ -173,12 +173,13 @@ class RfModel:
         after, until = max(window[0], segment.t0), min(window[1], segment.t1)
         start = max(start, tag.present_from_s, window[0])
         end = min(end, tag.present_until_s, until)
-        still = segment.v == 0.0 and segment.a == 0.0
-        along = segment.x - tag.offset_m - antenna.x_m
+        t0, _, x, v, a = segment
+        still = v == 0.0 and a == 0.0
+        along = x - tag.offset_m - antenna.x_m
         number = int(tag.epc, 16)
         key = mix64(number ^ (antenna.port << 56) ^ mix64(seed))
         period = 1.0 / self.reads_per_s
-        slot = math.floor(start * self.reads_per_s) - 1
+        slot = math.floor(start * self.reads_per_s)
         while slot * period <= end:
             noise = mix64(key ^ (slot & 0xFFFFFFFFFFFF))
             # Slots are fixed in time and jittered within, so a read does not depend on where the window was cut.
@@ -187,7 +188,8 @@ class RfModel:
             if not (after < t <= end and start <= t):
                 continue
             if not still:
-                along = segment.at(t)[0] - tag.offset_m - antenna.x_m
+                dt = t - t0
+                along = x + (v + 0.5 * a * dt) * dt - tag.offset_m - antenna.x_m  # `Segment.at`, within its time
             rssi = self._rssi(antenna, along, tag, number, seed, math.floor(t * _BUCKETS_PER_S)) + level_db
             if rssi >= self.sensitivity_dbm:
                 path_m = 2.0 * math.hypot(along, antenna.height_m)
