@@ -53,6 +53,8 @@ class Flag(StrEnum):
     """The sensors contradict each other about it: when and on what light it crossed, or whether it did."""
     UNPROVEN = "unproven"
     """One sensor alone ever showed it, or an officer who looked saw nobody: it may have been no vehicle at all."""
+    MIXED = "mixed"
+    """What zones and readers showed may be two vehicles': nothing that was read is claimed as its own."""
     LATE_CARD = "late_card"
     PASSBACK = "passback"
     SEEN_ELSEWHERE = "seen_elsewhere"

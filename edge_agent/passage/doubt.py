@@ -7,9 +7,10 @@ from edge_agent.model.lane import Zone
 from edge_agent.model.records import replace
 
 from .codes import EventCode
+from .continuity import perhaps_two, unclaimed
 from .kinematics import NS, SLOW_SECONDS, consistent, metres_per_second, zone_end_m
 from .legs import claim_keys
-from .state import LaneState, Track
+from .state import LaneState, SealedPassage, Track
 from .turn import Turn
 
 WITNESSES = 2
@@ -69,7 +70,8 @@ def settle(turn: Turn, track: Track) -> Track:
     elsewhere = _claims_elsewhere(turn, track)
     if witnesses(track.conveyance, elsewhere) < WITNESSES or _perhaps_another(track.conveyance, elsewhere):
         track = turn.flag(track, Flag.UNPROVEN)
-    return track
+    claimed = _claims_elsewhere(turn, track, claimed=True)
+    return unclaimed(turn, track) if perhaps_two(track, claimed) else track
 
 
 def _perhaps_another(conveyance: Conveyance, elsewhere: frozenset[tuple[str, str]]) -> bool:
@@ -78,12 +80,17 @@ def _perhaps_another(conveyance: Conveyance, elsewhere: frozenset[tuple[str, str
     return bool(claims) and claims <= elsewhere and not (times.s_loop or times.s_nose or times.x_nose)
 
 
-def _claims_elsewhere(turn: Turn, track: Track) -> frozenset[tuple[str, str]]:
-    """(kind, token) of what other vehicles carry, and those that have gone lately: it may have been read of them."""
+def _claims_elsewhere(turn: Turn, track: Track, *, claimed: bool = False) -> frozenset[tuple[str, str]]:
+    """(kind, token) of what other vehicles carry, and those that have gone lately: it may have been read of them.
+    `claimed`: not of what was read of one whose record claims none of it."""
     since_ns = turn.now_ns - int(turn.state.config.policy.abandon_s * NS)
-    gone = (claim for sealed in turn.state.sealed if sealed.at_ns >= since_ns for claim in sealed.claims)
+    gone = (claim for sealed in turn.state.sealed if _counts(sealed, since_ns, claimed) for claim in sealed.claims)
     here = (claim for other in turn.state.tracks if other.id != track.id for claim in claim_keys(other.conveyance))
     return frozenset((*gone, *here))
+
+
+def _counts(sealed: SealedPassage, since_ns: int, claimed: bool) -> bool:
+    return sealed.at_ns >= since_ns and not (claimed and sealed.mixed)
 
 
 def witnesses(conveyance: Conveyance, elsewhere: frozenset[tuple[str, str]] = frozenset()) -> int:

@@ -49,15 +49,21 @@ def _slowest_s(state: LaneState, track: Track) -> float:
 
 def left_unseen(turn: Turn) -> tuple[Track, ...]:
     """Now that a nose is at X: those past the line who must have left before it, because one behind them comes just
-    when its pace says, and they are overdue at theirs, or may never have crossed."""
+    when its pace says, and they are overdue at theirs, or may never have crossed. One that was seen to cross is sooner
+    there than one ahead of it that nobody saw, which may come at any pace."""
     state, now_ns = turn.state, turn.now_ns
     past = [track for track in state.tracks if not track.upstream and track.reached < RANK[Zone.X]]
+    before = 0
     for place, track in enumerate(past):
         if place and _fits(state, track, now_ns):
-            return tuple(past[:place])
-        if not (track.unseen or Flag.DOUBTFUL in track.conveyance.flags or _late(state, track, now_ns)):
+            before = place
+        if (before and track.fixes.s_nose is not None) or not _perhaps_gone(state, track, now_ns):
             break
-    return ()
+    return tuple(past[:before])
+
+
+def _perhaps_gone(state: LaneState, track: Track, now_ns: int) -> bool:
+    return track.unseen or Flag.DOUBTFUL in track.conveyance.flags or _late(state, track, now_ns)
 
 
 def _fits(state: LaneState, track: Track, now_ns: int) -> bool:

@@ -94,6 +94,7 @@ def _orphan(track: Track, turn: Turn) -> Track:
     conveyance = replace(track.conveyance, lease=None)
     return replace(
         Track(conveyance, turn.at, track.reached, digest=track.digest, rolled=track.rolled, stood=track.stood),
+        torn=track.torn,
         decisions_from=len(conveyance.decisions),
         fixes=ZoneTimes(),
         over=track.over,

@@ -5,6 +5,7 @@ from edge_agent.model.lane import Zone
 from edge_agent.model.records import replace
 
 from .arrivals import could_come, unexpected
+from .continuity import tear
 from .kinematics import NS, metres_per_second, zone_end_m, zone_start_m
 from .state import RANK, ZONES, LaneState, Track, ZoneInputs
 from .turn import Turn
@@ -30,7 +31,8 @@ def resync(turn: Turn, before: ZoneInputs) -> None:
         )
         fixes = track.fixes if track.upstream and not doubtful else ZoneTimes()
         moved = track.moved if still == track.over else turn.at
-        placed = turn.put(replace(track, over=still, fixes=fixes, moved=moved))
+        placed = tear(turn, track) if doubtful and track.upstream else track
+        placed = turn.put(replace(placed, over=still, fixes=fixes, moved=moved))
         if doubtful and Zone.X in still and _has_follower(state, placed):
             turn.flag(placed, Flag.DOUBTFUL)
     for zone in reversed(ZONES):
@@ -102,7 +104,7 @@ def _place(turn: Turn, zone: Zone) -> None:
     if track is None:
         return
     track = replace(
-        track,
+        tear(turn, track) if track.upstream else track,
         suspect=True,
         reached=max(track.reached, RANK[zone]),
         over=(*(z for z in track.over if _spans(state, track, z, zone)), zone),

@@ -75,6 +75,7 @@ def seal(turn: Turn, track: Track, how: str, *, exit_owed: bool = False) -> None
         track = turn.state.track(track.id) or track
     if track.request_open:
         turn.effects.append(WithdrawRequest(turn.at, track.id, "sealed"))
+    claims = claim_keys(track.conveyance)
     track = settle(turn, track)
     outcome = outcome_of(track, turn.now_ns)
     conveyance = replace(track.conveyance, phase=Phase.SEALED, outcome=outcome, ended=turn.at)
@@ -86,9 +87,10 @@ def seal(turn: Turn, track: Track, how: str, *, exit_owed: bool = False) -> None
         highest,
         turn.now_ns,
         tuple(a.sighting.sighting_id for a in conveyance.assignments),
-        claim_keys(conveyance),
+        claims,
         exit_owed,
         track.reached == EXITED and Zone.X not in track.over,
+        Flag.MIXED in conveyance.flags,
     )
     turn.state = replace(
         state,

@@ -15,6 +15,7 @@ from edge_agent.model.records import replace
 
 from .association import ANY_VEHICLE, Candidate, candidates, exit_stamp, faint, lay_there_before, unseen_rival
 from .codes import ConditionCode, EventCode
+from .continuity import read_where_it_is, tied
 from .identity_digest import identity_digest
 from .kinematics import NS
 from .leases import withdraw
@@ -302,6 +303,7 @@ def _give(turn: Turn, track: Track, assignment: Assignment, also: tuple[Assignme
     claim = assignment.sighting.claim
     if claim.kind is IdentityKind.DRIVER_CARD and track.asked is not None and not carries(track, claim):
         track = turn.flag(track, Flag.LATE_CARD)
+    track = turn.put(tied(track, assignment.sighting))
     _replace_assignments(turn, track, (*track.conveyance.assignments, *also, assignment))
     given(turn, assignment.sighting)
     remember(turn, track, assignment.sighting)
@@ -389,6 +391,8 @@ def _update(turn: Turn, track: Track, sighting: Sighting) -> None:
         turn.put_conveyance(track, replace(track.conveyance, assignments=kept))
         remember(turn, track, sighting)
         return
+    if track.torn is not None and read_where_it_is(track, sighting, turn.state.config.geometry):
+        track = turn.put(tied(track, sighting))
     turn.quiet = True
     if kept != track.conveyance.assignments:
         turn.put_conveyance(track, replace(track.conveyance, assignments=kept))

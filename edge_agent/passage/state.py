@@ -45,6 +45,18 @@ class Spent:
 
 
 @dataclass(frozen=True, slots=True)
+class Torn:
+    """Since `at_ns` (monotonic nanoseconds) zones may show another vehicle on a record than before. `claims` were read
+    before the last tear, `times` are what zones had shown before the first. `apart`: other tags were read between
+    two tears, and no tag ties all three together any more."""
+
+    at_ns: int
+    claims: ClaimKeys
+    times: ZoneTimes
+    apart: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Track:
     """A conveyance and what only the core needs to follow it.
 
@@ -58,7 +70,8 @@ class Track:
     central still owes an answer. `green_at_gap`: it had a lease when continuity was last lost. `perhaps_crossed`: the
     beam was broken when it can have been there, but not the stop loop; `spent`: the lease it had then. `loop_off_ns`:
     when its tail left the stop loop (0: not yet). `beyond`: when (monotonic nanoseconds) and from where on (metres)
-    zone inputs that came back after a gap found its nose. `flickered`: A chattered when it came, if it did.
+    zone inputs that came back after a gap found its nose. `flickered`: A chattered when it came, if it did. `torn`:
+    what of its record may be another's.
     """
 
     conveyance: Conveyance
@@ -90,6 +103,7 @@ class Track:
     loop_off_ns: int = 0
     beyond: tuple[int, float] | None = None
     flickered: bool = False
+    torn: Torn | None = None
 
     @property
     def id(self) -> str:
@@ -256,7 +270,7 @@ class Answered:
 class SealedPassage:
     """Enough of a sealed passage to supplement it, and to know its tags while they linger: `sightings` are ids,
     `claims` (kind, token) pairs, `at_ns` when it was sealed, `exit_owed`: before X had seen its tail leave;
-    `left`: when X had seen it."""
+    `left`: when X had seen it; `mixed`: its record claims none of them."""
 
     conveyance_id: str
     bundle_id: str
@@ -266,6 +280,7 @@ class SealedPassage:
     claims: ClaimKeys = ()
     exit_owed: bool = False
     left: bool = False
+    mixed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

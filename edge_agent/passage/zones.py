@@ -10,6 +10,7 @@ from .arrivals import could_come, new_track, unexpected
 from .beam import beam_alone, beam_disturbed, beam_missed, beam_seen, curtain_disagrees, did_not_cross
 from .chatter import chatters, doubts_order, forget_noses, in_doubt, noted, there_again
 from .codes import ConditionCode, EventCode
+from .continuity import fleeting, tear
 from .crossing import cross, last_shown, passed_unseen, spend, was_confirmed
 from .doubt import beam_outlasted_loop, withdraw_accusation
 from .exits import exit_missed, exit_seen, left_unseen, seen_late
@@ -121,6 +122,7 @@ def _out_of_sequence(turn: Turn, track: Track, zone: Zone) -> Track:
         beam_missed(turn)
     lose_order(turn, f"sequence_broken_at_{zone.value}")
     track = turn.state.track(track.id) or track
+    track = track if zone is Zone.X else tear(turn, track)
     track = turn.flag(turn.put(replace(track, suspect=True)), Flag.SENSOR_FAULT)
     return turn.flag(spend(turn, track), Flag.DOUBTFUL) if zone is Zone.X else track
 
@@ -154,6 +156,7 @@ def _not_over(turn: Turn, track: Track, tail_m: float) -> Track:
     lose_order(turn, f"{behind[0].value}_held_by_another")
     track = turn.state.track(track.id) or track
     over = tuple(z for z in track.over if z not in behind)
+    track = tear(turn, track) if track.upstream else track
     return turn.flag(turn.put(replace(track, over=over)), Flag.SENSOR_FAULT)
 
 
@@ -308,6 +311,8 @@ def _tail(turn: Turn, zone: Zone) -> None:
     fixes = replace(track.fixes, **{name: turn.at})
     over = tuple(z for z in track.over if z is not zone)
     track = _measure(turn, turn.put(replace(track, conveyance=conveyance, fixes=fixes, over=over, moved=turn.at)))
+    if fleeting(turn, track, zone):  # whatever that was, what comes on this record now need not be the same
+        track = turn.put(tear(turn, track))
     if zone is Zone.X:
         exit_seen(turn, track)
 
@@ -328,8 +333,7 @@ def _clear_line(turn: Turn, track: Track) -> Track:
         beam_seen(turn)
     if beam_outlasted_loop(turn.state, track, turn.now_ns):
         track = withdraw_accusation(turn, turn.put(track), "beam_broken_after_the_loop")
-        if track.directed:  # an officer sent it elsewhere: it may have left the loop sideways, under a beam that lied
-            track = turn.flag(track, Flag.DOUBTFUL)
+        track = turn.flag(turn.put(track), Flag.DOUBTFUL)  # it may have left the loop sideways, under a beam that lied
     return _not_over(turn, track, turn.state.config.geometry.s.start_m)
 
 
@@ -344,7 +348,7 @@ def _unseen_at(turn: Turn, zone: Zone) -> Track | None:
         return None
     lose_order(turn, f"nose_unseen_at_{zone.value}")
     track = turn.state.track(track.id) or track
-    return turn.flag(turn.put(replace(track, reached=RANK[zone])), Flag.SENSOR_FAULT)
+    return turn.flag(turn.put(replace(tear(turn, track), reached=RANK[zone])), Flag.SENSOR_FAULT)
 
 
 def _read_at_line(state: LaneState, track: Track) -> bool:
@@ -383,7 +387,8 @@ def _leave_stop_loop(turn: Turn, track: Track) -> None:
         turn.event(EventCode.DIVERTED, Severity.INFO, track.id)
         lose_order(turn, "diverted_upstream_of_the_line")  # the loop alone may be dead, with the vehicle still on it
         return
-    track = turn.put(replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None, beyond=None, suspect=True))
+    back = replace(track, reached=RANK[Zone.D], fixes=ZoneTimes(), standing=None, beyond=None, suspect=True)
+    track = turn.put(tear(turn, back))
     track = turn.flag(track, Flag.REVERSED)
     turn.event(EventCode.REVERSED, Severity.ALARM, track.id)
     held = turn.state.held

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from drivers.api import Aspect
-from edge_agent.model.conveyance import Outcome
+from edge_agent.model.conveyance import Flag, Outcome
 from hil.days.records import Lie, RecordJudge
 from hil.days.troubles import Trouble, happenings, troubles
 from hil.oracles.wrong_green import Rule
@@ -130,6 +130,11 @@ def record_complaints(day: Day) -> list[str]:
     blind = (Verb.KILL_AGENT, Verb.MODULE_SILENT, Verb.MODULE_LATE)
     dead = tuple((t.begins_s, t.ends_s) for t in day.troubles if t.verb in blind)
     return RecordJudge(day.lane, lies(day), dead).complaints()
+
+
+def doubted(day: Day) -> int:
+    """How many of a day's records claim nobody's tags, because they say that they may be of two vehicles."""
+    return sum(1 for passage in day.lane.sealed() if Flag.MIXED in passage.conveyance.flags)
 
 
 def lies(day: Day) -> tuple[Lie, ...]:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from hil.days.day import Day, Without, complaints, record_complaints, run_day
+from hil.days.day import Day, Without, complaints, doubted, record_complaints, run_day
 from hil.days.troubles import BEAM
 from hil.rig.virtual_lane import Options
 from hil.world.events import EventKind
@@ -175,7 +175,8 @@ def _shares() -> dict[Kind, float]:
 @dataclass(frozen=True, slots=True)
 class DayResult:
     """One day in figures. `passages`: trucks that left the lane; `cpu_s` of this process; `found`: the sentences that
-    fail it; `still_open`: those that its kind is not held to; `counts` has both."""
+    fail it; `still_open`: those that its kind is not held to; `counts` has both; `doubted`: records that claim nobody's
+    tags, because they say that they may be of two vehicles."""
 
     seed: int
     kind: str
@@ -187,6 +188,7 @@ class DayResult:
     digest: str
     found: tuple[str, ...] = ()
     still_open: tuple[str, ...] = ()
+    doubted: int = 0
     counts: Mapping[str, int] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, object]:
@@ -203,12 +205,12 @@ def judged(seed: int) -> DayResult:
         found, known = plan.complaints(day), plan.still_open(day)
     except Exception as error:  # noqa: BLE001 - a program error in the lane is the day's finding
         found = [f"the run broke: {_innermost(error)!r}"]
-        return DayResult(seed, plan.kind.name, 0, 0.0, _spent(began), 0, 0, "", tuple(found), (), _counts(found))
+        return DayResult(seed, plan.kind.name, 0, 0.0, _spent(began), 0, 0, "", tuple(found), (), 0, _counts(found))
     lane = day.lane
     left = sum(event.kind in (EventKind.LEFT, EventKind.DIVERTED) for event in lane.events)
     return DayResult(
         seed, plan.kind.name, left, plan.day_s, _spent(began), len(lane.greens), len(lane.ledger.bundles),
-        lane.digest(), tuple(found), tuple(known), _counts(found + known),
+        lane.digest(), tuple(found), tuple(known), doubted(day), _counts(found + known),
     )  # fmt: skip
 
 

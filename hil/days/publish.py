@@ -19,11 +19,12 @@ from hil.days.plan import Finding
 Part = Mapping[str, Any]
 Record = Mapping[str, Any]
 
-_SUMMED = ("days", "passages", "bundles", "greens", "virtual_h", "cpu_s")
+_SUMMED = ("days", "passages", "bundles", "doubted_records", "greens", "virtual_h", "cpu_s")
 _PART: Mapping[str, type | tuple[type, ...]] = {
     "version": str, "python": str, "until": str, "first_seed": int, "last_seed": int, "day_s": (int, float),
     "days": int, "days_by_kind": dict, "passages": int, "bundles": int, "greens": int, "virtual_h": (int, float),
-    "cpu_s": (int, float), "found": dict, "still_open_seeds": list, "failing": list, "digest": str,
+    "cpu_s": (int, float), "found": dict, "doubted_records": int, "still_open_seeds": list, "failing": list,
+    "digest": str,
 }  # fmt: skip
 _COMMIT = re.compile(r"[0-9a-f]{12,40}")
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
@@ -68,6 +69,7 @@ def part_of(folder: Path) -> Part:
         "virtual_h": round(sum(day["virtual_s"] for day in days) / 3600.0, 2),
         "cpu_s": round(sum(day["cpu_s"] for day in days), 1),
         "found": {finding.value: counts[finding.value] for finding in Finding},
+        "doubted_records": sum(day.get("doubted", 0) for day in days),
         "still_open_seeds": [day["seed"] for day in days if day["still_open"]],
         "failing": [{key: day[key] for key in ("seed", "kind", "found")} for day in days if day["found"]],
         "digest": hashlib.sha256("".join(day["digest"] for day in days).encode()).hexdigest(),

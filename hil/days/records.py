@@ -23,7 +23,9 @@ AFTERMATH_S = 60.0
 """What a lie leaves behind may touch those that enter while its victims are in the lane still."""
 ZONE_OF = {"a": "zone_a", "d": "zone_d", "s_loop": "zone_s", "s": "stop_line_beam", "x": "zone_x"}
 BEAM = "stop_line_beam"
-ANY_DOUBT = frozenset({Flag.DOUBTFUL, Flag.UNPROVEN, Flag.SENSOR_FAULT})
+ANY_DOUBT = frozenset({Flag.DOUBTFUL, Flag.UNPROVEN, Flag.SENSOR_FAULT, Flag.MIXED})
+NOT_CERTAIN = frozenset({Flag.UNPROVEN, Flag.MIXED})
+"""A record that may be of no vehicle, or of two: it names none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +88,11 @@ class RecordJudge:
         return passage.truck if passage.truck in best else min(best)
 
     def _numbers(self) -> Iterator[str]:
-        """Exactly one record per truck that went through; any other is of nobody, and says that it may be."""
+        """Exactly one record per truck that went through; any other says that it may be of nobody, or of two. Who has
+        none is on such a record of two."""
         lane = self._lane
-        proven = Counter(truck for passage, truck in self._owners if Flag.UNPROVEN not in passage.conveyance.flags)
-        some = {truck for _, truck in self._owners}
+        proven = Counter(truck for passage, truck in self._owners if not NOT_CERTAIN & set(passage.conveyance.flags))
+        some = {truck for _, truck in self._owners} | self._perhaps()
         tracks = lane.agent.state.tracks if lane.agent is not None else ()
         open_now = {lane.truck_of.get(track.id, "") for track in tracks}
         for truck, number in proven.items():
@@ -100,6 +103,16 @@ class RecordJudge:
         for truck, t in self._gone().items():
             if truck not in some and truck not in open_now and t < lane.now_s - SEALED_S:
                 yield f"no bundle for {truck}, which left at {t:.1f}"
+
+    def _perhaps(self) -> set[str]:
+        """Trucks that are on a record which says that it may be of two: seen there by a zone, or read."""
+        found: set[str] = set()
+        for passage, _ in self._owners:
+            record = passage.conveyance
+            if Flag.MIXED in record.flags:
+                found |= {truck for _, truck in self._witnesses(record)}
+                found |= {self._lane.owner(doubtful.sighting.claim.token) for doubtful in record.doubtful}
+        return found - {""}
 
     def _gone(self) -> dict[str, float]:
         return {e.truck: e.t for e in self._lane.events if e.kind in (EventKind.LEFT, EventKind.DIVERTED)}
@@ -112,7 +125,7 @@ class RecordJudge:
         tails = {o.truck: o for o in self._over if o.zone == "zone_x"}
         for passage, truck in self._owners:
             record, over = passage.conveyance, tails.get(truck)
-            if record.ended is None or over is None or Flag.UNPROVEN in record.flags or self._is_dead(over.to_s):
+            if record.ended is None or over is None or NOT_CERTAIN & set(record.flags) or self._is_dead(over.to_s):
                 continue
             late_s = self._s(record.ended) - over.to_s
             doubted = bool(ANY_DOUBT & set(record.flags))
@@ -120,7 +133,8 @@ class RecordJudge:
                 continue
             if any(0.0 <= late_s + over.to_s - false <= SEALED_S for false in self._false_ends(truck, over)):
                 continue
-            if doubted and late_s <= BLIND_EXIT_S and self._exit_elsewhere(truck):
+            lost = self._exit_elsewhere(truck) or (record.times.x_tail is None and self._touched(truck))
+            if doubted and late_s <= BLIND_EXIT_S and lost:
                 continue
             yield f"{truck} was sealed {late_s:.1f} s after its tail left X"
 
@@ -162,9 +176,10 @@ class RecordJudge:
         )
 
     def _touched(self, truck: str) -> bool:
-        """Whether a sensor lied while this truck was in the lane."""
+        """Whether a sensor lied, or nobody was alive to see it, while this truck was in the lane."""
         times = [t for o in self._over if o.truck == truck for t in (o.from_s, o.to_s)]
-        return bool(times) and any(lie.begins_s <= max(times) and min(times) <= lie.ends_s for lie in self._lies)
+        troubled = (*((lie.begins_s, lie.ends_s) for lie in self._lies), *self._dead)
+        return bool(times) and any(begins <= max(times) and min(times) <= ends for begins, ends in troubled)
 
     def _is_dead(self, t: float) -> bool:
         return any(begins <= t <= ends for begins, ends in self._dead)

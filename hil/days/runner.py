@@ -90,6 +90,7 @@ class Progress:
             "days": len(days),
             "days_by_kind": dict(sorted(Counter(day["kind"] for day in days).items())),
             "found": {finding.value: counts[finding.value] for finding in Finding},
+            "doubted_records": sum(day.get("doubted", 0) for day in days),
             "still_open_seeds": [day["seed"] for day in days if day["still_open"]],
             "failing_seeds": [day["seed"] for day in days if day["found"]],
             "virtual_h": round(virtual_s / 3600.0, 2),

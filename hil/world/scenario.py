@@ -72,7 +72,7 @@ FLAGS = (
     "waiting_at_line", "late", "revoked", "late_revocation", "late_change", "reversed", "diverted", "ambiguous",
     "violation", "orphaned", "abandoned", "no_tag", "multiple_cards", "order_unknown", "unconfirmed_green",
     "stalled_after_green", "stopped_in_corridor", "centre_lost", "sensor_fault", "restarted", "clock_stepped",
-    "duplicate_identity", "reader_gap", "doubtful", "unproven", "late_card", "passback", "seen_elsewhere",
+    "duplicate_identity", "reader_gap", "doubtful", "unproven", "mixed", "late_card", "passback", "seen_elsewhere",
     "tid_mismatch",
 )  # fmt: skip
 """As the agent marks a passage; a test keeps these words and the agent's the same."""

@@ -22,7 +22,7 @@ for line in sys.stdin:
     found = ["wrong green at 12.000: no_live_decision: green for T3"] if seed == 7 else []
     day = {
         "seed": seed, "kind": "calm", "passages": 10 + seed % 3, "virtual_s": 1800.0, "cpu_s": 0.5, "greens": 9,
-        "bundles": 10, "digest": "", "found": found, "still_open": [],
+        "bundles": 10, "digest": "", "found": found, "still_open": [], "doubted": 1,
         "counts": {"wrong_green": len(found)} if found else {},
     }  # fmt: skip
     print(json.dumps(day), flush=True)  # noqa: T201

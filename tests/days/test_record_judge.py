@@ -114,6 +114,58 @@ def test_it_sees_what_is_wrong(day: Day, change: Callable[[list[Passage]], list[
     assert any(says in found for found in _judged(day, change))
 
 
+def _doubtful_tags_of_the_next(passages: list[Passage]) -> list[Passage]:
+    """The first record says that it may be of two, and has the tags of the second, which has no record."""
+    one, two = passages[0].conveyance, passages[1].conveyance
+    mixed = replace(one, flags=(Flag.MIXED,), assignments=(), doubtful=(*one.assignments, *two.assignments))
+    return [replace(passages[0], conveyance=mixed), *passages[2:]]
+
+
+def _mixed_again(passages: list[Passage]) -> list[Passage]:
+    """A second record of the first truck, which says that it may be of two."""
+    again = replace(passages[0].conveyance, flags=(Flag.MIXED,), assignments=(), conveyance_id="again")
+    return [*passages, replace(passages[0], conveyance=again)]
+
+
+def test_a_record_that_may_be_of_two_names_both_and_a_lie_must_be_the_reason(day: Day) -> None:
+    lie = (Lie(0.0, 150.0, "zone_d", False),)
+    for change in (_flagged(Flag.MIXED), _doubtful_tags_of_the_next, _mixed_again):
+        assert _judged(day, change, lie) == []
+        assert any("is mixed without any reason" in found for found in _judged(day, change))
+
+
+def test_who_is_on_no_record_is_missed_though_another_is_in_doubt(day: Day) -> None:
+    lie = (Lie(0.0, 150.0, "zone_d", False),)
+    missed = f"no bundle for {day.lane.sealed()[1].truck}"
+
+    def without_its_tags(passages: list[Passage]) -> list[Passage]:
+        return [*_flagged(Flag.MIXED)([passages[0]]), *passages[2:]]
+
+    def without_a_word(passages: list[Passage]) -> list[Passage]:
+        changed = _doubtful_tags_of_the_next(passages)
+        return [replace(changed[0], conveyance=replace(changed[0].conveyance, flags=(Flag.DOUBTFUL,))), *changed[1:]]
+
+    assert any(missed in found for found in _judged(day, without_its_tags, lie))
+    assert any(missed in found for found in _judged(day, without_a_word, lie))
+
+
+@pytest.mark.parametrize("flag", [Flag.MIXED, Flag.DOUBTFUL, Flag.AMBIGUOUS, Flag.SENSOR_FAULT])
+def test_a_foreign_tag_that_is_claimed_is_wrong_whatever_else_the_record_says(day: Day, flag: Flag) -> None:
+    def claimed(passages: list[Passage]) -> list[Passage]:
+        return _flagged(flag)(_tags_of_the_next(passages))
+
+    lie = (Lie(0.0, 150.0, "zone_d", False),)
+    assert any("a tag of" in found for found in _judged(day, claimed, lie))
+
+
+def test_two_records_that_claim_to_be_of_one_truck_are_one_too_many_whatever_they_doubt(day: Day) -> None:
+    def twice(passages: list[Passage]) -> list[Passage]:
+        again = replace(passages[0].conveyance, flags=(Flag.DOUBTFUL,), conveyance_id="again")
+        return [*passages, replace(passages[0], conveyance=again)]
+
+    assert any("2 bundles for" in found for found in _judged(day, twice, (Lie(0.0, 150.0, "zone_d", False),)))
+
+
 def test_a_lie_excuses_doubt_but_no_accusation_and_no_foreign_tag(day: Day) -> None:
     lie = (Lie(0.0, 150.0, "zone_x", False),)
     assert _judged(day, _flagged(Flag.DOUBTFUL), lie) == []

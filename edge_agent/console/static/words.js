@@ -90,6 +90,7 @@ const FLAGS = {
   reader_gap: 'reader was down meanwhile',
   doubtful: 'sensors contradict each other',
   unproven: 'may be no vehicle',
+  mixed: 'may be two vehicles',
   late_card: 'a card was shown late',
   passback: 'card was here a moment ago',
   seen_elsewhere: 'identity seen at another lane',

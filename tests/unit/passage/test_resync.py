@@ -290,6 +290,33 @@ def test_who_was_due_at_x_in_the_gap_has_left_when_the_one_that_crossed_in_it_co
     assert lane.bundles[1].times.x_tail is not None
 
 
+def test_who_was_seen_to_cross_is_at_x_sooner_than_two_ahead_of_it_that_nobody_saw() -> None:
+    """Whoever crossed in the gap may come to X at any pace, or never; the third comes just when it must."""
+    lane = Lane().start()
+    lane.arrive("t1")
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    second = lane.arrive("t2")
+    lane.zones((Zone.S, False), (Zone.BEAM, False))
+    lane.decide(of=second)
+    restart(lane, after=20)
+    assert lane.act(ActKind.CONFIRM_ORDER).result is ActResult.OK
+    third = lane.arrive("t3")
+    lane.drive_to_line()
+    lane.wait(8)
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+    lane.on(Zone.BEAM)
+    lane.wait(5.0)
+    lane.off(Zone.S)
+    lane.wait(1.0)
+    lane.off(Zone.BEAM)
+    lane.wait(7.0)
+    assert len(lane.state.tracks) == 3
+    lane.on(Zone.X)
+    assert [track.id for track in lane.state.tracks] == [third.conveyance_id]
+
+
 def test_a_nose_too_far_ahead_of_who_is_found_over_a_is_that_of_one_nobody_has_seen() -> None:
     """Between A and D during the outage; the zones are farther apart than the longest vehicle is long."""
     lane = Lane(config=replace(CONFIG, geometry=replace(GEOMETRY, d=ZoneSpan(-30.0, -28.0)))).start()

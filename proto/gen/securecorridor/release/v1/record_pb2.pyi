@@ -337,7 +337,8 @@ class Bundle(_message.Message):
         @_builtins.property
         def doubtful(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Assignment]:
             """Sightings that may be this vehicle's or one of their rivals': they support no leg and are not in the digest. The
-            flag `ambiguous` says that there were any.
+            flag `ambiguous` says that there were any. On a record that may be of two vehicles (flag `mixed`: a sensor failed,
+            or the agent) everything that was read is here and nothing in assignments, whatever was decided on it before.
             """
 
         def __init__(
