@@ -4,11 +4,12 @@ on to another vehicle it is torn, and only a tag that is read on both sides of t
 A record that is torn when it ends claims no identity: what was read is kept as doubtful, it may be either's.
 """
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from edge_agent.model.conveyance import Conveyance, Flag, ZoneTimes
 from edge_agent.model.identity import IdentityKind, Sighting
 from edge_agent.model.lane import Geometry, Zone
+from edge_agent.model.records import replace
 
 from .kinematics import FEASIBLE_FACTOR, NS, SHORTEST_M, metres_per_second, zone_end_m, zone_start_m
 from .legs import claim_keys
