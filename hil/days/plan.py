@@ -100,7 +100,15 @@ ARM_KINDS: tuple[DayKind, ...] = (
     DayKind("arm, slow module", _SLOW | _JAMS, arm_travel_s=_ARM_TRAVEL_S),
     DayKind("arm, lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False, arm_travel_s=_ARM_TRAVEL_S),
     DayKind("arm, everything", None, records=False, arm_travel_s=_ARM_TRAVEL_S),
-)
+    DayKind(
+        "arm, light curtain", _OUTAGES | _JAMS, geometry=Geometry(layout=Layout.LIGHT_CURTAIN),
+        arm_travel_s=_ARM_TRAVEL_S,
+    ),
+    DayKind(
+        "arm, loops only", _KILLS | _JAMS, records=False, geometry=Geometry(layout=Layout.LOOPS_ONLY),
+        arm_travel_s=_ARM_TRAVEL_S,
+    ),
+)  # fmt: skip
 
 # Word by word what the judges say; whatever else they say is OTHER.
 _SAID: tuple[tuple[str, Finding], ...] = (

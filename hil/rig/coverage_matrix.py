@@ -131,7 +131,7 @@ def matrix_of(ran: Sequence[Ran], rows: Mapping[str, Fault], scenarios: Mapping[
         if one.asked is not None and one.asked.capabilities:
             key = (one.test, one.asked.target)
             tests[key] = worst_of([one.outcome, *([tests[key]] if key in tests else [])])
-            asked[key] = one.asked.capabilities
+            asked[key] = tuple(sorted({*asked.get(key, ()), *one.asked.capabilities}))
     played = {
         name: {_CLOCK: _played(ran, "tests/scenarios/", name), _BENCH: _played(ran, "hil/tests/", name)}
         for name in scenarios
