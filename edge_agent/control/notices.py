@@ -196,6 +196,7 @@ class NoticeLoop:
         outputs = self._outputs()
         if outputs is not self._session:
             self._session, self._on, self._unsure, self._seen, self._look_ns = outputs, set(), set(), None, 0
+            self._told = NoticesShown()  # conditions of the session before are gone: tell anew
         wanted = self._want()
         if outputs is None:
             return

@@ -83,6 +83,13 @@ async def test_the_lane_with_a_sign_on_relays_says_so_and_tells_an_output_that_s
     live[0] = None
     await asyncio.sleep(0.2)
     assert codes() == {"SIGN_COMMANDED_ONLY"}, "that the module is gone is told of the module"
+    board.clear_device("io-1")  # a new session, so soon that nothing else is seen of it
+    live[0], seen.signal = SimpleNamespace(actuators=Outputs()), RED
+    await asyncio.sleep(0.2)
+    board.clear_device("io-1")
+    live[0] = SimpleNamespace(actuators=Outputs())
+    await asyncio.sleep(0.2)
+    assert codes() == {"SIGN_COMMANDED_ONLY"}
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert changes
