@@ -30,6 +30,7 @@ from edge_agent.passage.views import red_causes, view
 
 from .chronicle import chronicle
 from .story import CONFIG, NS, UTC0, Lane
+from .told_sensors import SENSORS
 
 FOLDER = Path(__file__).parent / "told"
 
@@ -391,6 +392,7 @@ STORIES: tuple[Callable[[], list[str]], ...] = (
     links,
     faults,
     against_the_light,
+    *SENSORS,
 )
 
 
