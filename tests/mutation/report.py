@@ -29,9 +29,9 @@ test that takes longer than any may is a kill, by processor time. What was kille
 function is unchanged (`--fresh` tries all of it again). mutmut changes what stands in functions and methods; constants
 of a module, defaults of a dataclass and what has a decorator (properties) it leaves alone.
 """
-KINDS = ("mutants", "types", *(stage.name for stage in STAGES), "alive")
-TABLE = """| file | mutants | refused by types | killed by unit | killed by stories | survive | of commit |
-|---|---:|---:|---:|---:|---:|---|
+KINDS = ("mutants", "types", *(stage.name for stage in STAGES), "alive", "untried")
+TABLE = """| file | mutants | refused by types | killed by unit | killed by stories | survive | not tried | of commit |
+|---|---:|---:|---:|---:|---:|---:|---|
 """
 SURVIVORS = """| line | in | was → became | why it lives |
 |---:|---|---|---|
@@ -46,7 +46,7 @@ def write() -> str:
     for path in sorted((ROOT / PACKAGE).glob("*.py")):
         file = f"{PACKAGE}/{path.name}"
         if not kept(file).exists():
-            rows.append(f"| `{path.name}` | not run | | | | | |")
+            rows.append(f"| `{path.name}` | not run | | | | | | |")
             sums["not run"] += 1
             continue
         known = json.loads(kept(file).read_text())
@@ -64,9 +64,16 @@ def write() -> str:
 
 
 def _figures(known: dict[str, Any]) -> Counter[str]:
-    found = Counter(mutant["killed"] or "alive" for mutant in known["mutants"].values())
+    found = Counter(
+        mutant["killed"] or ("alive" if _tried(mutant) else "untried") for mutant in known["mutants"].values()
+    )
     found["mutants"] = len(known["mutants"])
     return found
+
+
+def _tried(mutant: dict[str, Any]) -> bool:
+    """A run that was stopped leaves some."""
+    return bool(mutant["killed"]) or mutant["code"] is not None
 
 
 def _commit(file: str, blob: str) -> str:
@@ -84,7 +91,8 @@ def _git(*arguments: str) -> str:
 
 def _survivors(name: str, known: dict[str, Any], told: dict[tuple[str, str, str], str]) -> list[str]:
     alive = sorted(
-        (m for m in known["mutants"].values() if not m["killed"]), key=lambda m: (m["line"], m["was"], m["now"])
+        (m for m in known["mutants"].values() if not m["killed"] and _tried(m)),
+        key=lambda m: (m["line"], m["was"], m["now"]),
     )
     rows = []
     for mutant in alive:
