@@ -96,11 +96,9 @@ def _review_held(turn: Turn, held: LeaseHeld) -> None:
         return
     decision = effective(track, turn.now_ns)
     assert decision is not None
-    if turn.now_ns >= half_time_ns(held) or decision.decision_id != held.lease.decision_id:
-        if _deadline_ns(turn, decision) > held.lease.deadline_mono_ns or decision.decision_id != held.lease.decision_id:
-            _grant(turn, track, held)
-        elif turn.now_ns >= held.lease.deadline_mono_ns:
-            withdraw(turn, "lease_expired", immediate=False)
+    another = decision.decision_id != held.lease.decision_id
+    if another or (turn.now_ns >= half_time_ns(held) and _deadline_ns(turn, decision) > held.lease.deadline_mono_ns):
+        _grant(turn, track, held)
 
 
 def _ended_by_head(held: LeaseHeld, track: Track) -> bool:

@@ -4,13 +4,15 @@ from dataclasses import replace
 
 import pytest
 
+from drivers.api import Aspect, Grade, Stamp
 from edge_agent.model.conveyance import Flag
 from edge_agent.model.decision import ActKind, ActResult, Authority, Verdict
 from edge_agent.model.effects import AddSupplement, EmitEvent, GrantLease, WithdrawLease
 from edge_agent.model.identity import IdentityKind
-from edge_agent.model.inputs import CentreLink, DecisionReceived
+from edge_agent.model.inputs import CentreLink, ClockStepped, DecisionReceived, SignalChanged, Tick
 from edge_agent.model.lane import LanePolicy, Zone
 from edge_agent.passage.kinematics import excuse_ns
+from edge_agent.passage.leases import late_due_ns
 
 from .story import CONFIG, KINEMATICS, NS, Lane
 
@@ -168,3 +170,52 @@ def test_whoever_loses_a_green_that_nobody_told_of_is_excused_for_as_long_as_it_
     (passing,) = lane.state.conveyances
     assert (Flag.VIOLATION in passing.flags) is accused
     assert ("VIOLATION" in lane.events) is accused
+
+
+def test_whoever_may_have_been_too_fast_to_stop_when_its_green_went_is_excused() -> None:
+    lane = Lane(shows=lambda _: None).start()
+    lane.arrive()
+    lane.decide()
+    lane.decide(Verdict.REFER_SECONDARY, revision=2)
+    assert lane.first.committed is None
+    lane.wait(1.0)
+    lane.on(Zone.D)
+    lane.wait(5.0)
+    lane.on(Zone.S)
+    lane.on(Zone.BEAM)
+    assert Flag.VIOLATION not in lane.state.conveyances[0].flags
+
+
+def test_a_lease_that_cannot_last_longer_is_not_renewed() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide(ttl_s=4.0)
+    lane.wait(3.0)
+    lane.feed(ClockStepped(lane.at, 5))
+    assert len(lane.of(GrantLease)) == 1
+    lane.wait(1.0)
+    assert [reason for _, reason, _ in ended(lane)] == ["decision_expired"]
+
+
+def test_a_rolling_green_that_is_not_lit_is_late_from_the_very_instant() -> None:
+    lane = Lane(shows=lambda _: None).start()
+    lane.feed(SignalChanged(lane.at, Aspect.RED, Aspect.RED, Grade.LAMP, "no_lease", "", 0))
+    lane.arrive()
+    lane.decide()
+    lane.wait(4.0)
+    lane.on(Zone.D)
+    held = lane.state.held
+    assert held is not None
+    due_ns = late_due_ns(lane.state, held)
+    for at_ns, late in ((due_ns - 1, 0), (due_ns, due_ns)):
+        lane.feed(Tick(Stamp(at_ns, at_ns)))
+        assert lane.state.held is not None
+        assert lane.state.held.late_ns == late
+
+
+def test_zone_inputs_that_start_over_end_a_green() -> None:
+    lane = released()
+    lane.session += 1
+    lane.zones()
+    assert lane.green == ""
+    assert [abrupt for _, _, abrupt in ended(lane)] == [True]

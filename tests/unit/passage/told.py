@@ -304,7 +304,9 @@ def faults() -> list[str]:
 def against_the_light() -> list[str]:
     """Who crosses without being entitled, or with a light that nobody can vouch for."""
     lines = []
-    for told in (_tailgater, _revoked_late, _unconfirmed, _aside, _turns_back, _two_lanes):
+    for told in (
+        _tailgater, _revoked_late, _revoked_behind, _unconfirmed, _unlit, _overtaken, _aside, _turns_back, _two_lanes,
+    ):  # fmt: skip
         lines += [f"== {told.__name__.strip('_')}", *chronicle(told(), STARTING)]
     return lines
 
@@ -333,6 +335,34 @@ def _revoked_late() -> Lane:
     lane.decide(Verdict.REFER_SECONDARY, revision=2)
     lane.on(Zone.S)
     lane.pass_line()
+    return lane
+
+
+def _revoked_behind() -> Lane:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(1.0)
+    lane.decide(Verdict.REFER_SECONDARY, of=truck, revision=2)
+    return lane
+
+
+def _unlit() -> Lane:
+    lane = Lane(shows=lambda _: None).start()
+    lane.feed(SignalChanged(lane.at, Aspect.RED, Aspect.RED, Grade.LAMP, "no_lease", "", 0))
+    lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    return lane
+
+
+def _overtaken() -> Lane:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide()
+    lane.on(Zone.S)
     return lane
 
 
