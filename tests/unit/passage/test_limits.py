@@ -12,9 +12,10 @@ from edge_agent.model.identity import IdentityKind
 from edge_agent.model.inputs import CentreLink, ClockStepped, DecisionReceived, SignalChanged, Tick
 from edge_agent.model.lane import LanePolicy, Zone
 from edge_agent.passage.kinematics import excuse_ns
-from edge_agent.passage.leases import late_due_ns
+from edge_agent.passage.lane_control import LONGEST_S
+from edge_agent.passage.leases import LIT_GRACE_NS, late_due_ns
 
-from .story import CONFIG, KINEMATICS, NS, Lane
+from .story import CONFIG, KINEMATICS, NS, Lane, stamp
 
 
 def ignored(lane: Lane) -> list[str]:
@@ -219,3 +220,78 @@ def test_zone_inputs_that_start_over_end_a_green() -> None:
     lane.zones()
     assert lane.green == ""
     assert [abrupt for _, _, abrupt in ended(lane)] == [True]
+
+
+def test_what_central_refuses_after_an_officers_release_is_refused() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+    assert lane.green
+    lane.wait(1.0)
+    lane.decide(Verdict.REFER_SECONDARY)
+    assert lane.green == ""
+
+
+def test_a_green_that_ended_with_the_nose_was_used_however_often_the_head_was_told_of_it() -> None:
+    lane = Lane(shows=lambda _: None).start()
+    lane.arrive()
+    lane.decide()
+    for commanded, confirmed, reason in (
+        (Aspect.GREEN, None, ""),
+        (Aspect.GREEN, Aspect.GREEN, ""),
+        (Aspect.RED, None, "nose_over_line"),
+    ):
+        lane.wait(0.1)
+        lane.feed(SignalChanged(lane.at, commanded, confirmed, Grade.LAMP, reason, "", 1))
+    assert ended(lane) == []
+
+
+def test_a_worn_out_green_is_not_renewed_in_the_same_instant() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.drive_to_line()
+    lane.wait(12.0)
+    lane.decide(ttl_s=600)
+    assert lane.green
+    lane.now += 20.0
+    lane.feed(Tick(lane.at))
+    assert [reason for _, reason, _ in ended(lane)] == ["stalled_after_green"]
+    assert len(lane.of(GrantLease)) == 1
+
+
+def test_a_new_decision_gives_no_more_time_to_a_green_that_is_not_lit() -> None:
+    lane = Lane(shows=lambda _: None).start()
+    lane.feed(SignalChanged(lane.at, Aspect.RED, Aspect.RED, Grade.LAMP, "no_lease", "", 0))
+    lane.arrive()
+    lane.decide()
+    lane.wait(4.0)
+    lane.on(Zone.D)
+    while lane.state.held is not None and not lane.state.held.late_ns:
+        lane.wait(0.1)
+    late = lane.now
+    lane.wait(0.1)
+    lane.decide(revision=2)
+    assert len(lane.of(GrantLease)) == 2
+    lane.wait(1.0)
+    assert [(at, reason) for at, reason, _ in ended(lane)] == [(round(late + LIT_GRACE_NS / NS, 3), "not_lit_in_time")]
+
+
+def test_a_new_green_takes_the_excuse_for_the_last_one_with_it() -> None:
+    lane = Lane(shows=lambda _: None).start()
+    lane.arrive()
+    lane.decide()
+    lane.decide(Verdict.HOLD_AT_LINE, revision=2)
+    assert lane.state.tracks[0].excused_ns > 0
+    lane.decide(revision=3)
+    assert lane.green
+    assert lane.state.tracks[0].excused_ns == 0
+
+
+@pytest.mark.parametrize(("asked", "lasts"), [(0.0, 4.0), (0.5, 0.5), (LONGEST_S, LONGEST_S)])
+def test_control_lasts_as_long_as_asked_for_and_else_as_policy_has_it(asked: float, lasts: float) -> None:
+    lane = Lane().start()
+    lane.act(ActKind.GIVE_CONTROL)
+    lane.wait(1.0)
+    assert lane.state.control.since == stamp(0.0)
+    assert lane.control(duration_s=asked).result is ActResult.OK
+    assert (lane.state.control.lasts_s, lane.state.control.since) == (lasts, lane.at)

@@ -193,9 +193,13 @@ def officers() -> list[str]:
     lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(first.conveyance_id, first.conveyance_id))
     lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(first.conveyance_id,))
     lane.act(ActKind.TAKE_CONTROL, duration_s=151.0)
+    lane.act(ActKind.TAKE_CONTROL, officer="bso:p2", reason="shift")
+    lane.act(ActKind.TAKE_CONTROL, officer="bso:p2", displaces="bso:p1")
     lane.act(ActKind.TAKE_CONTROL, officer="bso:p2", displaces="bso:p1", reason="shift")
     lane.act(ActKind.GIVE_CONTROL)
     lane.act(ActKind.GIVE_CONTROL, officer="bso:p2", reason="over")
+    lane.send(OfficerAct(ActKind.TAKE_CONTROL, "late", "bso:p3", Role.OFFICER, displaces="bso:p2"))
+    lane.act(ActKind.SET_MODE, Role.TECHNICIAN, officer="tech:7", mode="fast")
     return [*chronicle(lane, STARTING), *lines, *seen(lane)]
 
 
@@ -305,7 +309,8 @@ def against_the_light() -> list[str]:
     """Who crosses without being entitled, or with a light that nobody can vouch for."""
     lines = []
     for told in (
-        _tailgater, _revoked_late, _revoked_behind, _unconfirmed, _unlit, _overtaken, _aside, _turns_back, _two_lanes,
+        _tailgater, _revoked_late, _revoked_behind, _unconfirmed, _unlit, _overtaken, _joined, _aside, _turns_back,
+        _two_lanes,
     ):  # fmt: skip
         lines += [f"== {told.__name__.strip('_')}", *chronicle(told(), STARTING)]
     return lines
@@ -363,6 +368,16 @@ def _overtaken() -> Lane:
     lane.arrive()
     lane.decide()
     lane.on(Zone.S)
+    return lane
+
+
+def _joined() -> Lane:
+    lane = Lane().start()
+    lane.on(Zone.A)
+    lane.wait(0.4)
+    lane.identify("t1")
+    lane.decide()
+    lane.on(Zone.D)
     return lane
 
 
