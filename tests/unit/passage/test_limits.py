@@ -295,3 +295,29 @@ def test_control_lasts_as_long_as_asked_for_and_else_as_policy_has_it(asked: flo
     assert lane.state.control.since == stamp(0.0)
     assert lane.control(duration_s=asked).result is ActResult.OK
     assert (lane.state.control.lasts_s, lane.state.control.since) == (lasts, lane.at)
+
+
+def test_who_enters_in_the_instant_in_which_the_order_is_lost_is_accounted_for() -> None:
+    lane = Lane().start()
+    lane.zones((Zone.A, True), (Zone.X, True))
+    assert not lane.order_known()
+    lane.wait(0.4)
+    lane.identify("t1")
+    lane.wait(6.8)
+    lane.zones((Zone.A, False), (Zone.X, False))
+    lane.drive_to_line()
+    lane.wait(12.0)
+    lane.decide()
+    assert lane.green
+    lane.pass_line()
+    assert lane.order_known()
+
+
+def test_who_crosses_on_red_brings_no_order_back() -> None:
+    lane = Lane().start(order_known=False)
+    lane.arrive()
+    lane.drive_to_line()
+    lane.pass_line()
+    lane.wait(5.0)
+    assert lane.state.conveyances == ()
+    assert not lane.order_known()
