@@ -5,17 +5,17 @@ from dataclasses import replace
 import pytest
 
 from drivers.api import Aspect, Grade, Stamp
-from edge_agent.model.conveyance import Flag
+from edge_agent.model.conveyance import Conveyance, Flag
 from edge_agent.model.decision import ActKind, ActResult, Authority, Verdict
 from edge_agent.model.effects import AddSupplement, EmitEvent, GrantLease, WithdrawLease
 from edge_agent.model.identity import IdentityKind
-from edge_agent.model.inputs import CentreLink, ClockStepped, DecisionReceived, SignalChanged, Tick
+from edge_agent.model.inputs import CentreLink, ClockStepped, DecisionReceived, SignalChanged, Tick, ZonesLost
 from edge_agent.model.lane import LanePolicy, Zone
-from edge_agent.passage.kinematics import excuse_ns
+from edge_agent.passage.kinematics import excuse_ns, standing_time_ns
 from edge_agent.passage.lane_control import LONGEST_S
 from edge_agent.passage.leases import LIT_GRACE_NS, late_due_ns
 
-from .story import CONFIG, KINEMATICS, NS, Lane, stamp
+from .story import CONFIG, GEOMETRY, KINEMATICS, NS, Lane, stamp
 
 
 def ignored(lane: Lane) -> list[str]:
@@ -321,3 +321,52 @@ def test_who_crosses_on_red_brings_no_order_back() -> None:
     lane.wait(5.0)
     assert lane.state.conveyances == ()
     assert not lane.order_known()
+
+
+def _lost_inputs_behind(lane: Lane, seconds: float, follower: str | None = "t2") -> list[Conveyance]:
+    """Two trucks on their way, the first behind D; nothing is seen for so long, and then nobody anywhere."""
+    first = lane.arrive()
+    lane.wait(4.0)
+    lane.on(Zone.D)
+    lane.wait(4.0)
+    lane.off(Zone.D)
+    second = lane.arrive(follower)
+    lane.feed(ZonesLost(lane.at, "INPUTS_STALE"))
+    lane.wait(seconds)
+    return [first, second]
+
+
+def test_whom_the_officer_does_not_see_is_sealed_as_unproven_with_the_act_on_the_record() -> None:
+    lane = Lane().start()
+    trucks = _lost_inputs_behind(lane, 2.0)
+    lane.zones()
+    lane.act(ActKind.CONFIRM_ORDER)
+    assert [b.conveyance_id for b in lane.bundles] == [truck.conveyance_id for truck in trucks]
+    for record in lane.bundles:
+        assert Flag.UNPROVEN in record.flags
+        assert [(note.act, note.officer) for note in record.interventions] == [("confirm_order", "bso:p1")]
+
+
+def test_the_one_whom_the_officer_sees_at_the_line_stands_there_from_then_on() -> None:
+    lane = Lane().start()
+    first, second = _lost_inputs_behind(lane, 2.0)
+    lane.zones((Zone.S, True))
+    lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(first.conveyance_id, second.conveyance_id))
+    confirmed = lane.now
+    while lane.state.tracks[0].standing is None:
+        lane.wait(0.1)
+    assert lane.now - confirmed == pytest.approx(standing_time_ns(0, GEOMETRY, KINEMATICS) / NS, abs=0.1)
+    lane.decide(of=first)
+    assert lane.green == first.conveyance_id
+    assert Zone.S not in lane.state.tracks[1].over
+
+
+def test_after_a_long_gap_the_first_may_be_past_the_line_and_the_rest_is_sealed() -> None:
+    lane = Lane().start()
+    first, second = _lost_inputs_behind(lane, 20.0, None)
+    lane.zones()
+    lane.act(ActKind.CONFIRM_ORDER)
+    assert [b.conveyance_id for b in lane.bundles] == [second.conveyance_id]
+    assert [(c.conveyance_id, Flag.DOUBTFUL in c.flags) for c in lane.state.conveyances] == [
+        (first.conveyance_id, True)
+    ]
