@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from drivers.api import EdgeError
+from drivers.profiles import ProfileFileError, parse_profile_file
 
 TextName = Literal["stop", "secondary", "closed"]
 TEXTS: tuple[TextName, ...] = ("stop", "secondary", "closed")
@@ -50,13 +50,15 @@ def default_sign_dir() -> Path:
 def load_sign(path: Path) -> SignProfile:
     """Read and validate one profile. EdgeError PROFILE_INVALID."""
     try:
-        profile = SignProfile.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        profile, document = parse_profile_file(path.read_bytes(), path.name, SignProfile)
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         raise EdgeError("PROFILE_INVALID", f"no sign profile {path.stem}", f"known: {known}") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValidationError) as error:
-        raise EdgeError("PROFILE_INVALID", f"{path.name}: {error}", "see firmware_configs/sign/README.md") from error
+    except OSError as error:
+        raise EdgeError("PROFILE_INVALID", f"{path.name}: {error}") from error
+    except ProfileFileError as error:
+        raise EdgeError("PROFILE_INVALID", str(error), "see firmware_configs/sign/README.md") from error
     missing = [name for name in TEXTS if name not in profile.texts]
     if missing:
-        raise EdgeError("PROFILE_INVALID", f"{path.name}: texts: {', '.join(missing)} missing")
+        raise EdgeError("PROFILE_INVALID", f"{document.place(('texts',))}: texts: {', '.join(missing)} missing")
     return profile

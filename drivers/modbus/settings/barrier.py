@@ -7,10 +7,10 @@ protected by the operator itself. A profile that says otherwise is refused.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from drivers.api import DeviceRefused, EdgeError
-from drivers.modbus.marked_yaml import MarkedYaml, MarkedYamlError, read_marked
+from drivers.profiles import ProfileFileError, parse_profile_file
 
 
 class BarrierProfile(BaseModel):
@@ -44,21 +44,15 @@ class BarrierProfile(BaseModel):
 def load_barrier(path: Path) -> BarrierProfile:
     """Read, validate and judge one profile. EdgeError PROFILE_INVALID, DeviceRefused PROFILE_UNSAFE."""
     try:
-        document = read_marked(path.read_text("utf-8"), path.name)
-        profile = BarrierProfile.model_validate(document.data)
+        profile, document = parse_profile_file(path.read_bytes(), path.name, BarrierProfile)
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         raise EdgeError("PROFILE_INVALID", f"no barrier profile {path.stem}", f"known: {known}") from None
-    except (OSError, UnicodeDecodeError, MarkedYamlError) as error:
+    except OSError as error:
         raise EdgeError("PROFILE_INVALID", f"{path.name}: {error}") from error
-    except ValidationError as error:
-        text = "\n".join(_told(document, fault["loc"], fault["msg"]) for fault in error.errors())
-        raise EdgeError("PROFILE_INVALID", text, "see firmware_configs/barriers/README.md") from error
+    except ProfileFileError as error:
+        raise EdgeError("PROFILE_INVALID", str(error), "see firmware_configs/barriers/README.md") from error
     if profile.refusal is not None:
         key, why = profile.refusal
         raise DeviceRefused("PROFILE_UNSAFE", f"{document.place((key,))}: {why}", "use an operator that stays put")
     return profile
-
-
-def _told(document: MarkedYaml, where: tuple[str | int, ...], what: str) -> str:
-    return f"{document.place(where)}: {'.'.join(str(part) for part in where)}: {what}"

@@ -8,13 +8,13 @@ in its profile, for whoever commissions it.
 
 import hashlib
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictInt, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StrictInt, model_validator
 
 from drivers.api import DeviceRefused, EdgeError
-from drivers.modbus.marked_yaml import MarkedYaml, MarkedYamlError, read_marked
 from drivers.modbus.pdu_codec import Request, read_bits, read_registers
+from drivers.profiles import ProfileFileError, parse_profile_file
 
 Address = Annotated[StrictInt, Field(ge=0, le=0xFFFF)]
 Word = Address
@@ -265,31 +265,17 @@ def load_profile(path: Path) -> Profile:
     """
     try:
         content = path.read_bytes()
-        document = read_marked(content.decode("utf-8"), path.name)
+        profile, document = parse_profile_file(content, path.name, Profile)
     except FileNotFoundError:
         known = ", ".join(sorted(file.stem for file in path.parent.glob("*.yaml"))) or "none"
         raise EdgeError("PROFILE_INVALID", f"no profile {path.stem}", f"known: {known}") from None
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise EdgeError("PROFILE_INVALID", f"{path.name}: {error}") from error
-    except MarkedYamlError as error:
-        raise EdgeError("PROFILE_INVALID", str(error)) from error
-    profile = _validated(document)
+    except ProfileFileError as error:
+        raise EdgeError("PROFILE_INVALID", str(error), "see firmware_configs/modbus/README.md") from error
     unsafe = profile.unsafe_for_red
     if unsafe is not None:
         where, why = unsafe
         raise DeviceRefused("PROFILE_UNSAFE", f"{document.place(where)}: {why}", "use a module wired fail-safe")
     profile._name, profile._digest = path.stem, hashlib.sha256(content).hexdigest()  # noqa: SLF001 - private to this file
     return profile
-
-
-def _validated(document: MarkedYaml) -> Profile:
-    try:
-        return Profile.model_validate(document.data)
-    except ValidationError as error:
-        lines = [_told(document, fault["loc"], fault["msg"]) for fault in error.errors()]
-        raise EdgeError("PROFILE_INVALID", "\n".join(lines), "see firmware_configs/modbus/README.md") from error
-
-
-def _told(document: MarkedYaml, where: tuple[Any, ...], what: str) -> str:
-    key = ".".join(str(part) for part in where)
-    return f"{document.place(where)}: {key + ': ' if key else ''}{what}"

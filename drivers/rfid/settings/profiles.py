@@ -4,10 +4,10 @@ import hashlib
 from pathlib import Path
 from typing import Literal, TypeVar
 
-import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from drivers.api import DeviceRefused
+from drivers.profiles import ProfileFileError, parse_profile_file
 from drivers.rfid.settings.family import SettingsModel
 
 # A wheel carries the profiles inside the package; a source tree has them beside it.
@@ -47,10 +47,10 @@ def load_profile(name: str, model: type[P], family: str, folders: tuple[Path, ..
 def parse_profile(name: str, text: bytes, model: type[P]) -> P:
     """A profile file's bytes as `model`. DeviceRefused PROFILE_INVALID."""
     try:
-        data = {**yaml.safe_load(text), "digest": hashlib.sha256(text).hexdigest()}
-        profile = model.model_validate(data)
-    except (yaml.YAMLError, TypeError, ValidationError) as error:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name}: {error}") from error
+        profile, document = parse_profile_file(text, f"{name}.yaml", model, digest=hashlib.sha256(text).hexdigest())
+    except ProfileFileError as error:
+        raise DeviceRefused("PROFILE_INVALID", str(error), "see firmware_configs/rfid/README.md") from error
     if profile.profile != name:
-        raise DeviceRefused("PROFILE_INVALID", f"reader profile {name} calls itself {profile.profile}")
+        place = document.place(("profile",))
+        raise DeviceRefused("PROFILE_INVALID", f"{place}: {name} calls itself {profile.profile}", "name it as its file")
     return profile

@@ -1,5 +1,6 @@
 """Reader settings and profiles: bad ones are named, none is guessed."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -66,3 +67,24 @@ def test_broken_profile_is_refused(text: bytes) -> None:
     with pytest.raises(DeviceRefused) as refused:
         parse_profile("x", text, MercuryProfile)
     assert refused.value.code == "PROFILE_INVALID"
+    assert refused.value.message.startswith("x.yaml:")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("tid_words: 6", "tid_words: 6\ntid_words: 4", "tid_words is given twice"),
+        ("tid_words: 6", "tid_word: 6", "tid_word: Extra inputs are not permitted"),
+        ("silent_cycles: 2.5", "silent_cycles: 25", "silent_cycles: Input should be less than or equal to 3"),
+        ("tid_words: 6", 'tid_words: 6\ndigest: "00"', "digest is not given in a file"),
+    ],
+)
+def test_what_is_wrong_in_a_reader_profile_is_told_with_its_place(old: str, new: str, told: str) -> None:
+    text = (Path(__file__).parents[3] / "firmware_configs" / "rfid" / "mercury_m6e.yaml").read_text()
+    assert text.count(old) == 1
+    with pytest.raises(DeviceRefused) as refused:
+        parse_profile("mercury_m6e", text.replace(old, new).encode(), MercuryProfile)
+    line = text[: text.index(old)].count("\n") + 1 + new.count("\n")
+    assert f"mercury_m6e.yaml:{line}:" in refused.value.message
+    assert told in refused.value.message
+    assert refused.value.hint

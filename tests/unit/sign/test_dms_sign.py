@@ -199,11 +199,17 @@ def test_profiles_that_are_none_are_told(tmp_path: Path) -> None:
     assert "ntcip_1203" in refused.value.hint
     text = (default_sign_dir() / "ntcip_1203.yaml").read_text()
     path = tmp_path / "sign.yaml"
-    for change in (("version: 1", "edition: 1"), ("duration_min: 2", "duration_min: 200"), ("  closed:", "  shut:")):
+    for change in (
+        ("version: 1", "edition: 1"),
+        ("duration_min: 2", "duration_min: 200"),
+        ("  closed:", "  shut:"),
+        ("priority: 200", "priority: 200\npriority: 20"),
+    ):
         path.write_text(text.replace(*change))
         with pytest.raises(EdgeError) as refused:
             load_sign(path)
         assert refused.value.code == "PROFILE_INVALID"
+        assert refused.value.message.startswith("sign.yaml:")
     path.write_text("\n".join(line for line in text.splitlines() if not line.startswith("  closed")))
     with pytest.raises(EdgeError, match="closed missing"):
         load_sign(path)
