@@ -26,6 +26,8 @@ FRESH = "fresh"
 LONGER_S = 300.0
 """So much longer a day lasts at most, with nobody new on the road, until the lane has shown that it works again."""
 _LOOK_S = 5.0
+_FRESH_SERIAL = 2_000_000_001
+"""Beyond those of any traffic: serials of seeds go up to a thousand million."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +54,7 @@ class Day:
 
 def fresh_truck(day_s: float) -> TruckPlan:
     """A truck with everything in order that comes when the faults are over: it must get through."""
-    tags = (driver_card(7_000_001), transponder(7_000_002))
+    tags = (driver_card(_FRESH_SERIAL), transponder(_FRESH_SERIAL + 1))
     return TruckPlan(FRESH, day_s - CALM_S + RECOVERY_S, 15.0, tags=tags)
 
 

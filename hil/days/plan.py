@@ -87,7 +87,7 @@ LAYOUT_KINDS: tuple[DayKind, ...] = (
     DayKind("light curtain", _OUTAGES, geometry=Geometry(layout=Layout.LIGHT_CURTAIN)),
     DayKind("no exit loop", _OUTAGES, geometry=Geometry(exit_loop=False)),
     DayKind(
-        "lying curtain", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM}), records=False,
+        "lying curtain", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM}),
         geometry=Geometry(layout=Layout.LIGHT_CURTAIN),
     ),
     DayKind("loops only, kills", _KILLS, records=False, geometry=Geometry(layout=Layout.LOOPS_ONLY, exit_loop=False)),
