@@ -8,10 +8,12 @@ from dataclasses import fields
 
 from edge_agent.model.conveyance import Flag, ZoneTimes
 from edge_agent.model.decision import Authority
+from edge_agent.model.effects import Severity
 from edge_agent.model.identity import Assignment, IdentityClaim
 from edge_agent.model.records import replace
 
 from .arrivals import could_come
+from .codes import EventCode
 from .crossing import passed_unseen
 from .kinematics import OVERLONG, zone_end_m, zone_start_m
 from .sealing import seal
@@ -107,6 +109,9 @@ def _overtake(turn: Turn, gone: Track, vehicle: Track) -> Track:
     its = _without(gone.conveyance.times, gone.fixes)
     over, gone = gone, turn.put_conveyance(gone, replace(gone.conveyance, times=its))
     gone = turn.flag(turn.put(replace(gone, over=())), Flag.DOUBTFUL)
+    if gone.directed:  # an officer sent it elsewhere, and it is not here any more
+        gone = turn.flag(gone, Flag.DIVERTED)
+        turn.event(EventCode.DIVERTED, Severity.INFO, gone.id)
     if gone.green_at_gap or gone.perhaps_crossed:
         passed_unseen(turn, gone)
     else:

@@ -1,7 +1,7 @@
 """The end of a passage: its outcome, its one bundle, and those that end without an exit."""
 
 from edge_agent.model.conveyance import Conveyance, Flag, Outcome, Phase
-from edge_agent.model.decision import Authority, Verdict
+from edge_agent.model.decision import Authority, Decision, Verdict
 from edge_agent.model.effects import SealBundle, Severity, WithdrawRequest
 from edge_agent.model.lane import Zone
 from edge_agent.model.records import replace
@@ -111,7 +111,7 @@ def outcome_of(track: Track, now_ns: int) -> Outcome:
         return Outcome.RELEASED_ROLLING
     if track.rolled or track.stood:
         return Outcome.RELEASED_STOPPED
-    decision = effective(track, now_ns)
+    decision = effective(track, now_ns) or _direction_before(track)
     if decision is not None and decision.verdict in DIRECTED_OUTCOME:
         return DIRECTED_OUTCOME[decision.verdict]
     if Flag.REVERSED in conveyance.flags and track.upstream:
@@ -119,6 +119,13 @@ def outcome_of(track: Track, now_ns: int) -> Outcome:
     if Flag.ABANDONED in conveyance.flags and track.upstream:
         return Outcome.ABANDONED
     return Outcome.UNRESOLVED
+
+
+def _direction_before(track: Track) -> Decision | None:
+    """Where an officer sent it in another life of the agent: no green follows from that, but the driver was told."""
+    if not track.directed_before:
+        return None
+    return next((d for d in reversed(track.conveyance.decisions) if d.authority is not Authority.SYSTEM), None)
 
 
 def rolled_through(conveyance: Conveyance) -> bool:

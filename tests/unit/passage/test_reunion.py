@@ -332,10 +332,22 @@ def test_a_card_read_at_the_line_after_a_restart_ends_the_record_of_one_that_was
     (gone,) = lane.bundles
     assert gone.conveyance_id == first.conveyance_id
     assert tokens(gone) == {"t1-card", "t1-tag"}
-    assert Flag.DOUBTFUL in gone.flags
+    assert {Flag.DIVERTED, Flag.DOUBTFUL} <= set(gone.flags)
+    assert gone.outcome is Outcome.MANUAL, "where the officer had sent it"
+    assert "CONVEYANCE_DIVERTED" in lane.events
     (track,) = lane.state.tracks
     assert track.id == second.conveyance_id
     assert track.over == (Zone.S,)
+
+
+def test_one_that_leaves_as_it_was_directed_before_a_restart_ends_where_it_was_sent() -> None:
+    lane = lane_with_two_antennas()
+    first, _ = directed_before_a_restart(lane)
+    lane.wait(3)
+    lane.off(Zone.S)
+    (gone,) = lane.bundles
+    assert (gone.conveyance_id, gone.outcome) == (first.conveyance_id, Outcome.MANUAL)
+    assert Flag.DIVERTED in gone.flags
 
 
 def test_an_unknown_card_at_the_line_after_a_restart_is_not_that_of_a_truck_sent_aside_before() -> None:
