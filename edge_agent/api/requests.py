@@ -70,15 +70,36 @@ def hold_lane(request: pb.HoldLaneRequest, role: Role) -> OfficerAct:
 
 def hold_conveyance(request: pb.HoldConveyanceRequest, role: Role) -> OfficerAct:
     """Red at once for one conveyance."""
-    return _on_conveyance(ActKind.HOLD_CONVEYANCE, request, role, request.conveyance_id)
+    fields = begun(request)
+    fields.id(request.conveyance_id, "conveyance_id", "an id from LaneState")
+    fields.done()
+    return OfficerAct(
+        ActKind.HOLD_CONVEYANCE,
+        request.request_id,
+        request.officer,
+        role,
+        conveyance_id=request.conveyance_id,
+        reason=reason_of(request),
+    )
 
 
 def clear_hold(request: pb.ClearHoldRequest, role: Role) -> OfficerAct:
     """The end of a hold; of the lane's when no conveyance is named."""
+    fields = begun(request)
     if request.conveyance_id:
-        return _on_conveyance(ActKind.CLEAR_HOLD, request, role, request.conveyance_id)
-    begun(request).done()
-    return OfficerAct(ActKind.CLEAR_HOLD, request.request_id, request.officer, role, reason=reason_of(request))
+        fields.id(request.conveyance_id, "conveyance_id", "an id from LaneState")
+    if request.etag:
+        fields.id(request.etag, "etag", "Hold.etag as displayed")
+    fields.done()
+    return OfficerAct(
+        ActKind.CLEAR_HOLD,
+        request.request_id,
+        request.officer,
+        role,
+        conveyance_id=request.conveyance_id,
+        etag=request.etag,
+        reason=reason_of(request),
+    )
 
 
 def release(request: pb.ReleaseConveyanceRequest, role: Role) -> OfficerAct:
@@ -270,15 +291,6 @@ def _displayed(fields: Fields, conveyance_id: str, etag: str, digest: str) -> No
     fields.id(conveyance_id, "conveyance_id", "an id from LaneState")
     fields.id(etag, "etag", "ConveyanceState.etag as displayed")
     fields.id(digest, "identity_digest", "ConveyanceState.identity_digest as displayed")
-
-
-def _on_conveyance(kind: ActKind, request: _Act, role: Role, conveyance_id: str) -> OfficerAct:
-    fields = begun(request)
-    fields.id(conveyance_id, "conveyance_id", "an id from LaneState")
-    fields.done()
-    return OfficerAct(
-        kind, request.request_id, request.officer, role, conveyance_id=conveyance_id, reason=reason_of(request)
-    )
 
 
 def reason_of(request: _Act) -> str:

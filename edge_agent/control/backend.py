@@ -292,7 +292,7 @@ class Backend:
                 commanded=enums.ASPECT.to_wire(signal.commanded),
                 confirmed=lane_wire.shown_aspect(signal.confirmed),
                 grade=enums.GRADE.to_wire(signal.grade),
-                confirmed_since=wire.moment(signal.since),
+                confirmed_since=wire.moment(signal.confirmed_since),
                 fault=signal.fault,
                 granted_to=granted,
             )

@@ -40,12 +40,12 @@ _RED, _GREEN = Aspect.RED, Aspect.GREEN  # read off the class once: on Python 3.
 class SignalState:
     """The signal as it is now, for the API and `why`.
 
-    `commanded` None: unknown (no session, or the last exchange failed). `confirmed` what feedback showed at
-    `confirmed_at`, None while unknown, stale or in conflict; `grade` how well. `reasons_since` lists the ruling's
-    reasons with the time each appeared. `fault` the latched fault's code or "". `lease_seq` the lease ruled on, 0
-    without. `failures` counts failed cycles, `last_failure` is the code of the last one. `fed` is when the last write
-    that the module acknowledged was sent, `tripped` whether its watchdog was last seen to have dropped the outputs;
-    `test` the signal test ruled on.
+    `commanded` None: unknown (no session, or the last exchange failed); `since` when that began. `confirmed` what
+    feedback showed at `confirmed_at`, None while unknown, stale or in conflict; `grade` how well; `confirmed_since`
+    when this was first so. `reasons_since` lists the ruling's reasons with the time each appeared. `fault` the latched
+    fault's code or "". `lease_seq` the lease ruled on, 0 without. `failures` counts failed cycles, `last_failure` is the
+    code of the last one. `fed` is when the last write that the module acknowledged was sent, `tripped` whether its
+    watchdog was last seen to have dropped the outputs; `test` the signal test ruled on.
     """
 
     commanded: Aspect | None
@@ -53,6 +53,7 @@ class SignalState:
     confirmed: Aspect | None
     grade: Grade
     confirmed_at: Stamp | None
+    confirmed_since: Stamp
     ruling: Ruling
     reasons_since: tuple[tuple[Reason, Stamp], ...]
     fault: str
@@ -113,6 +114,7 @@ class SignalLoop:
         self._since = ports.clock.stamp()
         self._reasons_since = {Reason.MODULE_NOT_READY: self._since}
         self._told: tuple[Aspect, Aspect | None, Grade, str] | None = None
+        self._shown_since = self._since
         self._cycles = 0
         self._last_cycle: Stamp | None = None
         self._failures = 0
@@ -142,6 +144,7 @@ class SignalLoop:
             confirmed=shown,
             grade=grade,
             confirmed_at=self._reading.stamp if self._reading is not None and shown is not None else None,
+            confirmed_since=self._shown_since,
             ruling=self._ruling,
             reasons_since=tuple((reason, self._reasons_since[reason]) for reason in self._ruling.reasons),
             fault=self._fault_code(),
@@ -262,6 +265,8 @@ class SignalLoop:
         news = (commanded, shown, grade, self._fault_code())
         if news == self._told:
             return
+        if self._told is None or shown is not self._told[1]:
+            self._shown_since = now
         self._told = news
         self._ports.on_change(
             SignalChanged(

@@ -192,10 +192,16 @@ class ActResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """A hold in force, on the lane or on one conveyance, and who may clear it."""
+    """A hold in force, on the lane or on one conveyance, and who may clear it. `times`: how often it was given."""
 
     since: Stamp
     by: str
     role: Role
     reason: str
     clear_roles: tuple[Role, ...] = (Role.OFFICER,)
+    times: int = 1
+
+    @property
+    def etag(self) -> str:
+        """Another one whenever it is given again."""
+        return f"{self.since.mono_ns:x}.{self.times}"

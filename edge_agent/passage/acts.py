@@ -115,10 +115,9 @@ def _hold(turn: Turn, act: OfficerAct, earlier: Hold | None) -> Hold:
     if earlier is None:
         return Hold(turn.at, act.officer, act.role, act.reason, (Role.OFFICER,))
     also = f"also held by {act.officer}: {act.reason}" if act.reason else f"also held by {act.officer}"
-    again = act.officer == earlier.by and act.reason in ("", earlier.reason)
-    if again or also in earlier.reason:
-        return earlier
-    return replace(earlier, reason="; ".join(filter(None, (earlier.reason, also)))[:_REASON_MAX])
+    said = also in earlier.reason or (act.officer == earlier.by and act.reason in ("", earlier.reason))
+    reason = earlier.reason if said else "; ".join(filter(None, (earlier.reason, also)))[:_REASON_MAX]
+    return replace(earlier, reason=reason, times=earlier.times + 1)
 
 
 def _hold_lane(turn: Turn, act: OfficerAct) -> Reply:
@@ -146,6 +145,8 @@ def _clear_hold(turn: Turn, act: OfficerAct) -> Reply:
     roles = tuple(role.value for role in hold.clear_roles)
     if act.role not in hold.clear_roles:
         return Reply(ActResult.PERMISSION_DENIED, f"this hold is cleared by: {', '.join(roles)}", roles)
+    if act.etag not in ("", hold.etag):
+        return Reply(ActResult.FAILED_PRECONDITION, "somebody has held again since it was shown: look again", roles)
     if track is not None:
         turn.put_conveyance(track, replace(track.conveyance, hold=None))
         return Reply(ActResult.OK, "vehicle no longer held")

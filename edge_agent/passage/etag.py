@@ -18,7 +18,7 @@ def etag_of(conveyance: Conveyance) -> str:
         ",".join(flag.value for flag in conveyance.flags),
         identity_digest(conveyance.assignments),
         ",".join(f"{d.decision_id}:{d.revision}:{d.verdict.value}" for d in conveyance.decisions),
-        f"{hold.since.mono_ns}:{hold.by}" if hold is not None else "",
+        hold.etag if hold is not None else "",
         str(conveyance.order),
     )
     return hashlib.sha256("\n".join(seen).encode()).hexdigest()[:16]
@@ -50,7 +50,7 @@ def lane_etag(state: LaneState) -> str:
     seen = (
         state.mode.value,
         state.wanted_mode.value,
-        f"{hold.since.mono_ns}:{hold.by}" if hold is not None else "",
+        hold.etag if hold is not None else "",
         state.fault.code if state.fault is not None else "",
         f"{state.order.known}:{state.order.reason}",
         f"{state.centre.up}:{state.console.up}:{state.store.up}:{state.zones.fresh}",

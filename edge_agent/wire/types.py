@@ -189,4 +189,5 @@ def hold(record: Hold) -> pb.Hold:
         role=record.role,
         reason=record.reason,
         may_clear=[role.value for role in record.clear_roles],
+        etag=record.etag,
     )

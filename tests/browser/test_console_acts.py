@@ -40,6 +40,7 @@ async def test_hold_by_one_key_reaches_the_lane(tmp_path: Path) -> None:
         state.hold.officer = OFFICER
         state.hold.since.CopyFrom(ago(0))
         state.hold.may_clear.append("officer")
+        state.hold.etag = f"hold-{len(lane.acts)}"
         lane.show(state)
 
     lane.on_act = held
@@ -53,10 +54,18 @@ async def test_hold_by_one_key_reaches_the_lane(tmp_path: Path) -> None:
         assert _UUID.fullmatch(act.request_id)
         await page.keyboard.press("c")
         await expect(at(page, "confirm-words")).to_have_text("CLEAR HOLD of the lane?")
+        lane.state.hold.etag = "hold-again"
+        lane.show(lane.state)
+        await expect(at(page, "act-result")).to_contain_text("the hold has changed: look again")
+        await expect(at(page, "confirm")).to_be_hidden()
+        await page.keyboard.press("c")
+        await expect(at(page, "confirm")).to_be_visible()
         await page.wait_for_timeout(400)
         await page.keyboard.press("Enter")
         await until(lambda: len(lane.acts) == 2)
-        assert isinstance(lane.acts[1], pb.ClearHoldRequest)
+        cleared = lane.acts[1]
+        assert isinstance(cleared, pb.ClearHoldRequest)
+        assert cleared.etag == "hold-again"
 
 
 async def test_hold_stays_in_reach_behind_any_panel(tmp_path: Path) -> None:

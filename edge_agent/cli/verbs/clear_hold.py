@@ -27,6 +27,6 @@ def command(agent: Agent, conveyance: str, reason: str, officer: str, yes: bool)
         acts.ask(agent, shown, "Clear this hold? Live decisions take effect again.", yes)
         conveyance_id = found.conveyance_id if found is not None else ""
         request = pb.ClearHoldRequest(
-            request_id=request_id(), officer=officer, reason=reason, conveyance_id=conveyance_id
+            request_id=request_id(), officer=officer, reason=reason, conveyance_id=conveyance_id, etag=hold.etag
         )
         acts.act(agent, stub.ClearHold, request)

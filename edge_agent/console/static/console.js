@@ -248,16 +248,16 @@ class Desk {
     if (seen.hold && !this.controls()) return;
     if (!seen.hold) return this.send(`HOLD number ${seen.order}`, 'hold_conveyance', { ...body, reason: 'held at the console' });
     const title = `CLEAR HOLD of number ${seen.order}`;
-    const send = () => this.send(title, 'clear_hold', { ...body, reason: 'cleared at the console' }, seen);
+    const send = () => this.send(title, 'clear_hold', { ...body, etag: seen.hold.etag, reason: 'cleared at the console' }, seen);
     this.confirm.arm(`${title}?`, () => this.stillSeen(seen), send, this.changedSeen(title, seen));
   }
 
   clearHold() {
     const { state, stale } = this.view;
     if (stale || !state.hold || !this.controls()) return;
-    const since = state.hold.since?.mono_ns;
-    const still = () => !this.view.stale && this.view.state.hold?.since?.mono_ns === since;
-    const send = () => this.send('CLEAR HOLD', 'clear_hold', { reason: 'cleared at the console' });
+    const { etag } = state.hold;
+    const still = () => !this.view.stale && this.view.state.hold?.etag === etag;
+    const send = () => this.send('CLEAR HOLD', 'clear_hold', { etag, reason: 'cleared at the console' });
     this.confirm.arm('CLEAR HOLD of the lane?', still, send, () => this.tell('failed', '✗ the hold has changed: look again'));
   }
 

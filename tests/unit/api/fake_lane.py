@@ -123,7 +123,9 @@ class FakeLane:
             zones=[lane_pb.ZoneState(zone="zone_a", level=lane_pb.ZoneState.LEVEL_OCCUPIED, edges=3)],
         )
         if self.held:
-            lane.hold.CopyFrom(types_pb.Hold(officer="bso-7", role="officer", reason="look", may_clear=["officer"]))
+            lane.hold.CopyFrom(
+                types_pb.Hold(officer="bso-7", role="officer", reason="look", may_clear=["officer"], etag="hold-1")
+            )
             lane.hold.since.CopyFrom(wire.moment(NOW))
         lane.MergeFrom(self.besides)
         return lane

@@ -41,6 +41,7 @@ async def test_acts_are_bound_to_what_was_shown(tmp_path: Path) -> None:
         assert (await ctl("confirm-order", CONVEYANCE, *SAID)).code == 0
         assert (await ctl("confirm-order", "--empty", *SAID)).code == 0
         assert (await ctl("mode", "degraded", *SAID)).code == 0
+        ctl.lane.held = True
         assert (await ctl("clear-hold", *SAID)).code == 0
         assert (await ctl("clear-fault", *SAID)).code == 0
         assert (await ctl("silence", "--reason", "heard")).code == 0
@@ -56,7 +57,7 @@ async def test_acts_are_bound_to_what_was_shown(tmp_path: Path) -> None:
         assert (order.etag, order.confirmed_order) == ("lane-3", (CONVEYANCE,))
         assert (empty.kind, empty.confirmed_order) == (ActKind.CONFIRM_ORDER, ())
         assert mode.mode == "degraded"
-        assert (clear.kind, clear.role) == (ActKind.CLEAR_HOLD, Role.OFFICER)
+        assert (clear.kind, clear.role, clear.etag) == (ActKind.CLEAR_HOLD, Role.OFFICER, "hold-1")
         assert (fault.kind, fault.role) == (ActKind.CLEAR_FAULT, Role.TECHNICIAN)
         assert (silence.kind, silence.role, silence.reason) == (ActKind.SILENCE, Role.TECHNICIAN, "heard")
         assert (seen.kind, seen.role, seen.condition) == (ActKind.ACKNOWLEDGE, Role.TECHNICIAN, "RECORD_QUARANTINED")

@@ -46,6 +46,24 @@ async def test_cancelled_loop_leaves_red_read_back() -> None:
     assert (rig.changes[-1].commanded, rig.changes[-1].confirmed) == (RED, RED)
 
 
+async def test_confirmed_since_is_of_what_the_lamps_show_and_not_of_the_command() -> None:
+    async with green() as rig:
+        lit = rig.loop.state().confirmed_since
+        rig.module.stuck_lamps = {GREEN}
+        ordered_ns = rig.now_ns()
+        rig.order(hold=True)
+        await asyncio.sleep(0.05)
+        state = rig.loop.state()
+        assert (state.commanded, state.confirmed) == (RED, GREEN)
+        assert state.since.mono_ns >= ordered_ns > lit.mono_ns
+        assert state.confirmed_since == lit
+        rig.module.stuck_lamps = set()
+        await asyncio.sleep(0.2)
+        state = rig.loop.state()
+        assert state.confirmed is RED
+        assert state.confirmed_since.mono_ns > ordered_ns
+
+
 async def test_leaving_is_bounded_when_the_head_hangs() -> None:
     rig = Rig()
     task = asyncio.create_task(rig.loop.run())

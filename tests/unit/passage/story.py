@@ -215,8 +215,9 @@ class Lane:
         self.acts += 1
         act = OfficerAct(kind=kind, request_id=f"act-{self.acts}", officer="bso:p1", role=role)
         if of is not None:
+            seen = of.hold.etag if kind is ActKind.CLEAR_HOLD and of.hold is not None else etag_of(of)
             act = replace(
-                act, conveyance_id=of.conveyance_id, etag=etag_of(of), identity_digest=identity_digest(of.assignments)
+                act, conveyance_id=of.conveyance_id, etag=seen, identity_digest=identity_digest(of.assignments)
             )
         return self.send(replace(act, **more))  # type: ignore[arg-type]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from edge_agent.model.conveyance import Flag
-from edge_agent.model.decision import ActKind, ActResult, OfficerAct, Role, Verdict
+from edge_agent.model.decision import ActKind, ActResult, Hold, OfficerAct, Role, Verdict
 from edge_agent.model.inputs import ConsolePresence
 from edge_agent.model.lane import LanePolicy, Zone
 from edge_agent.passage.corridor import CoreConfig
@@ -117,6 +117,33 @@ def test_a_hold_given_twice_by_one_person_is_told_once() -> None:
         lane.act(ActKind.HOLD_LANE, Role.OFFICER, reason=reason, officer="bso:p1")
     assert lane.state.hold is not None
     assert lane.state.hold.reason == "look; also held by bso:p1: tyre"
+
+
+@pytest.mark.parametrize("kind", [ActKind.HOLD_LANE, ActKind.HOLD_CONVEYANCE])
+def test_a_hold_that_was_given_again_is_not_cleared_by_who_has_not_seen_that(kind: ActKind) -> None:
+    lane = Lane().start()
+    truck = lane.arrive()
+    lane.control("bso:p1")
+    which = truck.conveyance_id if kind is ActKind.HOLD_CONVEYANCE else ""
+
+    def held() -> Hold | None:
+        return lane.state.hold if not which else lane.state.tracks[0].conveyance.hold
+
+    def act(kind: ActKind, officer: str, etag: str = "") -> ActResult:
+        lane.acts += 1
+        request = f"again-{lane.acts}"
+        role = Role.OFFICER if officer.startswith("bso") else Role.TECHNICIAN
+        return lane.send(OfficerAct(kind, request, officer, role, conveyance_id=which, etag=etag)).result
+
+    act(kind, "tech:7")
+    shown = held()
+    assert shown is not None
+    act(kind, "tech:7")  # the same person once more, with nothing new to say: still a HOLD that counts
+    assert act(ActKind.CLEAR_HOLD, "bso:p1", shown.etag) is ActResult.FAILED_PRECONDITION
+    again = held()
+    assert again is not None
+    assert act(ActKind.CLEAR_HOLD, "bso:p1", again.etag) is ActResult.OK
+    assert held() is None
 
 
 def test_a_second_hold_after_one_without_a_reason_begins_with_who_gave_it() -> None:

@@ -331,7 +331,7 @@ class SignalState(_message.Message):
     """Conveyance the green is for; empty when not green."""
     @_builtins.property
     def confirmed_since(self) -> _types_pb2.Moment:
-        """Since when this aspect is confirmed."""
+        """Since when this aspect is confirmed, or nothing is."""
 
     @_builtins.property
     def readback_age(self) -> _duration_pb2.Duration:
@@ -988,11 +988,14 @@ class ClearHoldRequest(_message.Message):
     OFFICER_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     CONVEYANCE_ID_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     officer: _builtins.str
     reason: _builtins.str
     conveyance_id: _builtins.str
     """Empty: the lane's hold."""
+    etag: _builtins.str
+    """Hold.etag as displayed: FAILED_PRECONDITION if somebody has held again since. Empty: whatever holds."""
     def __init__(
         self,
         *,
@@ -1000,10 +1003,11 @@ class ClearHoldRequest(_message.Message):
         officer: _builtins.str = ...,
         reason: _builtins.str = ...,
         conveyance_id: _builtins.str = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conveyance_id", b"conveyance_id", "officer", b"officer", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conveyance_id", b"conveyance_id", "etag", b"etag", "officer", b"officer", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

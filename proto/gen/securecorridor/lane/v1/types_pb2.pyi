@@ -855,9 +855,12 @@ class Hold(_message.Message):
     ROLE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     MAY_CLEAR_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
     officer: _builtins.str
     role: _builtins.str
     reason: _builtins.str
+    etag: _builtins.str
+    """Another one whenever somebody gives the hold again while it is in force."""
     @_builtins.property
     def since(self) -> Global___Moment: ...
     @_builtins.property
@@ -872,10 +875,11 @@ class Hold(_message.Message):
         role: _builtins.str = ...,
         reason: _builtins.str = ...,
         may_clear: _abc.Iterable[_builtins.str] | None = ...,
+        etag: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["may_clear", b"may_clear", "officer", b"officer", "reason", b"reason", "role", b"role", "since", b"since"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "may_clear", b"may_clear", "officer", b"officer", "reason", b"reason", "role", b"role", "since", b"since"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
