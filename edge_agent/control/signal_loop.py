@@ -43,8 +43,8 @@ class SignalState:
     `commanded` None: unknown (no session, or the last exchange failed); `since` when that began. `confirmed` what
     feedback showed at `confirmed_at`, None while unknown, stale or in conflict; `grade` how well; `confirmed_since`
     when this was first so. `reasons_since` lists the ruling's reasons with the time each appeared. `fault` the latched
-    fault's code or "". `lease_seq` the lease ruled on, 0 without. `failures` counts failed cycles, `last_failure` is the
-    code of the last one. `fed` is when the last write that the module acknowledged was sent, `tripped` whether its
+    fault's code or "". `lease_seq` the lease ruled on, 0 without. `failures` counts failed cycles, `last_failure` is
+    the code of the last one. `fed` is when the last write that the module acknowledged was sent, `tripped` whether its
     watchdog was last seen to have dropped the outputs; `test` the signal test ruled on.
     """
 

@@ -23,7 +23,8 @@ S = 1_000_000_000
 LIMITS = NoticeLimits(60 * S, 5 * S)
 RED = SignalState(
     commanded=Aspect.RED, since=stamp(0), confirmed=Aspect.RED, grade=Grade.LAMP, confirmed_at=stamp(0),
-    confirmed_since=stamp(0), ruling=Ruling(Aspect.RED, (Reason.NO_LEASE,)), reasons_since=(), fault="", lease_seq=0, cycles=1,
+    confirmed_since=stamp(0),
+    ruling=Ruling(Aspect.RED, (Reason.NO_LEASE,)), reasons_since=(), fault="", lease_seq=0, cycles=1,
     last_cycle=None, failures=0, last_failure="", fed=None, tripped=False, test=None,
 )  # fmt: skip
 GREEN = replace(RED, commanded=Aspect.GREEN, confirmed=Aspect.GREEN, ruling=Ruling(Aspect.GREEN, ()))

@@ -70,7 +70,8 @@ def test_the_journal_keeps_what_the_arm_did() -> None:
 TEST = HeadTest(Aspect.GREEN, 1)
 SIGNAL = SignalState(
     commanded=Aspect.RED, since=stamp(0), confirmed=Aspect.RED, grade=Grade.LAMP, confirmed_at=stamp(0),
-    confirmed_since=stamp(0), ruling=Ruling(Aspect.RED, (Reason.BARRIER_NOT_UP,)), reasons_since=(), fault="", lease_seq=0, cycles=1,
+    confirmed_since=stamp(0),
+    ruling=Ruling(Aspect.RED, (Reason.BARRIER_NOT_UP,)), reasons_since=(), fault="", lease_seq=0, cycles=1,
     last_cycle=None, failures=0, last_failure="", fed=None, tripped=False, test=None,
 )  # fmt: skip
 
