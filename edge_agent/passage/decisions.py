@@ -19,6 +19,8 @@ def effective(track: Track, now_ns: int) -> Decision | None:
     with it: it does not come back when a later release of an officer's has lapsed. Among central's, the highest
     revision is the last one taken."""
     taken = track.conveyance.decisions[track.decisions_from :]
+    if not taken:
+        return None
     officer = next((d for d in reversed(taken) if d.authority is not Authority.SYSTEM), None)
     system = next((d for d in reversed(taken) if d.authority is Authority.SYSTEM), None)
     if officer is not None and officer.verdict is not Verdict.RELEASE:

@@ -111,6 +111,19 @@ def nose_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float],
     return tuple([(stamp.mono_ns, position) for stamp, position in pairs if stamp is not None])
 
 
+def last_fix(times: ZoneTimes, geometry: Geometry) -> tuple[int, float] | None:
+    """The last of `nose_fixes`: the farthest zone the nose is known to have reached; None without any."""
+    if times.x_nose is not None:
+        return times.x_nose.mono_ns, geometry.x.start_m
+    if times.s_nose is not None:
+        return times.s_nose.mono_ns, geometry.beam_m
+    if times.s_loop is not None:
+        return times.s_loop.mono_ns, geometry.s.start_m
+    if times.d_nose is not None:
+        return times.d_nose.mono_ns, geometry.d.start_m
+    return (times.a_nose.mono_ns, geometry.a.start_m) if times.a_nose is not None else None
+
+
 def tail_fixes(times: ZoneTimes, geometry: Geometry) -> tuple[tuple[int, float], ...]:
     """(time, position) of every zone the tail is known to have left, upstream first."""
     pairs = (
@@ -134,10 +147,10 @@ def course_of(times: ZoneTimes, measured_kmh: float, geometry: Geometry, kinemat
     """The course since the last zone passed; None while no zone time is known (a restored vehicle, say).
 
     Until a speed was measured the lane's bounds apply; then the measured one, with its tolerance."""
-    fixes = nose_fixes(times, geometry)
-    if not fixes:
+    fix = last_fix(times, geometry)
+    if fix is None:
         return None
-    at_ns, position = fixes[-1]
+    at_ns, position = fix
     slow = metres_per_second(kinematics.v_min_kmh)
     fast = metres_per_second(kinematics.v_max_kmh)
     if measured_kmh > 0:
@@ -165,10 +178,10 @@ def commit_time_ns(course: Course, kinematics: Kinematics, margin_s: float) -> i
 
 def may_be_committed(times: ZoneTimes, now_ns: int, geometry: Geometry, kinematics: Kinematics) -> bool:
     """Whether the nose may be inside C(v) at the lane's top speed, whatever speed was measured; True without a fix."""
-    fixes = nose_fixes(times, geometry)
-    if not fixes:
+    fix = last_fix(times, geometry)
+    if fix is None:
         return True
-    since_ns, position = fixes[-1]
+    since_ns, position = fix
     fast = metres_per_second(kinematics.v_max_kmh)
     return position + fast * (now_ns - since_ns) / NS >= -commit_distance_m(kinematics.v_max_kmh, kinematics)
 
@@ -205,10 +218,10 @@ def could_have_come(
 ) -> bool:
     """Whether the nose may be at `zone` at `at_ns`, driving at most `factor` times the top speed since its last fix.
     True without a fix."""
-    fixes = nose_fixes(times, geometry)
-    if not fixes:
+    fix = last_fix(times, geometry)
+    if fix is None:
         return True
-    since_ns, position = fixes[-1]
+    since_ns, position = fix
     reach = position + factor * metres_per_second(kinematics.v_max_kmh) * (at_ns - since_ns) / NS
     return reach >= zone_start_m(zone, geometry)
 

@@ -24,7 +24,8 @@ def claim_keys(conveyance: Conveyance) -> ClaimKeys:
 def missing_legs(conveyance: Conveyance, policy: LanePolicy) -> tuple[Leg, ...]:
     """Legs that the lane itself must read and has not; the cargo leg is completed by the decision."""
     required = ((Leg.DRIVER, policy.required_driver), (Leg.CONVEYANCE, policy.required_conveyance))
-    return tuple(leg for leg, needed in required if needed and not claims_of(conveyance, leg))
+    have = {_SUPPORTED.get(a.sighting.claim.kind) for a in conveyance.assignments}
+    return tuple([leg for leg, needed in required if needed and leg not in have])
 
 
 def cargo_complete(conveyance: Conveyance, decision: Decision | None, policy: LanePolicy) -> bool:

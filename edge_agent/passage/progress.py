@@ -8,7 +8,7 @@ from edge_agent.model.records import replace
 
 from .codes import EventCode
 from .decisions import effective
-from .kinematics import NS, commit_time_ns, course_of, metres_per_second, nose_fixes, standing_time_ns, wall_after_m
+from .kinematics import NS, commit_time_ns, course_of, last_fix, metres_per_second, standing_time_ns, wall_after_m
 from .state import AT_LINE, CROSSED, NEVER, LaneState, Track
 from .turn import Turn
 
@@ -54,10 +54,10 @@ def stopped_due_ns(state: LaneState, track: Track) -> int:
     if track.reached >= AT_LINE or Flag.STOPPED_IN_CORRIDOR in track.conveyance.flags:
         return NEVER
     config = state.config
-    fixes = nose_fixes(track.fixes, config.geometry)
-    if not fixes:
+    fix = last_fix(track.fixes, config.geometry)
+    if fix is None:
         return NEVER
-    since_ns, position = fixes[-1]
+    since_ns, position = fix
     distance = wall_after_m(position, config.geometry) - position
     seconds = config.policy.stopped_factor * distance / metres_per_second(config.kinematics.v_min_kmh)
     return since_ns + int(seconds * NS)

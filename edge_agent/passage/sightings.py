@@ -37,7 +37,7 @@ condition says so."""
 def on_sighting(turn: Turn, event: SightingChanged) -> None:
     """A sighting opened, gained weight or closed."""
     sighting = event.sighting
-    holder = next((t for t in turn.state.tracks if _has(t, sighting.sighting_id)), None)
+    holder = _holder(turn, sighting.sighting_id)
     if holder is not None:
         _update(turn, holder, sighting)
         return
@@ -77,8 +77,13 @@ def _flooded(turn: Turn, sighting: Sighting) -> bool:
     return _followed(turn, other=other) >= _MOST_FOLLOWED[other]
 
 
-def _has(track: Track, sighting_id: str) -> bool:
-    return any(a.sighting.sighting_id == sighting_id for a in track.conveyance.assignments)
+def _holder(turn: Turn, sighting_id: str) -> Track | None:
+    """The vehicle that this sighting was given to."""
+    for track in turn.state.tracks:
+        for assignment in track.conveyance.assignments:
+            if assignment.sighting.sighting_id == sighting_id:
+                return track
+    return None
 
 
 def review_sightings(turn: Turn) -> None:

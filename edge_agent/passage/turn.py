@@ -16,21 +16,18 @@ from .uuid7 import uuid7
 class Turn:
     """Mutable working copy of one step."""
 
-    __slots__ = ("at", "effects", "found", "quiet", "state")
+    __slots__ = ("at", "effects", "found", "now_ns", "quiet", "state")
 
     def __init__(self, state: LaneState, at: Stamp) -> None:
         self.state = state
         self.at = at
+        self.now_ns = at.mono_ns
+        """Monotonic time of this input."""
         self.effects: list[Effect] = []
         self.found: dict[str, tuple[tuple[object, ...], tuple[Candidate, ...]]] = {}
         """Per sighting the vehicles it may belong to, with what they were worked out from."""
         self.quiet = False
         """The input only added weight to what is known: nothing can follow from it before something is due by time."""
-
-    @property
-    def now_ns(self) -> int:
-        """Monotonic time of this input."""
-        return self.at.mono_ns
 
     def each(self) -> Iterator[Track]:
         """Every track as it is when its turn comes, whatever happened to it meanwhile."""
@@ -42,7 +39,8 @@ class Turn:
 
     def put(self, track: Track) -> Track:
         """Store a changed track under its conveyance id."""
-        tracks = tuple(track if t.id == track.id else t for t in self.state.tracks)
+        known = track.id
+        tracks = tuple([track if t.id == known else t for t in self.state.tracks])
         self.state = replace(self.state, tracks=tracks)
         return track
 

@@ -10,13 +10,16 @@ import sys
 
 from hil.days.plan import judged
 
+COLLECT_EVERY = 20_000
+"""A day makes few cycles and many records: to look for the one among the other takes time."""
+
 
 def main(nice: int) -> None:
     """Until the input ends."""
     faulthandler.enable()
     os.nice(nice)
     gc.freeze()
-    gc.set_threshold(20_000)  # a day makes few cycles and many records: to look for the one among the other takes time
+    gc.set_threshold(COLLECT_EVERY)
     for line in sys.stdin:
         print(json.dumps(judged(int(line)).as_json()), flush=True)
         gc.collect()  # a lane is full of cycles, and the oldest generation is looked at too rarely for days on end

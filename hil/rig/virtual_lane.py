@@ -325,14 +325,15 @@ class VirtualLane:
 
     def _report(self, t: float) -> None:
         """The reader hands over what it has heard."""
-        while self._read is not None and self._read.t <= t + _TINY_S:
-            read = self._read
-            if self._agent is not None:
+        read, agent, heard_until = self._read, self._agent, t + _TINY_S
+        while read is not None and read.t <= heard_until:
+            if agent is not None:
                 epc = self._epcs.get(read.epc)
                 if epc is None:
                     epc = self._epcs[read.epc] = Secret(bytes.fromhex(read.epc))
-                self._agent.take_tag(epc, read.antenna, read.rssi_dbm)
-            self._read = next(self._reads, None)
+                agent.take_tag(epc, read.antenna, read.rssi_dbm)
+            read = next(self._reads, None)
+        self._read = read
 
     def _take(self, events: list[WorldEvent], *, moved: bool = False) -> None:
         """What the world did, and the reads to come until it does something again. `moved`: it was told to."""
