@@ -86,12 +86,11 @@ class EffectOutlets:
         )
 
     async def report_opened(self) -> None:
-        """Say how the store was found: a damaged one that was set aside is an alarm, and central is told whose chain
-        ends where."""
+        """Say how the store was found: one set aside before it is an alarm, and central is told whose chain ends."""
         report = self._agent.store.opened
         log(_LOG, logging.INFO, "store_opened", detail=f"{report.kind}, {report.journal_rows} journal rows")
         if report.kind is OpenKind.QUARANTINED:
-            text = f"the store was damaged ({report.reason}) and set aside in {report.quarantine}"
+            text = f"the store before this one was set aside in {report.quarantine}: {report.reason}"
             hint = "send that folder to the maintainers; undelivered bundles may be in it, see the runbook"
             now = self._agent.clock.stamp()
             self._agent.board.raise_condition(Condition("STORE_QUARANTINED", Severity.ALARM, text, hint, now))

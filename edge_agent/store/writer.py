@@ -83,8 +83,8 @@ class Writer:
                 reason = str(damage)
             folder = set_aside(data, at.utc_ns)
         elif (aside := newest_aside(self._directory)) is not None:
-            # A power cut, or a full disk, between setting a store aside and making the one that names it.
-            reason, folder = "set aside at a start before, which did not come to its end", aside
+            # By a person; or a power cut, or a full disk, came between setting a store aside and making the next.
+            reason, folder = "set aside by hand, or at a start that did not come to its end", aside
         else:
             self._create(fresh)
             self._attach(fresh.lane)
