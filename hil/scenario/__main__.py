@@ -6,6 +6,7 @@
 import argparse
 import asyncio
 import platform
+import shutil
 import sys
 import tempfile
 import time
@@ -24,13 +25,18 @@ from hil.world.scenario import Scenario, ScenarioError
 
 
 async def play(story: Scenario, target: Target, out: Path, *, media: bool = False) -> tuple[Finding, ...]:
-    """Play one story and write its page into `out`; every clause with its verdict."""
+    """Play one story and write its page into `out`; every clause with its verdict. Where one does not hold, the agent's
+    log is put beside the page."""
     began = time.time()
     with tempfile.TemporaryDirectory(prefix="story-") as folder:
         played = BenchStory(story, target, Path(folder), media=media)
         run = await played.run()
         judged = findings(story, run, played.slack_s)
         facts = _facts(played, run, began)
+        log = played.bench.dir / "agent.log"
+        if log.exists() and not all(finding.holds for finding in judged):
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copy(log, out)
     write_page(out, Page(story.title, facts, judged, timelines(run)))
     return judged
 
