@@ -33,11 +33,9 @@ async def play(story: Scenario, target: Target, out: Path, *, media: bool = Fals
         run = await played.run()
         judged = findings(story, run, played.slack_s)
         facts = _facts(played, run, began)
-        log = played.bench.dir / "agent.log"
-        if log.exists() and not all(finding.holds for finding in judged):
-            out.mkdir(parents=True, exist_ok=True)
-            shutil.copy(log, out)
-    write_page(out, Page(story.title, facts, judged, timelines(run)))
+        write_page(out, Page(story.title, facts, judged, timelines(run)))
+        if not all(finding.holds for finding in judged):
+            shutil.copy(played.bench.dir / "agent.log", out)
     return judged
 
 
