@@ -87,6 +87,7 @@ class CaptureDesk:
         self._limits = limits
         self._files = CaptureFolder(folder)
         self._running: dict[str, _Running] = {}
+        self._beginning: set[str] = set()
 
     def told_and_spliced(self, device: str) -> tuple[Clock, Splice]:
         """The clock and splice for a new session of this device: the agent's clock and nothing when it is not being
@@ -113,8 +114,13 @@ class CaptureDesk:
             return AnswerAct(self._ports.clock.stamp(), act.request_id, unfit.result, str(unfit), "")
         length_s = min(act.duration_s or self._limits.longest_s, self._limits.longest_s)
         answer = await self._ports.act(replace(act, capture=capture, duration_s=length_s))
-        if answer.result is ActResult.OK and not any(r.capture == capture for r in self._running.values()):
-            await self._begin(capture, act.device, public_key)
+        begun = {running.capture for running in self._running.values()} | self._beginning
+        if answer.result is ActResult.OK and capture not in begun:
+            self._beginning.add(capture)  # a repeat that comes while the file is made finds it begun
+            try:
+                await self._begin(capture, act.device, public_key)
+            finally:
+                self._beginning.discard(capture)
         return answer
 
     async def stop(self, act: OfficerAct) -> AnswerAct:

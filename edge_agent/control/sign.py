@@ -55,7 +55,8 @@ class SignKeeper:
         except EdgeError as error:
             raise DeviceRefused(error.code, error.message, error.hint) from error
         except OSError as error:
-            raise DeviceRefused("SIGN_REFUSES", f"{section.community_file}: {error.strerror}") from error
+            hint = "put the sign's community into that file, readable for the agent's user"
+            raise DeviceRefused("SIGN_REFUSES", f"{section.community_file}: {error.strerror}", hint) from error
         return DmsSign(DEVICE, section, profile, community, self._agent.clock, self._wanted, self._saw)
 
     def _wanted(self) -> str:

@@ -163,6 +163,17 @@ async def test_a_repeat_of_the_request_begins_no_second_capture(tmp_path: Path) 
     assert site.core.state.captures == ()
 
 
+@pytest.mark.real_time
+async def test_a_repeat_that_overtakes_the_first_harms_nothing(tmp_path: Path) -> None:
+    site = await Site(tmp_path).maintain()
+    answers = await asyncio.gather(site.start(), site.start())
+    assert [answer.result for answer in answers] == [ActResult.OK, ActResult.OK]
+    assert site.restarted == ["reader-1"]
+    assert [running.capture for running in site.core.state.captures] == [NAMES[0]]
+    assert not site.board.raised()
+    await site.stop()
+
+
 async def test_a_device_that_is_not_captured_gets_its_link_and_clock_as_they_are(tmp_path: Path) -> None:
     site = await Site(tmp_path).maintain()
     await site.start()
