@@ -14,6 +14,7 @@ from edge_agent.model.lane import LanePolicy, Zone
 from edge_agent.passage.kinematics import excuse_ns, standing_time_ns
 from edge_agent.passage.lane_control import LONGEST_S
 from edge_agent.passage.leases import LIT_GRACE_NS, late_due_ns
+from edge_agent.passage.state import RANK
 
 from .story import CONFIG, GEOMETRY, KINEMATICS, NS, Lane, stamp
 
@@ -370,3 +371,57 @@ def test_after_a_long_gap_the_first_may_be_past_the_line_and_the_rest_is_sealed(
     assert [(c.conveyance_id, Flag.DOUBTFUL in c.flags) for c in lane.state.conveyances] == [
         (first.conveyance_id, True)
     ]
+
+
+def test_what_was_accounted_for_counts_for_nothing_once_the_order_is_lost_again() -> None:
+    lane = Lane().start(order_known=False)
+    lost = lane.state.order.since
+    lane.arrive()
+    lane.drive_to_line()
+    lane.wait(12.0)
+    lane.decide()
+    lane.arrive("t2")
+    lane.pass_line()
+    orders = [lane.state.order]
+    lane.on(Zone.BEAM)
+    orders.append(lane.state.order)
+    assert [order.accounted for order in orders] == [True, False]
+    assert [order.since for order in orders] == [lost, lost], "in doubt since then, without a break"
+
+
+def test_who_is_past_the_line_is_spared_the_doubt_about_the_order_and_not_that_about_the_clock() -> None:
+    lane = Lane().start()
+    lane.arrive()
+    lane.decide()
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lane.wait(5.0)
+    lane.off(Zone.S)
+    lane.wait(1.0)
+    lane.off(Zone.BEAM)
+    lane.feed(ClockStepped(lane.at, 5000))
+    lane.feed(ZonesLost(lane.at, "INPUTS_STALE"))
+    (passed,) = lane.state.conveyances
+    assert Flag.CLOCK_STEPPED in passed.flags
+    assert Flag.ORDER_UNKNOWN not in passed.flags
+
+
+def test_an_order_that_is_known_again_is_so_from_now() -> None:
+    lane = Lane().start(order_known=False)
+    lane.wait(3.0)
+    lane.act(ActKind.CONFIRM_ORDER)
+    assert lane.state.order.since == lane.at
+    lane.wait(2.0)
+    lane.on(Zone.BEAM)
+    assert lane.state.order.since == lane.at
+
+
+def test_behind_the_one_at_the_line_nobody_else_is_there() -> None:
+    lane = Lane().start()
+    first, second = _lost_inputs_behind(lane, 2.0)
+    lane.zones((Zone.D, True))
+    lane.act(ActKind.CONFIRM_ORDER, confirmed_order=(first.conveyance_id, second.conveyance_id))
+    assert [track.reached for track in lane.state.tracks] == [RANK[Zone.D], RANK[Zone.D]]
+    lane.off(Zone.D)
+    lane.on(Zone.S)
+    assert [Zone.S in track.over for track in lane.state.tracks] == [True, False]

@@ -314,10 +314,20 @@ def against_the_light() -> list[str]:
     lines = []
     for told in (
         _tailgater, _revoked_late, _revoked_behind, _unconfirmed, _unlit, _overtaken, _joined, _aside, _turns_back,
-        _two_lanes,
+        _two_lanes, _order_comes_back,
     ):  # fmt: skip
         lines += [f"== {told.__name__.strip('_')}", *chronicle(told(), STARTING)]
     return lines
+
+
+def _order_comes_back() -> Lane:
+    lane = Lane().start(order_known=False)
+    lane.arrive()
+    lane.drive_to_line()
+    lane.wait(12.0)
+    lane.decide()
+    lane.pass_line()
+    return lane
 
 
 def _tailgater() -> Lane:
