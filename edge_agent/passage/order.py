@@ -13,9 +13,7 @@ def lose_order(turn: Turn, reason: str) -> None:
     """The order is in doubt from now on, whatever was accounted for before."""
     order = turn.state.order
     since = turn.at if order.known or order.since is None else order.since
-    turn.state = replace(
-        turn.state, order=Order(known=False, since=since, reason=reason, lost_ns=turn.now_ns, accounted=False)
-    )
+    turn.state = replace(turn.state, order=Order(since=since, reason=reason, lost_ns=turn.now_ns))
     turn.flag_all(Flag.ORDER_UNKNOWN, upstream_only=True)
     turn.event(EventCode.ORDER_LOST, Severity.ALARM, reason=reason)
 

@@ -61,9 +61,7 @@ class Turn:
             if track.upstream or not upstream_only:
                 self.flag(track, *flags)
 
-    def event(
-        self, code: EventCode, severity: Severity = Severity.INFO, conveyance_id: str = "", **facts: str | int
-    ) -> None:
+    def event(self, code: EventCode, severity: Severity, conveyance_id: str = "", **facts: str | int) -> None:
         """Emit a lane event; facts must not hold identity values."""
         pairs = tuple((key, str(value)) for key, value in facts.items())
         self.effects.append(EmitEvent(self.at, code.value, severity, conveyance_id, pairs))
