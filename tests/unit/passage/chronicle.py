@@ -13,6 +13,7 @@ from edge_agent.model.effects import (
     WithdrawLease,
     WithdrawRequest,
 )
+from edge_agent.passage.views import red_causes
 
 from .story import NS, Lane
 
@@ -28,6 +29,16 @@ def chronicle(lane: Lane, since: int = 0) -> list[str]:
         for identifier, name in names.items():
             line = line.replace(identifier, name)
         lines.append(line.rstrip())
+    return lines
+
+
+def why(lane: Lane) -> list[str]:
+    """What keeps the first vehicle from green, as the officer reads it."""
+    lines = [f"-- {lane.now:.1f} {lane.mode}, why not green:"]
+    for cause in red_causes(lane.state, lane.at):
+        since = f" since {cause.since.mono_ns / NS:.1f}" if cause.since is not None else ""
+        by = f" by {cause.by}" if cause.by else ""
+        lines.append(f"   {cause.code.value}: {cause.text}{since}{by}{'' if cause.immediate else ', gently'}")
     return lines
 
 

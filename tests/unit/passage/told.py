@@ -26,23 +26,13 @@ from edge_agent.model.inputs import (
     ZonesLost,
 )
 from edge_agent.model.lane import LaneMode, Zone
-from edge_agent.passage.views import red_causes, view
+from edge_agent.passage.views import view
 
-from .chronicle import chronicle
-from .story import CONFIG, NS, UTC0, Lane
+from .chronicle import chronicle, why
+from .story import CONFIG, UTC0, Lane
 from .told_sensors import SENSORS
 
 FOLDER = Path(__file__).parent / "told"
-
-
-def why(lane: Lane) -> list[str]:
-    """What keeps the first vehicle from green, as the officer reads it."""
-    lines = [f"-- {lane.now:.1f} {lane.mode}, why not green:"]
-    for cause in red_causes(lane.state, lane.at):
-        since = f" since {cause.since.mono_ns / NS:.1f}" if cause.since is not None else ""
-        by = f" by {cause.by}" if cause.by else ""
-        lines.append(f"   {cause.code.value}: {cause.text}{since}{by}{'' if cause.immediate else ', gently'}")
-    return lines
 
 
 def seen(lane: Lane) -> list[str]:

@@ -4,21 +4,19 @@ from dataclasses import replace
 
 from edge_agent.model.decision import ActKind
 from edge_agent.model.identity import IdentityClaim, IdentityKind, Sighting
-from edge_agent.model.inputs import SightingChanged, ZonesChanged
+from edge_agent.model.inputs import ConsolePresence, ControlLost, SightingChanged, ZonesChanged
 from edge_agent.model.lane import LanePolicy, Zone, ZoneSpan
 from edge_agent.model.presence import PresenceLayout
-from edge_agent.passage.views import red_causes
 
-from .chronicle import chronicle
+from .chronicle import chronicle, why
 from .story import CONFIG, GEOMETRY, Lane, stamp
 
 STARTING = 13
 
 
 def _told(name: str, lane: Lane) -> list[str]:
-    against = ", ".join(cause.code.value for cause in red_causes(lane.state, lane.at))
     strays = " ".join(f"{antenna} {count}" for antenna, count in lane.state.strays)
-    return [f"== {name}", *chronicle(lane, STARTING), f"-- against green: {against}; strays: {strays or 'none'}"]
+    return [f"== {name}", *chronicle(lane, STARTING), *why(lane), f"-- strays: {strays or 'none'}"]
 
 
 def _over_the_line(lane: Lane) -> None:
@@ -216,4 +214,36 @@ def doubtful_identities() -> list[str]:
     return [*lines, *_told("from nowhere", lane)]
 
 
-SENSORS = (blind_exits, lying_beams, loose_tags, doubtful_identities)
+def why_not() -> list[str]:
+    """What keeps green away where no other story has it."""
+    lane = Lane(replace(CONFIG, geometry=replace(GEOMETRY, layout=PresenceLayout.LOOPS_ONLY, beam_m=0.0))).start()
+    lines = why(lane)
+    lane.arrive()
+    lines += why(lane)
+    lane = Lane().start(order_known=False)
+    lane.arrive()
+    second = lane.arrive("t2")
+    lane.act(ActKind.HOLD_CONVEYANCE, of=second, reason="smoke")
+    lines += why(lane)
+    lane = Lane().start()
+    lane.act(ActKind.SET_MODE, mode="closed")
+    lane.act(ActKind.SET_MODE, mode="maintenance")
+    lines += why(lane)
+    for gone in (ConsolePresence(stamp(9.0), False), ControlLost(stamp(9.0), "bso:p1")):
+        lane = Lane().start()
+        lane.feed(ConsolePresence(lane.at, True))
+        lane.arrive()
+        lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
+        lane.now = 9.0
+        lane.feed(gone)
+        lines += why(lane)
+    lane = Lane().start()
+    lane.arrive()
+    lane.arrive("t2")
+    lane.drive_to_line()
+    lane.on(Zone.BEAM)
+    lines += why(lane)
+    return lines
+
+
+SENSORS = (blind_exits, lying_beams, loose_tags, doubtful_identities, why_not)
