@@ -50,6 +50,9 @@ def check_points(device: str, plan: LaneIoPlan, profile: Profile, inputs_profile
     ]
     if wrong:
         raise EdgeError("ROLE_INVALID", f"{device}: " + "; ".join(wrong), "points count from 0")
+    if plan.head is not None and plan.head.amber is not None and timed_by(plan, profile) is not None:
+        what = f"{device}: roles.amber: only pulses end by themselves on {profile.model}, and an amber is steady"
+        raise EdgeError("ROLE_INVALID", what, "use a head without amber, or a module with a watchdog")
     if plan.actuators:
         _check_actuators(device, plan, profile)
 

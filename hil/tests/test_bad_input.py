@@ -307,7 +307,6 @@ def test_a_profile_that_cannot_be_safe(tmp_path: Path, limits: Limits, profile: 
     raw = yaml.safe_load((ROOT / "firmware_configs" / "modbus" / "generic_coils.yaml").read_text())
     if profile == "forgets_its_host":
         del raw["watchdog"]
-        del raw["reboot_sign"]
     else:
         raw["energise_to"] = "stop"
     (profiles / f"{profile}.yaml").write_text(yaml.safe_dump(raw))

@@ -168,7 +168,6 @@ class Profile(_Part):
     identity: tuple[IdentityRegister, ...] = ()
     reports: tuple[IdentityRegister, ...] = ()
     connections: Connections | None = None
-    reboot_sign: Literal["watchdog_off", "connection_lost"] = "connection_lost"
     timeouts: Timeouts = Timeouts()
 
     _name: str = PrivateAttr(default="")

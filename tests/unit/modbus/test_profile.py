@@ -246,6 +246,20 @@ def test_points_that_the_module_has_not_are_told() -> None:
         assert invalid.value.code == "ROLE_INVALID"
 
 
+def test_an_amber_that_would_outlive_this_computer_is_refused() -> None:
+    settings: dict[str, Any] = {
+        "serial": {"path": "/dev/null", "baud": 9600, "parity": "N"},
+        "profile": "waveshare_relay_8ch",
+        "inputs_module": {"unit_id": 2, "profile": "generic_coils"},
+        "roles": {**GOOD["roles"], "amber": {"point": 1}, "amber_feedback": {"point": 9}},
+    }
+    with pytest.raises(EdgeError, match=r"roles\.amber: only pulses end by themselves") as refused:
+        make_lane_io("io-1", LaneIoSettings.model_validate(settings), Still())
+    assert refused.value.code == "ROLE_INVALID"
+    del settings["roles"]["amber"]
+    make_lane_io("io-1", LaneIoSettings.model_validate(settings), Still())
+
+
 def test_an_unsafe_profile_makes_no_session(tmp_path: Path) -> None:
     path = changed(tmp_path, {"energise_to": "stop"})
     settings = LaneIoSettings.model_validate({**GOOD, "profile": path.stem})
