@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a fault named as `CODE: message`, 2 the command line or the configuration is wrong.
 """
 
+import gc
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ def main() -> None:
 @_config
 def run(config: Path) -> None:
     """Control the lane: readers, sensors, signal, store, gRPC doors."""
+    gc.disable()  # until `run_agent` has loaded what stays: looking for garbage in it would take a tenth of that time
     from edge_agent.control.agent import run_agent
 
     _end(run_agent, config)

@@ -491,6 +491,7 @@ def run_agent(config_path: Path) -> int:
     # What is there by now stays: a full collection that had to look at it would hold up the signal for some 15 ms.
     gc.collect()
     gc.freeze()
+    gc.enable()  # it was off while all this was loaded
     with logging_to(config.lane.id):
         try:
             asyncio.run(_until_signalled(config))

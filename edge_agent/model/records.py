@@ -45,7 +45,7 @@ def _shape_of(kind: type[Any]) -> _Shape:
     names = [field.name for field in dataclasses.fields(kind) if field.init]
     if hasattr(kind, "__post_init__") or len(names) != len(dataclasses.fields(kind)):
         raise TypeError(f"{kind.__name__} does more at its creation than to take its fields")
-    twin = dataclasses.make_dataclass(f"_Open{kind.__name__}", names, slots=True)
+    twin = dataclasses.make_dataclass(kind.__name__, names, slots=True, repr=False, eq=False, match_args=False)
     return _Shape({name: place for place, name in enumerate(names)}, attrgetter(*names), twin)
 
 
