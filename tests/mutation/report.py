@@ -27,7 +27,8 @@ Who judges: **types** is `mypy --strict`, which reads every commit; **unit** is 
 `--stories` only. Other tests use the core too (`tests/days`, `tests/unit/control`, `hil/tests`) and were not asked. A
 test that takes longer than any may is a kill, by processor time. What was killed once counts as killed while its
 function is unchanged (`--fresh` tries all of it again). mutmut changes what stands in functions and methods; constants
-of a module, defaults of a dataclass and what has a decorator (properties) it leaves alone.
+of a module, defaults of a dataclass and what has a decorator (properties) it leaves alone. **not tried** are those that
+a run was stopped before: nothing is known of them.
 """
 KINDS = ("mutants", "types", *(stage.name for stage in STAGES), "alive", "untried")
 TABLE = """| file | mutants | refused by types | killed by unit | killed by stories | survive | not tried | of commit |
