@@ -52,17 +52,21 @@ class Finding(StrEnum):
     OTHER = "other"
 
 
+ABOUT_RECORDS = frozenset(Finding) - {Finding.WRONG_GREEN}
+"""What can be wrong with a record; a wrong green fails a day of any kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class DayKind:
-    """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `records`: whether
-    what is wrong with a record fails the day. Otherwise it is counted only: one loop that is stuck can hide a vehicle
-    or make one up, and what the lane makes of that is not right on every such day yet. `geometry`: the lane and its
-    presence sensors; `arm_travel_s`: how long the barrier arm at its line takes, None where there is none."""
+    """One family of days. `verbs` None: every kind of trouble. `zones` None: any sensor may lie. `counted`: of what is
+    wrong with a record, this does not fail the day and is counted only: a sensor that lies can hide a vehicle or make
+    one up, and what the lane makes of that is not right on every such day yet. `geometry`: the lane and its presence
+    sensors; `arm_travel_s`: how long the barrier arm at its line takes, None where there is none."""
 
     name: str
     verbs: frozenset[Verb] | None
     zones: frozenset[str] | None = None
-    records: bool = True
+    counted: frozenset[Finding] = frozenset()
     geometry: Geometry = field(default_factory=Geometry)
     arm_travel_s: float | None = None
 
@@ -72,8 +76,8 @@ KINDS: tuple[DayKind, ...] = (
     DayKind("outages", _OUTAGES),
     DayKind("kills", _KILLS),
     DayKind("lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
-    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False),
-    DayKind("everything", None, records=False),
+    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}),
+    DayKind("everything", None),
     DayKind("slow module", _SLOW),
 )
 HUNT_KINDS: tuple[DayKind, ...] = (
@@ -90,7 +94,10 @@ LAYOUT_KINDS: tuple[DayKind, ...] = (
         "lying curtain", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM}),
         geometry=Geometry(layout=Layout.LIGHT_CURTAIN),
     ),
-    DayKind("loops only, kills", _KILLS, records=False, geometry=Geometry(layout=Layout.LOOPS_ONLY, exit_loop=False)),
+    DayKind(
+        "loops only, kills", _KILLS, counted=ABOUT_RECORDS,
+        geometry=Geometry(layout=Layout.LOOPS_ONLY, exit_loop=False),
+    ),
 )  # fmt: skip
 ARM_KINDS: tuple[DayKind, ...] = (
     DayKind("arm", frozenset(), arm_travel_s=_ARM_TRAVEL_S),
@@ -98,14 +105,14 @@ ARM_KINDS: tuple[DayKind, ...] = (
     DayKind("arm, kills", _KILLS | _JAMS, arm_travel_s=_ARM_TRAVEL_S),
     DayKind("arm, lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM}), arm_travel_s=_ARM_TRAVEL_S),
     DayKind("arm, slow module", _SLOW | _JAMS, arm_travel_s=_ARM_TRAVEL_S),
-    DayKind("arm, lying sensors", _KILLS | {Verb.SENSOR_STUCK}, records=False, arm_travel_s=_ARM_TRAVEL_S),
-    DayKind("arm, everything", None, records=False, arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, lying sensors", _KILLS | {Verb.SENSOR_STUCK}, counted=ABOUT_RECORDS, arm_travel_s=_ARM_TRAVEL_S),
+    DayKind("arm, everything", None, counted=ABOUT_RECORDS, arm_travel_s=_ARM_TRAVEL_S),
     DayKind(
         "arm, light curtain", _OUTAGES | _JAMS, geometry=Geometry(layout=Layout.LIGHT_CURTAIN),
         arm_travel_s=_ARM_TRAVEL_S,
     ),
     DayKind(
-        "arm, loops only", _KILLS | _JAMS, records=False, geometry=Geometry(layout=Layout.LOOPS_ONLY),
+        "arm, loops only", _KILLS | _JAMS, counted=ABOUT_RECORDS, geometry=Geometry(layout=Layout.LOOPS_ONLY),
         arm_travel_s=_ARM_TRAVEL_S,
     ),
 )  # fmt: skip
@@ -150,11 +157,14 @@ class DayPlan:
 
     def complaints(self, day: Day) -> list[str]:
         """Everything wrong with a day of this plan that this kind of day is held to."""
-        return complaints(day) + (record_complaints(day) if self.kind.records else [])
+        return complaints(day) + [said for said in record_complaints(day) if not self._counted_only(said)]
 
     def still_open(self, day: Day) -> list[str]:
         """What is wrong with records of a day that is not held to them."""
-        return [] if self.kind.records else record_complaints(day)
+        return [said for said in record_complaints(day) if self._counted_only(said)] if self.kind.counted else []
+
+    def _counted_only(self, complaint: str) -> bool:
+        return finding_of(complaint) in self.kind.counted
 
 
 _RANGES = ((ARMS_FROM, ARM_KINDS), (LAYOUTS_FROM, LAYOUT_KINDS), (HUNT_FROM, HUNT_KINDS), (0, KINDS))
