@@ -55,6 +55,9 @@ class Finding(StrEnum):
 ABOUT_RECORDS = frozenset(Finding) - {Finding.WRONG_GREEN}
 """What can be wrong with a record; a wrong green fails a day of any kind."""
 
+_TIMES = frozenset({Finding.OTHER})
+"""Not which records there are and whose tags they claim, but when they end, and which times and doubts are on them."""
+
 
 @dataclass(frozen=True, slots=True)
 class DayKind:
@@ -76,8 +79,8 @@ KINDS: tuple[DayKind, ...] = (
     DayKind("outages", _OUTAGES),
     DayKind("kills", _KILLS),
     DayKind("lying beam", _WIDE_ACTS | {Verb.SENSOR_STUCK}, frozenset({BEAM})),
-    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}),
-    DayKind("everything", None),
+    DayKind("lying sensors", _KILLS | {Verb.SENSOR_STUCK}, counted=_TIMES),
+    DayKind("everything", None, counted=_TIMES),
     DayKind("slow module", _SLOW),
 )
 HUNT_KINDS: tuple[DayKind, ...] = (

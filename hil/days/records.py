@@ -129,12 +129,12 @@ class RecordJudge:
                 continue
             late_s = self._s(record.ended) - over.to_s
             doubted = bool(ANY_DOUBT & set(record.flags))
-            if -0.1 <= late_s <= SEALED_S or (self._blind(truck, over) and doubted and late_s <= BLIND_EXIT_S):
+            if -0.1 <= late_s <= SEALED_S or (self._blind(truck, over) and doubted and late_s <= self._bound_s(over)):
                 continue
             if any(0.0 <= late_s + over.to_s - false <= SEALED_S for false in self._false_ends(truck, over)):
                 continue
             lost = self._exit_elsewhere(truck) or (record.times.x_tail is None and self._touched(truck))
-            if doubted and late_s <= BLIND_EXIT_S and lost:
+            if doubted and late_s <= self._bound_s(over) and lost:
                 continue
             yield f"{truck} was sealed {late_s:.1f} s after its tail left X"
 
@@ -150,6 +150,15 @@ class RecordJudge:
             since_s = max((tail_s, *(back_s for _, back_s in self._dead if back_s <= ended_s)))
             if ended_s - since_s > BLIND_EXIT_S:
                 yield f"{truck} was sealed {ended_s - tail_s:.1f} s after its tail left the line"
+
+    def _bound_s(self, over: Over) -> float:
+        """So soon after its tail left X a record ends by its own time: the time begins anew with every life of the
+        agent, and with inputs that come back."""
+        last_s = over.to_s
+        for begins, ends in sorted(self._dead):
+            if begins <= last_s + BLIND_EXIT_S:
+                last_s = max(last_s, ends)
+        return last_s - over.to_s + BLIND_EXIT_S
 
     def _blind(self, truck: str, over: Over) -> bool:
         """Whether X lied while this truck was between the line and the end of X, or nobody was alive to see it."""
