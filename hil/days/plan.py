@@ -55,8 +55,9 @@ class Finding(StrEnum):
 ABOUT_RECORDS = frozenset(Finding) - {Finding.WRONG_GREEN}
 """What can be wrong with a record; a wrong green fails a day of any kind."""
 
-_TIMES = frozenset({Finding.OTHER})
-"""Not which records there are and whose tags they claim, but when they end, and which times and doubts are on them."""
+_TIMES = frozenset({Finding.OTHER, Finding.DOUBLED_BUNDLE})
+"""Not whose tags a record claims, nor whether one is missing, but when they end, which times and doubts are on them,
+and whether a vehicle that a lie has split says so on every record but one."""
 
 
 @dataclass(frozen=True, slots=True)
