@@ -70,15 +70,14 @@ def read_where_it_is(track: Track, sighting: Sighting, geometry: Geometry) -> bo
 
 
 def perhaps_two(track: Track, elsewhere: frozenset[tuple[str, str]]) -> bool:
-    """Whether what is on the record may be two vehicles': it carries two transponders, or is torn and something came
-    after that, or was in a corridor whose order was in doubt and carries what others do (`elsewhere`) or did while it
-    was there."""
+    """Whether what is on the record may be two vehicles': it is torn and something came after that, or it was in a
+    corridor whose order was in doubt and carries what others do (`elsewhere`) or did while it was there, or two
+    transponders. Where no sensor failed a vehicle may well have two, as with one on its trailer."""
     conveyance = track.conveyance
     claims = set(claim_keys(conveyance))
-    if sum(1 for kind, _ in claims if kind == IdentityKind.TRANSPONDER.value) > 1:
-        return True
+    several = sum(1 for kind, _ in claims if kind == IdentityKind.TRANSPONDER.value) > 1
     shared = bool(claims & elsewhere) or Flag.DUPLICATE_IDENTITY in conveyance.flags
-    if shared and _ORDER_DOUBTED & set(conveyance.flags):
+    if (several or shared) and _ORDER_DOUBTED & set(conveyance.flags):
         return True
     torn = track.torn
     return torn is not None and (torn.apart or _other_came(conveyance, torn))

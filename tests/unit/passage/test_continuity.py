@@ -101,16 +101,20 @@ def test_who_is_lost_from_sight_and_never_seen_again_keeps_what_was_read_of_it()
     assert Flag.MIXED not in bundle.flags
 
 
-def test_two_transponders_are_two_vehicles_and_neither_is_claimed() -> None:
-    lane = lane_with_two_antennas()
+@pytest.mark.parametrize("order_known", [True, False])
+def test_two_transponders_on_one_record_are_claimed_unless_the_order_was_in_doubt(order_known: bool) -> None:
+    """A tractor and its trailer may have one each; in a corridor whose order is in doubt they may be two vehicles'."""
+    lane = lane_with_two_antennas(order_known=order_known)
     lane.arrive("t1")
     lane.drive_to_line()
-    read_transponder_at_line(lane, "t2-tag")
+    read_transponder_at_line(lane, "t1-trailer")
+    lane.act(ActKind.RELEASE_CONVEYANCE, of=lane.first)
     lane.pass_line()
     (bundle,) = lane.bundles
-    assert Flag.MIXED in bundle.flags
-    assert bundle.assignments == ()
-    assert kept(bundle) == {"t1-card", "t1-tag", "t2-tag"}
+    both = {"t1-card", "t1-tag", "t1-trailer"}
+    assert (Flag.MIXED in bundle.flags) is not order_known
+    assert tokens(bundle) == (both if order_known else set())
+    assert kept(bundle) == (set() if order_known else both)
 
 
 def test_a_pulse_too_short_for_a_vehicle_makes_no_record_another_s_tags_its_own() -> None:
