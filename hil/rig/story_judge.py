@@ -55,9 +55,9 @@ def _always(then: Expectation, run: RunRecord) -> Iterator[Finding]:
 
 
 def _crossing(run: RunRecord, verdict: Verdict) -> str:
-    """The truck whose nose had crossed the line last when this verdict fell."""
-    noses = (e for e in run.events if e.kind is EventKind.NOSE and e.place == "S" and e.on and e.t <= verdict.t)
-    return max(noses, key=lambda event: event.t).truck
+    """The truck whose nose had crossed the line last when this verdict fell; "" when none had."""
+    noses = [e for e in run.events if e.kind is EventKind.NOSE and e.place == "S" and e.on and e.t <= verdict.t]
+    return max(noses, key=lambda event: event.t).truck if noses else ""
 
 
 def _doubles(run: RunRecord) -> Iterator[str]:

@@ -39,7 +39,7 @@ def test_no_tag_on_a_wrong_record_and_nothing_grows_with_the_traffic() -> None:
 
 def test_where_nothing_can_be_told_apart_it_fails() -> None:
     """The figure can be other than 0: with the next lane as loud as this one tags do end on wrong records."""
-    figures = RadioLane(4_001, RadioWorld(rf=RfModel(neighbour_db=0.0))).run(6)
+    figures = RadioLane(4_005, RadioWorld(rf=RfModel(neighbour_db=0.0))).run(6)
     assert figures.misassigned > 0
 
 

@@ -19,10 +19,13 @@ def main(port: int) -> None:
     seen: list[dict[str, Any]] = []
     enough = threading.Event()
 
-    def take(_reader: object, reports: list[dict[str, Any]]) -> None:
+    def take(reader: LLRPReaderClient, reports: list[dict[str, Any]]) -> None:
         seen.extend(reports)
-        if len(seen) >= ENOUGH:
+        if len(seen) >= ENOUGH and not enough.is_set():
             enough.set()
+            # Here, on the client's own thread: from another one it may miss the answer it then waits for without end,
+            # because it sends the request before it notes whom to tell.
+            reader.disconnect()
 
     config = LLRPReaderConfig(
         {
@@ -53,7 +56,9 @@ def main(port: int) -> None:
     reader.add_tag_report_callback(take)
     reader.connect()
     in_time = enough.wait(10)
-    reader.disconnect(timeout=5)
+    if not in_time:
+        reader.disconnect()
+    reader.join(5)
     first = (
         {name: value.hex() if isinstance(value, bytes) else value for name, value in seen[0].items()} if seen else {}
     )
